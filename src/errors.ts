@@ -1,0 +1,107 @@
+/**
+ * Every error Moonguard raises on purpose. The code is stable: programs may branch on it. `status` is what the HTTP
+ * shell answers, `action` what the caller should do; docs/errors.md is generated from this table.
+ */
+export const errorCatalogue = {
+  // Receiving
+  signature_missing: { status: 401, action: 'Send the Moonpay-Signature-V2 header that MoonPay puts on every webhook.' },
+  signature_malformed: { status: 401, action: 'Send the header as t=<unix seconds>,s=<lowercase hex HMAC-SHA256>.' },
+  signature_mismatch: {
+    status: 401,
+    action:
+      'Sign `t.` followed by the raw body bytes with the webhook key (wk_…) of this environment; check that nothing between sender and receiver rewrites the body.',
+  },
+  timestamp_in_milliseconds: { status: 401, action: 'Send t in unix seconds, not in milliseconds.' },
+  timestamp_outside_tolerance: {
+    status: 401,
+    action: 'Check the clocks of both machines; the tolerance is the setting MOONGUARD_SIGNATURE_TOLERANCE_SECONDS.',
+  },
+  environment_unknown: { status: 404, action: 'Use sandbox or production.' },
+  body_too_large: { status: 413, action: 'Send at most the number of bytes that the message names.' },
+  content_encoding_unsupported: { status: 415, action: 'Send the body uncompressed.' },
+  provider_key_missing: {
+    status: 503,
+    action: 'Add the webhook key of this environment: moonguard keys add <sandbox|production>.',
+  },
+  provider_key_invalid: {
+    status: 422,
+    action: 'Copy the webhook key (wk_test_… for sandbox, wk_live_… for production) from the MoonPay dashboard.',
+  },
+
+  // Webhook endpoints
+  webhook_not_found: { status: 404, action: 'List the endpoints and use the id or webhook_id of one of them.' },
+  webhook_duplicate: {
+    status: 409,
+    action: 'Update the endpoint that exists, or delete it first: one live endpoint per URL and environment.',
+  },
+  webhook_invalid: { status: 422, action: 'Correct the fields that the problems name.' },
+  webhook_status_conflict: { status: 409, action: 'Read the endpoint again: its status does not allow this.' },
+  delivery_not_found: { status: 404, action: 'List the deliveries and use the id of one of them.' },
+
+  // Compliance
+  alert_not_found: { status: 404, action: 'List the alerts and use the id or alert_id of one of them.' },
+  alert_invalid: { status: 422, action: 'Correct the fields that the problems name.' },
+  alert_move_not_allowed: { status: 409, action: 'Use one of the moves that the message names.' },
+  alert_resolution_incomplete: { status: 422, action: 'Give notes and the person who resolves or dismisses the alert.' },
+  alert_version_stale: { status: 409, action: 'Read the alert again and repeat the change on what it says now.' },
+  customer_not_found: { status: 404, action: "Use MoonPay's customer id or your own external customer id." },
+
+  // Policy log
+  policy_log_invalid: { status: 422, action: 'Correct the fields that the problems name.' },
+  policy_log_duplicate: { status: 409, action: 'Leave log_id out, or use one that is not in the log yet.' },
+  policy_log_append_only: { status: 409, action: 'Write a further row: rows of the policy log never change.' },
+
+  // Running
+  configuration_invalid: { status: 500, action: 'Correct the settings that the problems name.' },
+  master_key_missing: { status: 500, action: 'Set MOONGUARD_MASTER_KEY to 32 random bytes in base64: openssl rand -base64 32.' },
+  master_key_mismatch: {
+    status: 500,
+    action: 'Set MOONGUARD_MASTER_KEY to the key that the stored secrets were encrypted with.',
+  },
+  database_unavailable: { status: 503, action: 'Try again; nothing was stored.' },
+  database_locked: { status: 503, action: 'Stop the other process that uses this data directory, or use another directory.' },
+  schema_outdated: { status: 503, action: 'Run moonguard migrate.' },
+  schema_newer: { status: 503, action: 'Update Moonguard: the database was migrated by a newer version.' },
+  migration_failed: { status: 500, action: 'Read the reason; the database is as it was before this migration.' },
+  request_invalid: { status: 422, action: 'Correct the fields that the problems name.' },
+} as const satisfies Record<string, { status: number; action: string }>;
+
+export type ErrorCode = keyof typeof errorCatalogue;
+
+/** One thing that is wrong with the input: where (dotted path of the field), and what. */
+export interface Problem {
+  readonly code: string;
+  readonly field: string;
+  readonly message: string;
+}
+
+export class MoonguardError extends Error {
+  override readonly name = 'MoonguardError';
+  readonly code: ErrorCode;
+  readonly problems: readonly Problem[];
+
+  constructor(code: ErrorCode, message: string, options: { problems?: readonly Problem[]; cause?: unknown } = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.code = code;
+    this.problems = options.problems ?? [];
+  }
+
+  /** Field of the first problem, when the error is about input. */
+  get field(): string | undefined {
+    return this.problems[0]?.field;
+  }
+
+  get status(): number {
+    return errorCatalogue[this.code].status;
+  }
+
+  /** What the caller should do. */
+  get action(): string {
+    return errorCatalogue[this.code].action;
+  }
+
+  toJSON(): { code: ErrorCode; message: string; action: string; problems?: readonly Problem[] } {
+    const base = { code: this.code, message: this.message, action: this.action };
+    return this.problems.length === 0 ? base : { ...base, problems: this.problems };
+  }
+}
