@@ -1,0 +1,193 @@
+-- Why: the ground everything else stands on: schemas, the roles that Row Level Security speaks of, identity, ids, findings.
+-- Locks: none on tables that exist.
+-- Older program: there is none.
+
+-- Supporting tables. Not listed among the schemas that Supabase's API exposes.
+create schema if not exists moonguard;
+-- Partitions. Granted to nobody: Row Level Security on a parent does not protect a direct read of a partition.
+create schema if not exists moonguard_partitions;
+
+create table moonguard.installation_findings (
+  id bigint generated always as identity primary key,
+  found_at timestamptz not null default now(),
+  table_name text not null,
+  row_key text,
+  reason text not null,
+  resolution text not null
+);
+comment on table moonguard.installation_findings is
+  'What the installer found in tables that existed before it: what it put right, and what somebody has to look at.';
+comment on column moonguard.installation_findings.row_key is 'Primary key of the row, or null when the finding is about the table.';
+comment on column moonguard.installation_findings.resolution is 'Begins with "corrected:", "left:" or "action needed:".';
+
+create table moonguard.adopted_tables (
+  table_name text primary key,
+  adopted_at timestamptz not null default now()
+);
+comment on table moonguard.adopted_tables is 'Tables of ours that were there before Moonguard was.';
+insert into moonguard.adopted_tables (table_name)
+select name from unnest(array['moonpay_webhook_events', 'moonpay_transactions', 'moonpay_customers', 'moonpay_policies',
+  'moonpay_webhook_config', 'moonpay_compliance_alerts', 'moonpay_policy_logs']) as name
+where to_regclass('public.' || name) is not null;
+
+create function moonguard.report_finding(p_table text, p_row_key text, p_reason text, p_resolution text) returns void
+language sql set search_path = '' as $$
+  insert into moonguard.installation_findings (table_name, row_key, reason, resolution)
+  values (p_table, p_row_key, p_reason, p_resolution)
+$$;
+
+-- The three database roles exist on Supabase and are created elsewhere. Roles belong to the whole server, so another
+-- installation may be creating them at the same moment.
+do $roles$
+declare
+  v_role text;
+  v_may_create boolean := (select rolsuper or rolcreaterole from pg_catalog.pg_roles where rolname = current_user);
+  v_membership text := case when current_setting('server_version_num')::int >= 160000 then 'SET' else 'MEMBER' end;
+begin
+  foreach v_role in array array['anon', 'authenticated', 'service_role'] loop
+    if not exists (select from pg_catalog.pg_roles where rolname = v_role) then
+      if not v_may_create then
+        raise exception using
+          errcode = 'insufficient_privilege',
+          message = format('the role %s is missing and %s may not create roles', v_role, current_user),
+          hint = format('As an administrator: create role anon nologin; create role authenticated nologin; create role service_role nologin bypassrls; grant anon, authenticated, service_role to %I;', current_user);
+      end if;
+      begin
+        execute format('create role %I nologin', v_role);
+      exception when duplicate_object or unique_violation then null;
+      end;
+      if v_role = 'service_role' then
+        begin
+          alter role service_role bypassrls;
+        exception when insufficient_privilege then
+          perform moonguard.report_finding('service_role', null, 'the role was created without BYPASSRLS, which only a superuser may give',
+            'action needed: as a superuser: alter role service_role bypassrls');
+        end;
+      end if;
+    end if;
+    if not pg_catalog.pg_has_role(current_user, v_role, v_membership) then
+      begin
+        execute format('grant %I to %I', v_role, current_user);
+      exception when insufficient_privilege then
+        perform moonguard.report_finding(v_role, null, format('%s may not act as %s', current_user, v_role),
+          format('action needed: as an administrator: grant %I to %I', v_role, current_user));
+      end;
+    end if;
+  end loop;
+end
+$roles$;
+
+-- RFC 9562 version 7: 48 bits of Unix milliseconds, then random bits. PostgreSQL has uuidv7() from version 18 on.
+create function moonguard.uuid_v7() returns uuid
+language sql volatile parallel safe set search_path = '' as $$
+  select encode(
+    set_bit(set_bit(
+      overlay(uuid_send(gen_random_uuid())
+        placing substring(int8send(floor(extract(epoch from clock_timestamp()) * 1000)::bigint) from 3) from 1 for 6),
+      52, 1), 53, 1),
+    'hex')::uuid
+$$;
+comment on function moonguard.uuid_v7() is 'A UUID version 7: ids sort by the time they were made.';
+
+-- A setting reads back as an empty string after the transaction that set it, hence the nullif.
+create function moonguard.claims() returns jsonb
+language sql stable parallel safe set search_path = '' as $$
+  select coalesce(nullif(current_setting('request.jwt.claims', true), '')::jsonb, '{}'::jsonb)
+$$;
+comment on function moonguard.claims() is 'Claims of the verified JWT of this request; an empty object when there is none.';
+
+create function moonguard.has_role(variadic p_roles text[]) returns boolean
+language sql stable parallel safe set search_path = '' as $$
+  select coalesce(moonguard.claims() -> 'app_metadata' ->> 'moonpay_role' = any (p_roles), false)
+$$;
+comment on function moonguard.has_role(text[]) is
+  'Whether the caller has one of the roles. Reads app_metadata, which only the server can write, never user_metadata.';
+
+create function moonguard.current_actor() returns text
+language sql stable parallel safe set search_path = '' as $$
+  select coalesce(nullif(moonguard.claims() ->> 'sub', ''), nullif(current_setting('moonguard.actor', true), ''))
+$$;
+comment on function moonguard.current_actor() is
+  'Who acts: the subject of the JWT; without one, what the program set as moonguard.actor in this transaction.';
+
+create function moonguard.set_updated_at() returns trigger
+language plpgsql set search_path = '' as $$
+begin
+  new.updated_at := now();
+  return new;
+end
+$$;
+
+-- Named checks on tables that may hold older rows: added without looking at them, then tried. Rows that break the check
+-- stay as they are and are reported; the check holds for everything written from now on.
+create function moonguard.add_check(p_table regclass, p_name text, p_expression text) returns void
+language plpgsql set search_path = '' as $$
+begin
+  execute format('alter table %s drop constraint if exists %I', p_table, p_name);
+  execute format('alter table %s add constraint %I check (%s) not valid', p_table, p_name, p_expression);
+  begin
+    execute format('alter table %s validate constraint %I', p_table, p_name);
+  exception when check_violation then
+    execute format(
+      'insert into moonguard.installation_findings (table_name, row_key, reason, resolution)
+       select %L, id::text, %L, %L from %s where not (%s)',
+      p_table::text, 'breaks the rule ' || p_name,
+      'left: the row is as it was; a change to it must satisfy the rule', p_table, p_expression);
+  end;
+end
+$$;
+
+-- The three additional tables may exist in an earlier, hand-made version. Its checks, policies and updated_at triggers
+-- give way to ours; indexes, other triggers and further columns stay.
+create function moonguard.retire_handmade_rules(p_table regclass) returns void
+language plpgsql set search_path = '' as $$
+declare
+  v_rule record;
+begin
+  for v_rule in
+    select format('alter table %s drop constraint %I', p_table, conname) as command, null::text as reason
+      from pg_catalog.pg_constraint where conrelid = p_table and contype = 'c'
+    union all
+    select format('drop trigger %I on %s', t.tgname, p_table), null
+      from pg_catalog.pg_trigger t join pg_catalog.pg_proc p on p.oid = t.tgfoid
+      where t.tgrelid = p_table and not t.tgisinternal and p.proname in ('update_updated_at_column', 'set_updated_at', 'moddatetime')
+    union all
+    select format('drop policy %I on %s', polname, p_table), format('policy %s of an earlier version', polname)
+      from pg_catalog.pg_policy where polrelid = p_table
+  loop
+    execute v_rule.command;
+    if v_rule.reason is not null then
+      perform moonguard.report_finding(p_table::text, null, v_rule.reason, 'corrected: replaced by the policies of this version');
+    end if;
+  end loop;
+end
+$$;
+
+-- What a hand-made version demanded of a column and we cannot promise.
+create function moonguard.drop_not_null(p_table regclass, variadic p_columns text[]) returns void
+language plpgsql set search_path = '' as $$
+declare
+  v_column text;
+begin
+  for v_column in
+    select attname from pg_catalog.pg_attribute
+    where attrelid = p_table and attname = any (p_columns) and attnotnull and not attisdropped
+  loop
+    execute format('alter table %s alter column %I drop not null', p_table, v_column);
+  end loop;
+end
+$$;
+
+-- An index that begins with the same column serves already; a second one would only cost.
+create function moonguard.add_index(p_table regclass, p_name text, p_column text, p_definition text) returns void
+language plpgsql set search_path = '' as $$
+begin
+  if not exists (
+    select from pg_catalog.pg_index i
+    join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
+    where i.indrelid = p_table and a.attname = p_column and i.indpred is null
+  ) then
+    execute format('create index %I on %s %s', p_name, p_table, p_definition);
+  end if;
+end
+$$;

@@ -1,0 +1,234 @@
+-- Why: the newest state of a transaction or of a customer's identity check, kept in step with the events as they are stored.
+-- Locks: none.
+-- Older program: there is none.
+
+-- 0 waiting for the customer, 1 under way, 2 at an end. Lists made by hand have ends of their own.
+create function moonguard.transaction_rank(p_status text) returns integer
+language sql immutable parallel safe set search_path = '' as $$
+  select case
+    when p_status in ('completed', 'failed', 'cancelled', 'refunded', 'expired') then 2
+    when p_status in ('waitingPayment', 'waitingForDeposit') then 0
+    else 1
+  end
+$$;
+
+-- A number with the digits it came with; null for anything that is not one.
+create function moonguard.json_number(p_value jsonb) returns numeric
+language sql immutable parallel safe set search_path = '' as $$
+  select case
+    when jsonb_typeof(p_value) = 'number' or (jsonb_typeof(p_value) = 'string' and p_value #>> '{}' ~ '^-?[0-9]{1,60}(\.[0-9]{1,60})?$')
+      then (p_value #>> '{}')::numeric
+  end
+$$;
+
+-- MoonPay prints a currency as an object with a code, in requotes as a plain string.
+create function moonguard.currency_code(p_currency jsonb) returns text
+language sql immutable parallel safe set search_path = '' as $$
+  select case jsonb_typeof(p_currency) when 'string' then p_currency #>> '{}' when 'object' then p_currency ->> 'code' end
+$$;
+
+-- Moves stored transactions forward by the given events; returns the events that came too late to move anything.
+-- Set based: one statement a round, a further round only for a transaction that occurs more than once. Rows are
+-- locked in the order of their key, so that two batches cannot wait for each other.
+create function moonguard.project_transactions(p_event_ids uuid[]) returns setof uuid
+language plpgsql set search_path = '' as $$
+declare
+  v_round integer := 0;
+begin
+  -- Rows from before Moonguard know their transaction only by external_transaction_id: either side's id.
+  update public.moonpay_transactions t
+  set environment = known.environment, moonpay_transaction_id = known.entity_id
+  from (
+    select distinct on (e.environment, e.entity_id) e.environment, e.entity_id, older.id
+    from public.moonpay_webhook_events e
+    cross join lateral (values (1, e.entity_id), (2, e.event_data -> 'data' ->> 'externalTransactionId')) as key (preference, value)
+    join public.moonpay_transactions older on older.external_transaction_id = key.value and older.moonpay_transaction_id is null
+    where e.id = any (p_event_ids) and e.entity_type = 'transaction'
+      and not exists (select from public.moonpay_transactions other
+        where other.environment = e.environment and other.moonpay_transaction_id = e.entity_id)
+    order by e.environment, e.entity_id, key.preference
+  ) known
+  where t.id = known.id;
+
+  loop
+    v_round := v_round + 1;
+    return query
+    with incoming as (
+      select e.id as event_id, e.environment, e.entity_id, e.event_name, e.occurred_at, e.event_data -> 'data' as data,
+        e.event_type like 'sell\_%' as is_sell,
+        row_number() over (partition by e.environment, e.entity_id order by e.sequence) as round
+      from public.moonpay_webhook_events e
+      where e.id = any (p_event_ids) and e.entity_type = 'transaction'
+    ),
+    step as (
+      select i.*, case
+          when i.event_name like '%.failed' then 'failed'
+          when i.data ->> 'status' in ('waitingPayment', 'pending', 'waitingAuthorization', 'waitingForDeposit', 'requoteRequired', 'completed', 'failed')
+            then i.data ->> 'status'
+          else 'pending'
+        end as status
+      from incoming i where i.round = v_round
+    ),
+    moved as (
+      insert into public.moonpay_transactions as t (
+        id, external_transaction_id, type, status, crypto_currency, fiat_currency, crypto_amount, fiat_amount, wallet_address,
+        redirect_url, widget_redirect_url, customer_id, payment_method, fees, environment, moonpay_transaction_id,
+        moonpay_status, moonpay_updated_at, failure_reason, crypto_transaction_id, external_customer_id, country
+      )
+      select moonguard.uuid_v7(),
+        -- Your own id, unless another transaction has it: MoonPay does not make you use it once.
+        case
+          when s.data ->> 'externalTransactionId' <> '' and not exists (
+            select from public.moonpay_transactions other where other.external_transaction_id = s.data ->> 'externalTransactionId'
+          ) and not exists (
+            select from step earlier where earlier.data ->> 'externalTransactionId' = s.data ->> 'externalTransactionId'
+              and (earlier.environment, earlier.entity_id) < (s.environment, s.entity_id)
+          ) then s.data ->> 'externalTransactionId'
+          when not exists (
+            select from public.moonpay_transactions other where other.external_transaction_id = s.entity_id
+          ) then s.entity_id
+          else s.environment || ':' || s.entity_id
+        end,
+        case when s.is_sell then 'sell' else 'buy' end,
+        s.status,
+        moonguard.currency_code(case when s.is_sell then s.data -> 'baseCurrency' else s.data -> 'currency' end),
+        moonguard.currency_code(case when s.is_sell then s.data -> 'quoteCurrency' else s.data -> 'baseCurrency' end),
+        moonguard.json_number(case when s.is_sell then s.data -> 'baseCurrencyAmount' else s.data -> 'quoteCurrencyAmount' end),
+        moonguard.json_number(case when s.is_sell then s.data -> 'quoteCurrencyAmount' else s.data -> 'baseCurrencyAmount' end),
+        coalesce(s.data ->> 'walletAddress', s.data -> 'depositWallet' ->> 'walletAddress'),
+        s.data ->> 'redirectUrl', s.data ->> 'widgetRedirectUrl', s.data ->> 'customerId',
+        coalesce(s.data ->> 'paymentMethod', s.data ->> 'payoutMethod'),
+        jsonb_strip_nulls(jsonb_build_object('fee_amount', s.data -> 'feeAmount', 'extra_fee_amount', s.data -> 'extraFeeAmount',
+          'network_fee_amount', s.data -> 'networkFeeAmount')),
+        s.environment, s.entity_id, s.data ->> 'status', s.occurred_at, s.data ->> 'failureReason',
+        coalesce(s.data ->> 'cryptoTransactionId', s.data ->> 'depositHash'), s.data ->> 'externalCustomerId', s.data ->> 'country'
+      from step s
+      order by s.environment, s.entity_id
+      on conflict (environment, moonpay_transaction_id) do update set
+        status = excluded.status,
+        crypto_currency = coalesce(excluded.crypto_currency, t.crypto_currency),
+        fiat_currency = coalesce(excluded.fiat_currency, t.fiat_currency),
+        crypto_amount = coalesce(excluded.crypto_amount, t.crypto_amount),
+        fiat_amount = coalesce(excluded.fiat_amount, t.fiat_amount),
+        wallet_address = coalesce(excluded.wallet_address, t.wallet_address),
+        redirect_url = coalesce(excluded.redirect_url, t.redirect_url),
+        widget_redirect_url = coalesce(excluded.widget_redirect_url, t.widget_redirect_url),
+        customer_id = coalesce(excluded.customer_id, t.customer_id),
+        payment_method = coalesce(excluded.payment_method, t.payment_method),
+        fees = coalesce(t.fees, '{}') || excluded.fees,
+        moonpay_status = excluded.moonpay_status,
+        moonpay_updated_at = coalesce(excluded.moonpay_updated_at, t.moonpay_updated_at),
+        failure_reason = coalesce(excluded.failure_reason, t.failure_reason),
+        crypto_transaction_id = coalesce(excluded.crypto_transaction_id, t.crypto_transaction_id),
+        external_customer_id = coalesce(excluded.external_customer_id, t.external_customer_id),
+        country = coalesce(excluded.country, t.country),
+        updated_at = now()
+      where
+        -- An end stays an end; its own later events may still fill in what was missing.
+        (moonguard.transaction_rank(t.status) < 2 or t.status = excluded.status)
+        -- Older than what we have never counts. At the same instant, or without a time, only the way forward counts.
+        and (case
+          when excluded.moonpay_updated_at > t.moonpay_updated_at then true
+          when excluded.moonpay_updated_at < t.moonpay_updated_at then false
+          else moonguard.transaction_rank(excluded.status) >= moonguard.transaction_rank(t.status)
+        end)
+      returning t.environment, t.moonpay_transaction_id
+    )
+    select s.event_id from step s
+    where not exists (select from moved m where m.environment = s.environment and m.moonpay_transaction_id = s.entity_id);
+
+    exit when not exists (
+      select from public.moonpay_webhook_events e where e.id = any (p_event_ids) and e.entity_type = 'transaction'
+      group by e.environment, e.entity_id having count(*) > v_round);
+  end loop;
+end
+$$;
+comment on function moonguard.project_transactions(uuid[]) is
+  'Moves moonpay_transactions forward by stored events; returns the ids of those that came late.';
+
+-- The same for the identity state of customers. It has no end: a newer check may reverse an older one.
+create function moonguard.project_customers(p_event_ids uuid[]) returns setof uuid
+language plpgsql set search_path = '' as $$
+declare
+  v_event record;
+begin
+  for v_event in
+    select e.id as event_id, e.environment, e.entity_id, e.occurred_at, identity.data,
+      nullif(coalesce(identity.data ->> 'externalCustomerId', e.event_data ->> 'externalCustomerId'), '') as external_customer_id,
+      case e.event_name when 'customer.kyc_completed' then 'completed' when 'customer.kyc_rejected' then 'failed' else 'pending' end as status
+    from public.moonpay_webhook_events e
+    -- The documentation prints identity checks without their envelope, and some senders deliver them so.
+    cross join lateral (select case when jsonb_typeof(e.event_data -> 'data') = 'object' then e.event_data -> 'data' else e.event_data end as data) identity
+    where e.id = any (p_event_ids) and e.entity_type = 'customer'
+    order by e.environment, e.entity_id, e.sequence
+  loop
+    perform pg_advisory_xact_lock(hashtextextended('moonpay_customers:' || v_event.entity_id, 0));
+    update public.moonpay_customers c
+    set moonpay_customer_id = v_event.entity_id, environment = v_event.environment
+    where c.external_customer_id = v_event.external_customer_id and c.moonpay_customer_id is null
+      and not exists (select from public.moonpay_customers other where other.moonpay_customer_id = v_event.entity_id);
+
+    insert into public.moonpay_customers as c (
+      id, moonpay_customer_id, external_customer_id, environment, identity_verification_status,
+      kyc_check_id, kyc_result, kyc_reject_type, kyc_checked_level, kyc_updated_at
+    )
+    select moonguard.uuid_v7(), v_event.entity_id,
+      -- The same customer of yours has another id at MoonPay in each environment.
+      case when not exists (select from public.moonpay_customers other where other.external_customer_id = v_event.external_customer_id)
+        then v_event.external_customer_id end,
+      v_event.environment, v_event.status, v_event.data ->> 'id', v_event.data ->> 'result', v_event.data ->> 'rejectType',
+      case when v_event.data ->> 'level' ~ '^[0-9]{1,4}$' then (v_event.data ->> 'level')::integer end, v_event.occurred_at
+    on conflict (moonpay_customer_id) do update set
+      environment = excluded.environment,
+      external_customer_id = coalesce(c.external_customer_id, excluded.external_customer_id),
+      identity_verification_status = excluded.identity_verification_status,
+      kyc_check_id = excluded.kyc_check_id,
+      kyc_result = excluded.kyc_result,
+      kyc_reject_type = excluded.kyc_reject_type,
+      kyc_checked_level = coalesce(excluded.kyc_checked_level, c.kyc_checked_level),
+      kyc_updated_at = coalesce(excluded.kyc_updated_at, c.kyc_updated_at),
+      updated_at = now()
+    where (c.environment is null or c.environment = excluded.environment)
+      and (c.kyc_updated_at is null or excluded.kyc_updated_at is null or excluded.kyc_updated_at >= c.kyc_updated_at);
+    if not found then
+      return next v_event.event_id;
+    end if;
+  end loop;
+end
+$$;
+comment on function moonguard.project_customers(uuid[]) is
+  'Moves the identity state of moonpay_customers forward by stored events; returns the ids of those that came late.';
+
+-- A projection must never cost an event. What the tables refuse (a hand-made column of another type, a check of the
+-- user's own) is noted on the event, and the event is stored and delivered all the same.
+create function moonguard.project_events(p_event_ids uuid[]) returns table (event_id uuid, failure text)
+language plpgsql set search_path = '' as $$
+#variable_conflict use_column
+declare
+  v_event_id uuid;
+  v_late uuid[];
+begin
+  begin
+    v_late := array(select moonguard.project_transactions(p_event_ids)) || array(select moonguard.project_customers(p_event_ids));
+  exception
+    when serialization_failure or deadlock_detected or lock_not_available or query_canceled then
+      raise;
+    when others then
+      if cardinality(p_event_ids) = 1 then
+        update public.moonpay_webhook_events set last_processing_error = sqlerrm where id = p_event_ids[1];
+        return query select p_event_ids[1], sqlerrm;
+      else
+        foreach v_event_id in array p_event_ids loop
+          return query select * from moonguard.project_events(array[v_event_id]);
+        end loop;
+      end if;
+      return;
+  end;
+  if cardinality(v_late) > 0 then
+    update public.moonpay_webhook_events set is_late = true, processed = true, processed_at = now() where id = any (v_late);
+    return query select id, null::text from unnest(v_late) as id;
+  end if;
+end
+$$;
+comment on function moonguard.project_events(uuid[]) is
+  'Moves transactions and customers forward by newly stored events. Returns the events that came late (failure is null) and those whose projection failed, with the reason.';

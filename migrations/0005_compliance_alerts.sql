@@ -1,0 +1,316 @@
+-- Why: alerts, their workflow, and a timeline of every change. The workflow holds for every client, psql and supabase-js included.
+-- Locks: ACCESS EXCLUSIVE on moonpay_compliance_alerts where an earlier version of it exists, for the time of one scan.
+-- Older program: an older hand-made program may go on writing; moves that the workflow does not have are refused.
+
+create table if not exists public.moonpay_compliance_alerts (id uuid primary key default moonguard.uuid_v7());
+
+select moonguard.retire_handmade_rules('public.moonpay_compliance_alerts');
+
+alter table public.moonpay_compliance_alerts
+  add column if not exists alert_id text,
+  add column if not exists alert_type text,
+  add column if not exists severity text,
+  add column if not exists status text,
+  add column if not exists customer_id text,
+  add column if not exists transaction_id text,
+  add column if not exists entity_type text,
+  add column if not exists entity_id text,
+  add column if not exists risk_score integer,
+  add column if not exists risk_level text,
+  add column if not exists title text,
+  add column if not exists description text,
+  add column if not exists details jsonb,
+  add column if not exists screening_results jsonb,
+  add column if not exists recommended_actions text[],
+  add column if not exists assigned_to text,
+  add column if not exists reviewed_by text,
+  add column if not exists resolved_by text,
+  add column if not exists escalated_to text,
+  add column if not exists resolution_notes text,
+  add column if not exists auto_generated boolean,
+  add column if not exists source text,
+  add column if not exists external_reference text,
+  add column if not exists related_alerts text[],
+  add column if not exists metadata jsonb,
+  add column if not exists triggered_at timestamptz,
+  add column if not exists reviewed_at timestamptz,
+  add column if not exists resolved_at timestamptz,
+  add column if not exists escalated_at timestamptz,
+  add column if not exists created_at timestamptz,
+  add column if not exists updated_at timestamptz,
+  add column if not exists status_reason text,
+  add column if not exists due_at timestamptz,
+  add column if not exists dedupe_key text,
+  add column if not exists occurrence_count integer not null default 1,
+  add column if not exists version integer not null default 1,
+  add column if not exists archived_at timestamptz;
+
+do $adopt$
+begin
+  perform moonguard.drop_not_null('public.moonpay_compliance_alerts', 'customer_id', 'transaction_id', 'entity_type', 'entity_id',
+    'risk_score', 'risk_level', 'description', 'screening_results', 'recommended_actions', 'assigned_to', 'reviewed_by',
+    'resolved_by', 'escalated_to', 'resolution_notes', 'source', 'external_reference', 'related_alerts');
+
+  insert into moonguard.installation_findings (table_name, row_key, reason, resolution)
+  select 'moonpay_compliance_alerts', id::text, 'metadata is no object', 'corrected: kept under the key "value"'
+  from public.moonpay_compliance_alerts where jsonb_typeof(metadata) <> 'object';
+  update public.moonpay_compliance_alerts set metadata = jsonb_build_object('value', metadata) where jsonb_typeof(metadata) <> 'object';
+
+  -- Before archived_at there was metadata.archived. Text that plainly says true or false is taken at its word.
+  insert into moonguard.installation_findings (table_name, row_key, reason, resolution)
+  select 'moonpay_compliance_alerts', id::text, 'metadata.archived is no boolean: ' || (metadata -> 'archived')::text,
+    case when lower(metadata ->> 'archived') in ('true', 'false') then 'corrected: read as ' || lower(metadata ->> 'archived')
+      else 'left: the alert counts as not archived' end
+  from public.moonpay_compliance_alerts where metadata ? 'archived' and jsonb_typeof(metadata -> 'archived') <> 'boolean';
+  update public.moonpay_compliance_alerts
+  set metadata = jsonb_set(metadata, '{archived}', to_jsonb(lower(metadata ->> 'archived') = 'true'))
+  where jsonb_typeof(metadata -> 'archived') = 'string' and lower(metadata ->> 'archived') in ('true', 'false');
+  update public.moonpay_compliance_alerts set archived_at = coalesce(updated_at, resolved_at, now())
+  where metadata -> 'archived' = 'true' and archived_at is null;
+
+  update public.moonpay_compliance_alerts set
+    alert_id = coalesce(alert_id, 'alert_' || replace(id::text, '-', '')),
+    severity = coalesce(severity, 'medium'),
+    status = coalesce(status, 'open'),
+    title = coalesce(nullif(title, ''), alert_type, 'Alert'),
+    details = coalesce(details, '{}'),
+    metadata = coalesce(metadata, '{}'),
+    recommended_actions = coalesce(recommended_actions, '{}'),
+    related_alerts = coalesce(related_alerts, '{}'),
+    auto_generated = coalesce(auto_generated, false),
+    risk_level = coalesce(risk_level, case when risk_score >= 85 then 'extreme' when risk_score >= 70 then 'high' when risk_score >= 40 then 'medium' when risk_score >= 0 then 'low' end),
+    created_at = coalesce(created_at, triggered_at, now()),
+    triggered_at = coalesce(triggered_at, created_at, now()),
+    updated_at = coalesce(updated_at, created_at, now());
+
+  insert into moonguard.installation_findings (table_name, row_key, reason, resolution)
+  select 'moonpay_compliance_alerts', id::text,
+    status || ' without ' || case when coalesce(resolved_by, '') = '' and coalesce(resolution_notes, '') = '' then 'a person and notes'
+      when coalesce(resolved_by, '') = '' then 'a person' else 'notes' end,
+    'left: nobody can say now who decided it'
+  from public.moonpay_compliance_alerts
+  where status in ('resolved', 'dismissed') and (coalesce(resolved_by, '') = '' or coalesce(resolution_notes, '') = '');
+end
+$adopt$;
+
+alter table public.moonpay_compliance_alerts
+  alter column id set default moonguard.uuid_v7(),
+  alter column alert_id set default 'alert_' || replace(moonguard.uuid_v7()::text, '-', ''),
+  alter column severity set default 'medium',
+  alter column status set default 'open',
+  alter column details set default '{}',
+  alter column metadata set default '{}',
+  alter column recommended_actions set default '{}',
+  alter column related_alerts set default '{}',
+  alter column auto_generated set default false,
+  alter column triggered_at set default now(),
+  alter column created_at set default now(),
+  alter column updated_at set default now(),
+  alter column alert_id set not null,
+  alter column severity set not null,
+  alter column status set not null,
+  alter column title set not null,
+  alter column details set not null,
+  alter column metadata set not null,
+  alter column recommended_actions set not null,
+  alter column related_alerts set not null,
+  alter column auto_generated set not null,
+  alter column triggered_at set not null,
+  alter column created_at set not null,
+  alter column updated_at set not null;
+
+select moonguard.add_check('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_alert_type_check',
+  $$alert_type is not null and alert_type in ('aml_screening', 'sanctions_check', 'pep_screening', 'transaction_monitoring', 'kyc_verification',
+    'suspicious_activity', 'risk_threshold', 'policy_violation', 'document_verification', 'identity_verification', 'address_verification')$$);
+select moonguard.add_check('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_severity_check',
+  $$severity in ('low', 'medium', 'high', 'critical')$$);
+select moonguard.add_check('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_status_check',
+  $$status in ('open', 'in_review', 'resolved', 'dismissed', 'escalated')$$);
+select moonguard.add_check('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_risk_score_check', $$risk_score between 0 and 100$$);
+select moonguard.add_check('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_risk_level_check',
+  $$risk_level in ('low', 'medium', 'high', 'extreme')$$);
+select moonguard.add_check('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_metadata_check', $$jsonb_typeof(metadata) = 'object'$$);
+select moonguard.add_check('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_occurrence_count_check', $$occurrence_count > 0$$);
+
+do $unique$
+begin
+  if not exists (
+    select from pg_catalog.pg_index i join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
+    where i.indrelid = 'public.moonpay_compliance_alerts'::regclass and i.indisunique and i.indnkeyatts = 1 and a.attname = 'alert_id' and i.indpred is null
+  ) then
+    alter table public.moonpay_compliance_alerts add constraint moonpay_compliance_alerts_alert_id_key unique (alert_id);
+  end if;
+end
+$unique$;
+-- One alert under work for one cause: a further hit raises its count.
+create unique index moonpay_compliance_alerts_open_dedupe_key on public.moonpay_compliance_alerts (dedupe_key)
+  where status in ('open', 'in_review', 'escalated');
+-- The work list: what is not decided, worst first. Few rows whatever the history is.
+create index moonpay_compliance_alerts_worklist_idx on public.moonpay_compliance_alerts (severity, triggered_at, id)
+  where status in ('open', 'in_review', 'escalated');
+select moonguard.add_index('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_customer_id_idx', 'customer_id', '(customer_id, triggered_at)');
+select moonguard.add_index('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_transaction_id_idx', 'transaction_id', '(transaction_id)');
+select moonguard.add_index('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_entity_idx', 'entity_type', '(entity_type, entity_id)');
+select moonguard.add_index('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_triggered_at_idx', 'triggered_at', '(triggered_at, id)');
+create index moonpay_compliance_alerts_assigned_to_idx on public.moonpay_compliance_alerts (assigned_to, status) where assigned_to is not null;
+create index moonpay_compliance_alerts_details_idx on public.moonpay_compliance_alerts using gin (details jsonb_path_ops);
+create index moonpay_compliance_alerts_metadata_idx on public.moonpay_compliance_alerts using gin (metadata jsonb_path_ops);
+
+-- The workflow. src/compliance/workflow.ts holds the same table; a test compares them.
+create table moonguard.alert_moves (
+  from_status text not null,
+  to_status text not null,
+  needs text not null,
+  primary key (from_status, to_status),
+  constraint alert_moves_needs_check check (needs in ('nothing', 'reason', 'notes_and_person'))
+);
+comment on table moonguard.alert_moves is 'Which status an alert may go to from which, and what the move needs.';
+insert into moonguard.alert_moves (from_status, to_status, needs) values
+  ('open', 'in_review', 'nothing'),
+  ('open', 'escalated', 'nothing'),
+  ('open', 'resolved', 'notes_and_person'),
+  ('open', 'dismissed', 'notes_and_person'),
+  ('in_review', 'open', 'nothing'),
+  ('in_review', 'escalated', 'nothing'),
+  ('in_review', 'resolved', 'notes_and_person'),
+  ('in_review', 'dismissed', 'notes_and_person'),
+  ('escalated', 'in_review', 'nothing'),
+  ('escalated', 'resolved', 'notes_and_person'),
+  ('escalated', 'dismissed', 'notes_and_person'),
+  ('resolved', 'open', 'reason'),
+  ('dismissed', 'open', 'reason');
+
+create function moonguard.alert_before_write() returns trigger
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_actor text := moonguard.current_actor();
+  v_needs text := 'nothing';
+  v_decided boolean := new.status in ('resolved', 'dismissed');
+begin
+  if new.risk_level is null or (tg_op = 'UPDATE' and new.risk_score is distinct from old.risk_score and new.risk_level is not distinct from old.risk_level) then
+    new.risk_level := case when new.risk_score >= 85 then 'extreme' when new.risk_score >= 70 then 'high' when new.risk_score >= 40 then 'medium' when new.risk_score >= 0 then 'low' end;
+  end if;
+
+  if tg_op = 'UPDATE' then
+    new.version := old.version + 1;
+    new.updated_at := now();
+    if new.status = old.status then
+      return new;
+    end if;
+
+    select needs into v_needs from moonguard.alert_moves where from_status = old.status and to_status = new.status;
+    if not found then
+      raise exception using
+        errcode = 'check_violation', constraint = 'moonpay_compliance_alerts_workflow',
+        message = format('an alert that is %s cannot become %s', old.status, new.status),
+        hint = 'Allowed from ' || old.status || ': ' || coalesce((select string_agg(to_status, ', ' order by to_status) from moonguard.alert_moves where from_status = old.status), 'nothing') || '.';
+    end if;
+    -- The reason belongs to one move; the last one's does not serve the next.
+    if new.status_reason is not distinct from old.status_reason then
+      new.status_reason := null;
+    end if;
+    if v_needs = 'reason' and coalesce(trim(new.status_reason), '') = '' then
+      raise exception using
+        errcode = 'check_violation', constraint = 'moonpay_compliance_alerts_workflow',
+        message = format('to reopen a %s alert a reason is needed', old.status), hint = 'Set status_reason.';
+    end if;
+  end if;
+
+  -- Whoever comes with a verified identity acts as himself.
+  if v_decided then
+    new.resolved_by := case when moonguard.claims() ? 'sub' then v_actor else coalesce(nullif(new.resolved_by, ''), v_actor) end;
+    if coalesce(new.resolved_by, '') = '' or coalesce(trim(new.resolution_notes), '') = '' then
+      raise exception using
+        errcode = 'check_violation', constraint = 'moonpay_compliance_alerts_resolution',
+        message = format('to make an alert %s notes and a person are needed', new.status), hint = 'Set resolution_notes and resolved_by.';
+    end if;
+    new.resolved_at := case when tg_op = 'INSERT' then coalesce(new.resolved_at, now()) else now() end;
+  elsif tg_op = 'UPDATE' then
+    new.resolved_by := null;
+    new.resolution_notes := null;
+    new.resolved_at := null;
+  end if;
+  if new.status = 'in_review' then
+    new.reviewed_by := case when moonguard.claims() ? 'sub' then v_actor
+      when new.reviewed_by is distinct from case when tg_op = 'UPDATE' then old.reviewed_by end then new.reviewed_by else v_actor end;
+    new.reviewed_at := now();
+  elsif new.status = 'escalated' then
+    new.escalated_at := now();
+  end if;
+  return new;
+end
+$$;
+create trigger alert_before_write before insert or update on public.moonpay_compliance_alerts
+  for each row execute function moonguard.alert_before_write();
+
+create table moonguard.alert_timeline (
+  id uuid primary key default moonguard.uuid_v7(),
+  alert_id uuid not null references public.moonpay_compliance_alerts (id),
+  alert_version integer not null,
+  at timestamptz not null default now(),
+  actor text not null,
+  action text not null,
+  from_status text,
+  to_status text,
+  reason text,
+  before jsonb not null,
+  after jsonb not null,
+  constraint alert_timeline_action_check check (action in ('created', 'moved', 'changed', 'commented'))
+);
+create index alert_timeline_alert_id_idx on moonguard.alert_timeline (alert_id, alert_version);
+comment on table moonguard.alert_timeline is 'Every change of every alert, append-only: who, when, what it was and what it became.';
+comment on column moonguard.alert_timeline.before is 'The columns that changed, as they were; empty for a new alert.';
+comment on column moonguard.alert_timeline.after is 'The columns that changed, as they became; the whole row for a new alert.';
+
+create function moonguard.alert_after_write() returns trigger
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_before jsonb := case when tg_op = 'UPDATE' then to_jsonb(old) else '{}' end;
+  v_after jsonb := to_jsonb(new);
+  v_noise text[] := array['version', 'updated_at'];
+begin
+  if tg_op = 'UPDATE' then
+    select coalesce(jsonb_object_agg(key, value), '{}') into v_after
+    from jsonb_each(v_after) where value is distinct from v_before -> key and key <> all (v_noise);
+    select coalesce(jsonb_object_agg(key, value), '{}') into v_before from jsonb_each(v_before) where v_after ? key;
+  end if;
+  insert into moonguard.alert_timeline (alert_id, alert_version, actor, action, from_status, to_status, reason, before, after)
+  values (
+    new.id, new.version,
+    -- session_user, not current_user: the function runs as its owner.
+    coalesce(moonguard.current_actor(), session_user),
+    case when tg_op = 'INSERT' then 'created' when new.status <> old.status then 'moved' else 'changed' end,
+    case when tg_op = 'UPDATE' then old.status end, new.status,
+    coalesce(case when new.status in ('resolved', 'dismissed') then new.resolution_notes end, new.status_reason),
+    v_before, v_after);
+  return null;
+end
+$$;
+create trigger alert_after_write after insert or update on public.moonpay_compliance_alerts
+  for each row execute function moonguard.alert_after_write();
+
+create function moonguard.refuse_change() returns trigger
+language plpgsql set search_path = '' as $$
+begin
+  raise exception using
+    errcode = 'restrict_violation', constraint = tg_table_name || '_append_only',
+    message = format('%s is append-only: %s is refused', tg_table_name, lower(tg_op)), hint = 'Write a further row.';
+end
+$$;
+create trigger alert_timeline_append_only before update or delete on moonguard.alert_timeline
+  for each row execute function moonguard.refuse_change();
+create trigger alert_timeline_no_truncate before truncate on moonguard.alert_timeline
+  for each statement execute function moonguard.refuse_change();
+
+comment on table public.moonpay_compliance_alerts is 'Findings that somebody must work on, and what became of them.';
+comment on column public.moonpay_compliance_alerts.alert_id is 'Name for people and programs; the row''s id serves as well.';
+comment on column public.moonpay_compliance_alerts.risk_score is '0 to 100.';
+comment on column public.moonpay_compliance_alerts.risk_level is 'low, medium (from 40), high (from 70), extreme (from 85); derived from the score when not given.';
+comment on column public.moonpay_compliance_alerts.customer_id is 'MoonPay''s id of the customer, or yours.';
+comment on column public.moonpay_compliance_alerts.status_reason is 'Why it was moved to this status; needed to reopen.';
+comment on column public.moonpay_compliance_alerts.related_alerts is 'alert_id of alerts about the same matter.';
+comment on column public.moonpay_compliance_alerts.due_at is 'By when somebody must have decided it.';
+comment on column public.moonpay_compliance_alerts.dedupe_key is 'Hits with the same key go into one alert while it is not decided.';
+comment on column public.moonpay_compliance_alerts.occurrence_count is 'How many hits it stands for.';
+comment on column public.moonpay_compliance_alerts.version is 'Rises by one with each change: compare it to see whether somebody was faster.';
+comment on column public.moonpay_compliance_alerts.archived_at is 'Out of the daily lists; still there.';

@@ -1,0 +1,158 @@
+-- Why: the three functions of the manual: cleanup of the policy log, archive of alerts, webhook statistics.
+-- Locks: none on tables that exist.
+-- Older program: functions of an earlier version with the same names are replaced; they return the same or more.
+
+create table moonguard.legal_holds (
+  id uuid primary key default moonguard.uuid_v7(),
+  reason text not null,
+  customer_id text,
+  transaction_id text,
+  policy_id text,
+  correlation_id text,
+  executed_from timestamptz,
+  executed_to timestamptz,
+  set_by text not null default coalesce(moonguard.current_actor(), session_user),
+  set_at timestamptz not null default now(),
+  lifted_by text,
+  lifted_at timestamptz,
+  lifted_reason text,
+  constraint legal_holds_scope_check check (num_nonnulls(customer_id, transaction_id, policy_id, correlation_id, executed_from, executed_to) > 0),
+  constraint legal_holds_lifted_check check ((lifted_at is null) = (lifted_by is null))
+);
+comment on table moonguard.legal_holds is 'Rows of the policy log that match every given column of a hold that is not lifted are not removed.';
+
+create table moonguard.retention_runs (
+  id uuid primary key default moonguard.uuid_v7(),
+  ran_at timestamptz not null default now(),
+  task text not null,
+  ran_by text not null default coalesce(moonguard.current_actor(), session_user),
+  removed_count bigint not null,
+  oldest timestamptz,
+  newest timestamptz,
+  ids_digest text
+);
+comment on table moonguard.retention_runs is 'What was removed or archived, when, and by whom.';
+comment on column moonguard.retention_runs.ids_digest is 'SHA-256 over the ids, sorted, joined by commas.';
+
+do $earlier$
+declare
+  v_function record;
+begin
+  for v_function in
+    select p.oid::regprocedure as signature from pg_catalog.pg_proc p
+    where p.pronamespace = 'public'::regnamespace
+      and p.proname in ('cleanup_old_moonpay_policy_logs', 'archive_old_moonpay_compliance_alerts', 'get_moonpay_webhook_stats')
+  loop
+    execute format('drop function %s', v_function.signature);
+  end loop;
+end
+$earlier$;
+
+create function public.cleanup_old_moonpay_policy_logs(p_now timestamptz default now()) returns bigint
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_batch bigint;
+  v_removed bigint := 0;
+  v_oldest timestamptz;
+  v_newest timestamptz;
+  v_digests text := '';
+  v_digest text;
+  v_from timestamptz;
+  v_to timestamptz;
+begin
+  loop
+    perform set_config('moonguard.retention', 'on', true);
+    with past as (
+      select l.id, l.executed_at from public.moonpay_policy_logs l
+      where l.executed_at + make_interval(days => l.retention_period_days) < p_now
+        and not l.follow_up_required
+        and not exists (
+          select from moonguard.legal_holds h
+          where h.lifted_at is null
+            and (h.customer_id is null or h.customer_id = l.customer_id)
+            and (h.transaction_id is null or h.transaction_id = l.transaction_id)
+            and (h.policy_id is null or h.policy_id = l.policy_id)
+            and (h.correlation_id is null or h.correlation_id = l.correlation_id)
+            and (h.executed_from is null or h.executed_from <= l.executed_at)
+            and (h.executed_to is null or h.executed_to >= l.executed_at))
+      limit 10000
+    ), removed as (
+      delete from public.moonpay_policy_logs l using past where l.id = past.id and l.executed_at = past.executed_at
+      returning l.id, l.executed_at
+    )
+    select count(*), min(executed_at), max(executed_at), encode(sha256(convert_to(string_agg(id::text, ',' order by id), 'UTF8')), 'hex')
+    into v_batch, v_from, v_to, v_digest from removed;
+    perform set_config('moonguard.retention', '', true);
+    exit when v_batch = 0;
+    v_removed := v_removed + v_batch;
+    v_oldest := least(v_oldest, v_from);
+    v_newest := greatest(v_newest, v_to);
+    v_digests := v_digests || v_digest;
+  end loop;
+  if v_removed > 0 then
+    insert into moonguard.retention_runs (task, removed_count, oldest, newest, ids_digest)
+    values ('cleanup_old_moonpay_policy_logs', v_removed, v_oldest, v_newest,
+      case when length(v_digests) = 64 then v_digests else encode(sha256(convert_to(v_digests, 'UTF8')), 'hex') end);
+  end if;
+  return v_removed;
+end
+$$;
+comment on function public.cleanup_old_moonpay_policy_logs(timestamptz) is
+  'Removes policy log rows past their retention that no legal hold and no open follow-up keeps; returns how many.';
+
+create function public.archive_old_moonpay_compliance_alerts(p_now timestamptz default now()) returns bigint
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_alert record;
+  v_archived bigint := 0;
+begin
+  for v_alert in
+    select id from public.moonpay_compliance_alerts
+    where status in ('resolved', 'dismissed') and archived_at is null
+      and coalesce(resolved_at, updated_at) < p_now - interval '1 year'
+    for update skip locked
+  loop
+    begin
+      update public.moonpay_compliance_alerts
+      set archived_at = p_now, metadata = metadata || '{"archived": true}' where id = v_alert.id;
+      v_archived := v_archived + 1;
+    exception when check_violation then
+      -- A row from before Moonguard that breaks a rule stays in the lists until somebody corrects it.
+      null;
+    end;
+  end loop;
+  if v_archived > 0 then
+    insert into moonguard.retention_runs (task, removed_count) values ('archive_old_moonpay_compliance_alerts', v_archived);
+  end if;
+  return v_archived;
+end
+$$;
+comment on function public.archive_old_moonpay_compliance_alerts(timestamptz) is
+  'Archives alerts that were resolved or dismissed over a year ago; returns how many. They stay readable.';
+
+create function public.get_moonpay_webhook_stats()
+returns table (
+  total_webhooks bigint, active_webhooks bigint, failed_webhooks bigint, avg_success_rate numeric,
+  inactive_webhooks bigint, suspended_webhooks bigint,
+  total_attempts bigint, successful_attempts bigint, failed_attempts bigint,
+  pending_deliveries bigint, held_deliveries bigint, exhausted_deliveries bigint, last_delivery_attempt timestamptz
+)
+language sql stable security invoker set search_path = '' as $$
+  select count(*),
+    count(*) filter (where c.status = 'active'),
+    count(*) filter (where c.status = 'failed'),
+    round(avg(100.0 * c.successful_deliveries_count / nullif(c.delivery_attempts_count, 0)), 2),
+    count(*) filter (where c.status = 'inactive'),
+    count(*) filter (where c.status = 'suspended'),
+    coalesce(sum(c.delivery_attempts_count), 0)::bigint,
+    coalesce(sum(c.successful_deliveries_count), 0)::bigint,
+    coalesce(sum(c.failed_deliveries_count), 0)::bigint,
+    (select count(*) from moonguard.deliveries d where d.status = 'pending'),
+    (select count(*) from moonguard.deliveries d where d.status = 'held'),
+    (select count(*) from moonguard.deliveries d where d.status = 'exhausted'),
+    max(c.last_delivery_attempt)
+  from public.moonpay_webhook_config c
+  where c.deleted_at is null
+$$;
+comment on function public.get_moonpay_webhook_stats() is
+  'One row: endpoints by status, the mean success rate of endpoints that were tried (in percent; null when none was), attempts and open deliveries.';
