@@ -1,4 +1,7 @@
-/** Prints "N passed, N failed" from vitest's report and the exit status of `npm test`. Plain JavaScript: no install is needed. */
+/**
+ * Prints "N passed, N failed" from vitest's report and the exit status of `npm test`. Plain JavaScript, so that it
+ * prints even when the install has failed.
+ */
 import { existsSync, readFileSync } from 'node:fs';
 
 const [report, status] = process.argv.slice(2);
