@@ -1,0 +1,64 @@
+import { Kysely, PostgresDialect } from 'kysely';
+import { type ClientConfig, Pool } from 'pg';
+import type { Observe } from '../observe/observation.ts';
+import type { Database, Db } from './database.ts';
+import { PostgresListener } from './listen.ts';
+import { pgTypes } from './parsers.ts';
+import { runTransaction } from './transaction.ts';
+
+export interface PostgresOptions {
+  /** `postgresql://user:password@host:port/database`, with `?sslmode=…` where the server wants TLS. */
+  readonly databaseUrl: string;
+  /** Connections of the pool; one more, outside it, listens. Default 10. */
+  readonly maxConnections?: number;
+  /** Milliseconds to wait for a connection, new or from the pool. Default 5000. */
+  readonly connectionTimeoutMs?: number;
+  /**
+   * Milliseconds until the server cancels a statement. Default 30000; 0 leaves it to the server's own setting. PgBouncer
+   * refuses connections that ask for this or for `idleInTransactionTimeoutMs`: give both as 0 there.
+   */
+  readonly statementTimeoutMs?: number;
+  /** Milliseconds a transaction may stay open without a statement before the server ends it. Default 60000; 0 as above. */
+  readonly idleInTransactionTimeoutMs?: number;
+  /** What `pg_stat_activity` shows. Default `moonguard`. */
+  readonly applicationName?: string;
+}
+
+export function openPostgres(options: PostgresOptions, observe: Observe): Database {
+  const config: ClientConfig = {
+    connectionString: options.databaseUrl,
+    application_name: options.applicationName ?? 'moonguard',
+    connectionTimeoutMillis: options.connectionTimeoutMs ?? 5_000,
+    keepAlive: true,
+    keepAliveInitialDelayMillis: 10_000,
+    types: pgTypes,
+  };
+  const pool = new Pool({
+    ...config,
+    max: options.maxConnections ?? 10,
+    statement_timeout: options.statementTimeoutMs ?? 30_000,
+    idle_in_transaction_session_timeout: options.idleInTransactionTimeoutMs ?? 60_000,
+  });
+  // A connection that is lost while idle, or checked out between two statements, is reported by an event, which without
+  // a listener would end the process. Whoever needs the connection next sees the failure or gets a new one.
+  pool.on('error', () => {});
+  pool.on('connect', (client) => client.on('error', () => {}));
+
+  const db: Db = new Kysely({ dialect: new PostgresDialect({ pool }) });
+  const listener = new PostgresListener(config, observe);
+  let closing: Promise<unknown> | undefined;
+  return {
+    kind: 'postgres',
+    db,
+    transaction: (work, within) => runTransaction(db, work, within),
+    listen: (channel, onNotify) => listener.listen(channel, onNotify),
+    // Without parameters `pg` uses the simple protocol, in which several statements are one transaction.
+    runScript: async (sqlText) => {
+      await pool.query(sqlText);
+    },
+    close: async () => {
+      closing ??= Promise.all([listener.close(), pool.end()]);
+      await closing;
+    },
+  };
+}
