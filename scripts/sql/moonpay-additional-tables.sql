@@ -1,0 +1,2143 @@
+-- Moonguard: everything it needs in a PostgreSQL 15 to 18 or Supabase database. Generated from migrations/ by
+-- `npm run installer`; do not edit.
+--
+-- psql:      psql "$DATABASE_URL" -v ON_ERROR_STOP=1 -f scripts/sql/moonpay-additional-tables.sql
+-- Supabase:  paste the whole file into the SQL editor and run it.
+--
+-- It is one transaction: it either works or changes nothing. Run it again whenever you like: it applies what is missing.
+-- The result is what the installer found in existing tables and could not put right by itself; no rows: nothing.
+
+begin;
+
+set local client_min_messages = warning;
+
+set local statement_timeout = 0;
+
+set local lock_timeout = 0;
+
+do $moonguard_install$ begin perform pg_catalog.pg_advisory_xact_lock(7046029254386353131); end $moonguard_install$;
+
+set local lock_timeout = '10s';
+
+do $moonguard_install$
+begin
+  if pg_catalog.to_regnamespace('moonguard') is null then
+    create schema moonguard;
+  end if;
+  if pg_catalog.to_regclass('moonguard.schema_migrations') is null then
+    create table moonguard.schema_migrations (
+      number int primary key,
+      name text not null,
+      checksum text not null,
+      applied_at timestamptz not null default now(),
+      applied_by text not null default current_user
+    );
+    comment on table moonguard.schema_migrations is 'The migrations that were applied, with the SHA-256 of their text.';
+  end if;
+  if exists (select from moonguard.schema_migrations where number > 9) then
+    raise exception using
+      errcode = 'MG001',
+      message = 'this database was migrated by a newer version of Moonguard',
+      hint = 'Update Moonguard, or use the installer of the newer version.';
+  end if;
+end
+$moonguard_install$;
+
+do $moonguard_install$
+declare
+  v_applied text := (select checksum from moonguard.schema_migrations where number = 1);
+begin
+  if v_applied is null then
+    execute $moonguard_0001$
+-- Why: the ground everything else stands on: schemas, the roles that Row Level Security speaks of, identity, ids, findings.
+-- Locks: none on tables that exist.
+-- Older program: there is none.
+
+-- Supporting tables. Not listed among the schemas that Supabase's API exposes.
+create schema if not exists moonguard;
+-- Partitions. Granted to nobody: Row Level Security on a parent does not protect a direct read of a partition.
+create schema if not exists moonguard_partitions;
+
+create table moonguard.installation_findings (
+  id bigint generated always as identity primary key,
+  found_at timestamptz not null default now(),
+  table_name text not null,
+  row_key text,
+  reason text not null,
+  resolution text not null
+);
+comment on table moonguard.installation_findings is
+  'What the installer found in tables that existed before it: what it put right, and what somebody has to look at.';
+comment on column moonguard.installation_findings.row_key is 'Primary key of the row, or null when the finding is about the table.';
+comment on column moonguard.installation_findings.resolution is 'Begins with "corrected:", "left:" or "action needed:".';
+
+create table moonguard.adopted_tables (
+  table_name text primary key,
+  adopted_at timestamptz not null default now()
+);
+comment on table moonguard.adopted_tables is 'Tables of ours that were there before Moonguard was.';
+insert into moonguard.adopted_tables (table_name)
+select name from unnest(array['moonpay_webhook_events', 'moonpay_transactions', 'moonpay_customers', 'moonpay_policies',
+  'moonpay_webhook_config', 'moonpay_compliance_alerts', 'moonpay_policy_logs']) as name
+where to_regclass('public.' || name) is not null;
+
+create function moonguard.report_finding(p_table text, p_row_key text, p_reason text, p_resolution text) returns void
+language sql set search_path = '' as $$
+  insert into moonguard.installation_findings (table_name, row_key, reason, resolution)
+  values (p_table, p_row_key, p_reason, p_resolution)
+$$;
+
+-- The three database roles exist on Supabase and are created elsewhere. Roles belong to the whole server, so another
+-- installation may be creating them at the same moment.
+do $roles$
+declare
+  v_role text;
+  v_may_create boolean := (select rolsuper or rolcreaterole from pg_catalog.pg_roles where rolname = current_user);
+  v_membership text := case when current_setting('server_version_num')::int >= 160000 then 'SET' else 'MEMBER' end;
+begin
+  foreach v_role in array array['anon', 'authenticated', 'service_role'] loop
+    if not exists (select from pg_catalog.pg_roles where rolname = v_role) then
+      if not v_may_create then
+        raise exception using
+          errcode = 'insufficient_privilege',
+          message = format('the role %s is missing and %s may not create roles', v_role, current_user),
+          hint = format('As an administrator: create role anon nologin; create role authenticated nologin; create role service_role nologin bypassrls; grant anon, authenticated, service_role to %I;', current_user);
+      end if;
+      begin
+        execute format('create role %I nologin', v_role);
+      exception when duplicate_object or unique_violation then null;
+      end;
+      if v_role = 'service_role' then
+        begin
+          alter role service_role bypassrls;
+        exception when insufficient_privilege then
+          perform moonguard.report_finding('service_role', null, 'the role was created without BYPASSRLS, which only a superuser may give',
+            'action needed: as a superuser: alter role service_role bypassrls');
+        end;
+      end if;
+    end if;
+    if not pg_catalog.pg_has_role(current_user, v_role, v_membership) then
+      begin
+        execute format('grant %I to %I', v_role, current_user);
+      exception when insufficient_privilege then
+        perform moonguard.report_finding(v_role, null, format('%s may not act as %s', current_user, v_role),
+          format('action needed: as an administrator: grant %I to %I', v_role, current_user));
+      end;
+    end if;
+  end loop;
+end
+$roles$;
+
+-- RFC 9562 version 7: 48 bits of Unix milliseconds, then random bits. PostgreSQL has uuidv7() from version 18 on.
+create function moonguard.uuid_v7() returns uuid
+language sql volatile parallel safe set search_path = '' as $$
+  select encode(
+    set_bit(set_bit(
+      overlay(uuid_send(gen_random_uuid())
+        placing substring(int8send(floor(extract(epoch from clock_timestamp()) * 1000)::bigint) from 3) from 1 for 6),
+      52, 1), 53, 1),
+    'hex')::uuid
+$$;
+comment on function moonguard.uuid_v7() is 'A UUID version 7: ids sort by the time they were made.';
+
+-- A setting reads back as an empty string after the transaction that set it, hence the nullif.
+create function moonguard.claims() returns jsonb
+language sql stable parallel safe set search_path = '' as $$
+  select coalesce(nullif(current_setting('request.jwt.claims', true), '')::jsonb, '{}'::jsonb)
+$$;
+comment on function moonguard.claims() is 'Claims of the verified JWT of this request; an empty object when there is none.';
+
+create function moonguard.has_role(variadic p_roles text[]) returns boolean
+language sql stable parallel safe set search_path = '' as $$
+  select coalesce(moonguard.claims() -> 'app_metadata' ->> 'moonpay_role' = any (p_roles), false)
+$$;
+comment on function moonguard.has_role(text[]) is
+  'Whether the caller has one of the roles. Reads app_metadata, which only the server can write, never user_metadata.';
+
+create function moonguard.current_actor() returns text
+language sql stable parallel safe set search_path = '' as $$
+  select coalesce(nullif(moonguard.claims() ->> 'sub', ''), nullif(current_setting('moonguard.actor', true), ''))
+$$;
+comment on function moonguard.current_actor() is
+  'Who acts: the subject of the JWT; without one, what the program set as moonguard.actor in this transaction.';
+
+create function moonguard.set_updated_at() returns trigger
+language plpgsql set search_path = '' as $$
+begin
+  new.updated_at := now();
+  return new;
+end
+$$;
+
+-- Named checks on tables that may hold older rows: added without looking at them, then tried. Rows that break the check
+-- stay as they are and are reported; the check holds for everything written from now on.
+create function moonguard.add_check(p_table regclass, p_name text, p_expression text) returns void
+language plpgsql set search_path = '' as $$
+begin
+  execute format('alter table %s drop constraint if exists %I', p_table, p_name);
+  execute format('alter table %s add constraint %I check (%s) not valid', p_table, p_name, p_expression);
+  begin
+    execute format('alter table %s validate constraint %I', p_table, p_name);
+  exception when check_violation then
+    execute format(
+      'insert into moonguard.installation_findings (table_name, row_key, reason, resolution)
+       select %L, id::text, %L, %L from %s where not (%s)',
+      p_table::text, 'breaks the rule ' || p_name,
+      'left: the row is as it was; a change to it must satisfy the rule', p_table, p_expression);
+  end;
+end
+$$;
+
+-- The three additional tables may exist in an earlier, hand-made version. Its checks, policies and updated_at triggers
+-- give way to ours; indexes, other triggers and further columns stay.
+create function moonguard.retire_handmade_rules(p_table regclass) returns void
+language plpgsql set search_path = '' as $$
+declare
+  v_rule record;
+begin
+  for v_rule in
+    select format('alter table %s drop constraint %I', p_table, conname) as command, null::text as reason
+      from pg_catalog.pg_constraint where conrelid = p_table and contype = 'c'
+    union all
+    select format('drop trigger %I on %s', t.tgname, p_table), null
+      from pg_catalog.pg_trigger t join pg_catalog.pg_proc p on p.oid = t.tgfoid
+      where t.tgrelid = p_table and not t.tgisinternal and p.proname in ('update_updated_at_column', 'set_updated_at', 'moddatetime')
+    union all
+    select format('drop policy %I on %s', polname, p_table), format('policy %s of an earlier version', polname)
+      from pg_catalog.pg_policy where polrelid = p_table
+  loop
+    execute v_rule.command;
+    if v_rule.reason is not null then
+      perform moonguard.report_finding(p_table::text, null, v_rule.reason, 'corrected: replaced by the policies of this version');
+    end if;
+  end loop;
+end
+$$;
+
+-- What a hand-made version demanded of a column and we cannot promise.
+create function moonguard.drop_not_null(p_table regclass, variadic p_columns text[]) returns void
+language plpgsql set search_path = '' as $$
+declare
+  v_column text;
+begin
+  for v_column in
+    select attname from pg_catalog.pg_attribute
+    where attrelid = p_table and attname = any (p_columns) and attnotnull and not attisdropped
+  loop
+    execute format('alter table %s alter column %I drop not null', p_table, v_column);
+  end loop;
+end
+$$;
+
+-- An index that begins with the same column serves already; a second one would only cost.
+create function moonguard.add_index(p_table regclass, p_name text, p_column text, p_definition text) returns void
+language plpgsql set search_path = '' as $$
+begin
+  if not exists (
+    select from pg_catalog.pg_index i
+    join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
+    where i.indrelid = p_table and a.attname = p_column and i.indpred is null
+  ) then
+    execute format('create index %I on %s %s', p_name, p_table, p_definition);
+  end if;
+end
+$$;
+$moonguard_0001$;
+    insert into moonguard.schema_migrations (number, name, checksum) values (1, '0001_foundation', 'd5523891a7af92d9000daf2d63a751a79b80b6a94a38ee947fe650360a73a4f0');
+  elsif v_applied <> 'd5523891a7af92d9000daf2d63a751a79b80b6a94a38ee947fe650360a73a4f0' then
+    raise exception using
+      errcode = 'MG002',
+      message = 'the migration 0001_foundation that was applied here had another text',
+      hint = 'Migrations never change once released. Use the files of the version that installed this database, or a newer one.';
+  end if;
+end
+$moonguard_install$;
+
+do $moonguard_install$
+declare
+  v_applied text := (select checksum from moonguard.schema_migrations where number = 2);
+begin
+  if v_applied is null then
+    execute $moonguard_0002$
+-- Why: the tables an installation may already have: events, transactions, customers, policies. Created where missing,
+--   given further columns where present. Nothing in them is removed or narrowed.
+-- Locks: ACCESS EXCLUSIVE on each, for the time of a catalogue change; the unique index on dedupe_key is built on a
+--   column that is null in every existing row, in one scan.
+-- Older program: runs on; new columns are optional, widened checks allow more.
+
+create table if not exists public.moonpay_webhook_events (
+  id uuid primary key default moonguard.uuid_v7(),
+  event_type text not null,
+  event_data jsonb not null,
+  signature text not null,
+  processed boolean not null default false,
+  processing_attempts integer not null default 0,
+  last_processing_error text,
+  received_at timestamptz not null default now(),
+  processed_at timestamptz
+);
+
+create sequence if not exists moonguard.event_sequence;
+
+alter table public.moonpay_webhook_events
+  add column if not exists environment text,
+  add column if not exists event_name text,
+  add column if not exists dedupe_key text,
+  add column if not exists raw_body bytea,
+  add column if not exists entity_type text,
+  add column if not exists entity_id text,
+  add column if not exists occurred_at timestamptz,
+  add column if not exists sequence bigint,
+  add column if not exists is_handled boolean not null default true,
+  add column if not exists is_late boolean not null default false;
+
+create unique index if not exists moonpay_webhook_events_dedupe_key_key on public.moonpay_webhook_events (dedupe_key);
+create index if not exists moonpay_webhook_events_to_decide_idx on public.moonpay_webhook_events (sequence)
+  where not processed and dedupe_key is not null;
+select moonguard.add_index('public.moonpay_webhook_events', 'moonpay_webhook_events_received_at_idx', 'received_at', '(received_at)');
+
+comment on table public.moonpay_webhook_events is 'Every webhook of MoonPay, once, as it came.';
+comment on column public.moonpay_webhook_events.event_type is 'The type as MoonPay sent it.';
+comment on column public.moonpay_webhook_events.event_data is 'The body as JSON, for queries; JSON null when the body is not JSON that PostgreSQL can hold. raw_body is the truth.';
+comment on column public.moonpay_webhook_events.signature is 'The signature header as it came.';
+comment on column public.moonpay_webhook_events.processed is 'Whether policies and alerts have been decided on this event.';
+comment on column public.moonpay_webhook_events.environment is 'sandbox or production; null for rows from before Moonguard.';
+comment on column public.moonpay_webhook_events.event_name is 'The dotted name that endpoints subscribe to.';
+comment on column public.moonpay_webhook_events.dedupe_key is 'Environment, type, data.id and data.updatedAt, or a hash of the body; null for rows from before Moonguard.';
+comment on column public.moonpay_webhook_events.raw_body is 'The exact bytes that were signed.';
+comment on column public.moonpay_webhook_events.occurred_at is 'data.updatedAt: when MoonPay says it happened.';
+comment on column public.moonpay_webhook_events.sequence is 'Order of arrival.';
+comment on column public.moonpay_webhook_events.is_handled is 'False when the type is one we do not know.';
+comment on column public.moonpay_webhook_events.is_late is 'True when a newer state was stored before it came: kept, delivered, without side effects.';
+
+create table if not exists public.moonpay_transactions (
+  id uuid primary key default moonguard.uuid_v7(),
+  external_transaction_id text unique,
+  type text not null constraint moonpay_transactions_type_check check (type in ('buy', 'sell')),
+  status text not null constraint moonpay_transactions_status_check check (status in
+    ('waitingPayment', 'pending', 'waitingAuthorization', 'waitingForDeposit', 'requoteRequired', 'completed', 'failed')),
+  crypto_currency text,
+  fiat_currency text,
+  crypto_amount numeric,
+  fiat_amount numeric,
+  wallet_address text,
+  redirect_url text,
+  widget_redirect_url text,
+  customer_id text,
+  payment_method text,
+  fees jsonb,
+  metadata jsonb,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now()
+);
+
+alter table public.moonpay_transactions
+  add column if not exists environment text,
+  add column if not exists moonpay_transaction_id text,
+  add column if not exists moonpay_status text,
+  add column if not exists moonpay_updated_at timestamptz,
+  add column if not exists failure_reason text,
+  add column if not exists crypto_transaction_id text,
+  add column if not exists external_customer_id text,
+  add column if not exists country text;
+
+create unique index if not exists moonpay_transactions_moonpay_transaction_id_key
+  on public.moonpay_transactions (environment, moonpay_transaction_id);
+select moonguard.add_index('public.moonpay_transactions', 'moonpay_transactions_customer_id_idx', 'customer_id', '(customer_id)');
+
+comment on table public.moonpay_transactions is 'The newest known state of each buy and sell.';
+comment on column public.moonpay_transactions.external_transaction_id is 'Your own id of the transaction where you gave one to MoonPay; else MoonPay''s.';
+comment on column public.moonpay_transactions.moonpay_transaction_id is 'MoonPay''s id of the transaction.';
+comment on column public.moonpay_transactions.moonpay_status is 'The status as MoonPay sent it; status holds pending where it is one we do not know.';
+comment on column public.moonpay_transactions.moonpay_updated_at is 'data.updatedAt of the event that this state comes from.';
+comment on column public.moonpay_transactions.crypto_amount is 'With the digits that MoonPay sent.';
+
+create table if not exists public.moonpay_customers (
+  id uuid primary key default moonguard.uuid_v7(),
+  external_customer_id text unique,
+  moonpay_customer_id text unique,
+  email text,
+  first_name text,
+  last_name text,
+  date_of_birth date,
+  address jsonb,
+  kyc_level text not null default 'none'
+    constraint moonpay_customers_kyc_level_check check (kyc_level in ('none', 'basic', 'enhanced', 'premium')),
+  identity_verification_status text not null default 'pending'
+    constraint moonpay_customers_identity_verification_status_check
+      check (identity_verification_status in ('pending', 'completed', 'failed')),
+  verification_documents jsonb,
+  transaction_limits jsonb,
+  preferred_payment_methods text[],
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now()
+);
+
+alter table public.moonpay_customers
+  add column if not exists environment text,
+  add column if not exists kyc_check_id text,
+  add column if not exists kyc_result text,
+  add column if not exists kyc_reject_type text,
+  add column if not exists kyc_checked_level integer,
+  add column if not exists kyc_updated_at timestamptz;
+
+comment on table public.moonpay_customers is 'Customers and the newest known state of their identity check.';
+comment on column public.moonpay_customers.kyc_check_id is 'MoonPay''s id of the identity check that the state comes from.';
+comment on column public.moonpay_customers.kyc_updated_at is 'data.updatedAt of the event that the state comes from.';
+comment on column public.moonpay_customers.kyc_checked_level is 'The level MoonPay checked, as a number; kyc_level is yours.';
+
+create table if not exists public.moonpay_policies (
+  id uuid primary key default moonguard.uuid_v7(),
+  external_policy_id text unique,
+  name text not null,
+  type text not null constraint moonpay_policies_type_check check (type in ('kyc', 'transaction', 'compliance', 'risk')),
+  rules jsonb not null default '[]',
+  is_active boolean not null default true,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now()
+);
+comment on table public.moonpay_policies is 'The policies that decide on events.';
+
+-- MoonPay leaves most fields out now and then (an early failure has hardly any).
+select moonguard.drop_not_null('public.moonpay_transactions', 'external_transaction_id', 'crypto_currency', 'fiat_currency',
+  'crypto_amount', 'fiat_amount', 'wallet_address', 'redirect_url', 'widget_redirect_url', 'customer_id', 'payment_method',
+  'fees', 'metadata');
+select moonguard.drop_not_null('public.moonpay_customers', 'external_customer_id', 'moonpay_customer_id', 'email', 'first_name',
+  'last_name', 'date_of_birth', 'address', 'verification_documents', 'transaction_limits', 'preferred_payment_methods');
+
+-- A check list made by hand does not have every state of MoonPay: it allows them besides what it allowed before.
+do $widen$
+declare
+  v_check record;
+begin
+  for v_check in
+    select c.conname, pg_catalog.pg_get_expr(c.conbin, c.conrelid) as expression
+    from pg_catalog.pg_constraint c
+    join pg_catalog.pg_attribute a on a.attrelid = c.conrelid and a.attname = 'status'
+    where c.conrelid = 'public.moonpay_transactions'::regclass and c.contype = 'c' and c.conkey = array[a.attnum]
+      and pg_catalog.pg_get_expr(c.conbin, c.conrelid) not like '%requoteRequired%'
+  loop
+    execute format('alter table public.moonpay_transactions drop constraint %I', v_check.conname);
+    execute format('alter table public.moonpay_transactions add constraint %I check ((%s) or status in
+      (''waitingPayment'', ''pending'', ''waitingAuthorization'', ''waitingForDeposit'', ''requoteRequired'', ''completed'', ''failed''))',
+      v_check.conname, v_check.expression);
+    perform moonguard.report_finding('moonpay_transactions', null,
+      format('the check %s did not allow every state of MoonPay', v_check.conname),
+      'corrected: it allows them besides what it allowed before');
+  end loop;
+end
+$widen$;
+$moonguard_0002$;
+    insert into moonguard.schema_migrations (number, name, checksum) values (2, '0002_existing_tables', '9d0a1ad0f93e954e6b80b760fffe65d1011366490917495ee0dfc0abb41d8f5d');
+  elsif v_applied <> '9d0a1ad0f93e954e6b80b760fffe65d1011366490917495ee0dfc0abb41d8f5d' then
+    raise exception using
+      errcode = 'MG002',
+      message = 'the migration 0002_existing_tables that was applied here had another text',
+      hint = 'Migrations never change once released. Use the files of the version that installed this database, or a newer one.';
+  end if;
+end
+$moonguard_install$;
+
+do $moonguard_install$
+declare
+  v_applied text := (select checksum from moonguard.schema_migrations where number = 3);
+begin
+  if v_applied is null then
+    execute $moonguard_0003$
+-- Why: the newest state of a transaction or of a customer's identity check, kept in step with the events as they are stored.
+-- Locks: none.
+-- Older program: there is none.
+
+-- 0 waiting for the customer, 1 under way, 2 at an end. Lists made by hand have ends of their own.
+create function moonguard.transaction_rank(p_status text) returns integer
+language sql immutable parallel safe set search_path = '' as $$
+  select case
+    when p_status in ('completed', 'failed', 'cancelled', 'refunded', 'expired') then 2
+    when p_status in ('waitingPayment', 'waitingForDeposit') then 0
+    else 1
+  end
+$$;
+
+-- A number with the digits it came with; null for anything that is not one.
+create function moonguard.json_number(p_value jsonb) returns numeric
+language sql immutable parallel safe set search_path = '' as $$
+  select case
+    when jsonb_typeof(p_value) = 'number' or (jsonb_typeof(p_value) = 'string' and p_value #>> '{}' ~ '^-?[0-9]{1,60}(\.[0-9]{1,60})?$')
+      then (p_value #>> '{}')::numeric
+  end
+$$;
+
+-- MoonPay prints a currency as an object with a code, in requotes as a plain string.
+create function moonguard.currency_code(p_currency jsonb) returns text
+language sql immutable parallel safe set search_path = '' as $$
+  select case jsonb_typeof(p_currency) when 'string' then p_currency #>> '{}' when 'object' then p_currency ->> 'code' end
+$$;
+
+-- Moves stored transactions forward by the given events; returns the events that came too late to move anything.
+-- Set based: one statement a round, a further round only for a transaction that occurs more than once. Rows are
+-- locked in the order of their key, so that two batches cannot wait for each other.
+create function moonguard.project_transactions(p_event_ids uuid[]) returns setof uuid
+language plpgsql set search_path = '' as $$
+declare
+  v_round integer := 0;
+begin
+  -- Rows from before Moonguard know their transaction only by external_transaction_id: either side's id.
+  update public.moonpay_transactions t
+  set environment = known.environment, moonpay_transaction_id = known.entity_id
+  from (
+    select distinct on (e.environment, e.entity_id) e.environment, e.entity_id, older.id
+    from public.moonpay_webhook_events e
+    cross join lateral (values (1, e.entity_id), (2, e.event_data -> 'data' ->> 'externalTransactionId')) as key (preference, value)
+    join public.moonpay_transactions older on older.external_transaction_id = key.value and older.moonpay_transaction_id is null
+    where e.id = any (p_event_ids) and e.entity_type = 'transaction'
+      and not exists (select from public.moonpay_transactions other
+        where other.environment = e.environment and other.moonpay_transaction_id = e.entity_id)
+    order by e.environment, e.entity_id, key.preference
+  ) known
+  where t.id = known.id;
+
+  loop
+    v_round := v_round + 1;
+    return query
+    with incoming as (
+      select e.id as event_id, e.environment, e.entity_id, e.event_name, e.occurred_at, e.event_data -> 'data' as data,
+        e.event_type like 'sell\_%' as is_sell,
+        row_number() over (partition by e.environment, e.entity_id order by e.sequence) as round
+      from public.moonpay_webhook_events e
+      where e.id = any (p_event_ids) and e.entity_type = 'transaction'
+    ),
+    step as (
+      select i.*, case
+          when i.event_name like '%.failed' then 'failed'
+          when i.data ->> 'status' in ('waitingPayment', 'pending', 'waitingAuthorization', 'waitingForDeposit', 'requoteRequired', 'completed', 'failed')
+            then i.data ->> 'status'
+          else 'pending'
+        end as status
+      from incoming i where i.round = v_round
+    ),
+    moved as (
+      insert into public.moonpay_transactions as t (
+        id, external_transaction_id, type, status, crypto_currency, fiat_currency, crypto_amount, fiat_amount, wallet_address,
+        redirect_url, widget_redirect_url, customer_id, payment_method, fees, environment, moonpay_transaction_id,
+        moonpay_status, moonpay_updated_at, failure_reason, crypto_transaction_id, external_customer_id, country
+      )
+      select moonguard.uuid_v7(),
+        -- Your own id, unless another transaction has it: MoonPay does not make you use it once.
+        case
+          when s.data ->> 'externalTransactionId' <> '' and not exists (
+            select from public.moonpay_transactions other where other.external_transaction_id = s.data ->> 'externalTransactionId'
+          ) and not exists (
+            select from step earlier where earlier.data ->> 'externalTransactionId' = s.data ->> 'externalTransactionId'
+              and (earlier.environment, earlier.entity_id) < (s.environment, s.entity_id)
+          ) then s.data ->> 'externalTransactionId'
+          when not exists (
+            select from public.moonpay_transactions other where other.external_transaction_id = s.entity_id
+          ) then s.entity_id
+          else s.environment || ':' || s.entity_id
+        end,
+        case when s.is_sell then 'sell' else 'buy' end,
+        s.status,
+        moonguard.currency_code(case when s.is_sell then s.data -> 'baseCurrency' else s.data -> 'currency' end),
+        moonguard.currency_code(case when s.is_sell then s.data -> 'quoteCurrency' else s.data -> 'baseCurrency' end),
+        moonguard.json_number(case when s.is_sell then s.data -> 'baseCurrencyAmount' else s.data -> 'quoteCurrencyAmount' end),
+        moonguard.json_number(case when s.is_sell then s.data -> 'quoteCurrencyAmount' else s.data -> 'baseCurrencyAmount' end),
+        coalesce(s.data ->> 'walletAddress', s.data -> 'depositWallet' ->> 'walletAddress'),
+        s.data ->> 'redirectUrl', s.data ->> 'widgetRedirectUrl', s.data ->> 'customerId',
+        coalesce(s.data ->> 'paymentMethod', s.data ->> 'payoutMethod'),
+        jsonb_strip_nulls(jsonb_build_object('fee_amount', s.data -> 'feeAmount', 'extra_fee_amount', s.data -> 'extraFeeAmount',
+          'network_fee_amount', s.data -> 'networkFeeAmount')),
+        s.environment, s.entity_id, s.data ->> 'status', s.occurred_at, s.data ->> 'failureReason',
+        coalesce(s.data ->> 'cryptoTransactionId', s.data ->> 'depositHash'), s.data ->> 'externalCustomerId', s.data ->> 'country'
+      from step s
+      order by s.environment, s.entity_id
+      on conflict (environment, moonpay_transaction_id) do update set
+        status = excluded.status,
+        crypto_currency = coalesce(excluded.crypto_currency, t.crypto_currency),
+        fiat_currency = coalesce(excluded.fiat_currency, t.fiat_currency),
+        crypto_amount = coalesce(excluded.crypto_amount, t.crypto_amount),
+        fiat_amount = coalesce(excluded.fiat_amount, t.fiat_amount),
+        wallet_address = coalesce(excluded.wallet_address, t.wallet_address),
+        redirect_url = coalesce(excluded.redirect_url, t.redirect_url),
+        widget_redirect_url = coalesce(excluded.widget_redirect_url, t.widget_redirect_url),
+        customer_id = coalesce(excluded.customer_id, t.customer_id),
+        payment_method = coalesce(excluded.payment_method, t.payment_method),
+        fees = coalesce(t.fees, '{}') || excluded.fees,
+        moonpay_status = excluded.moonpay_status,
+        moonpay_updated_at = coalesce(excluded.moonpay_updated_at, t.moonpay_updated_at),
+        failure_reason = coalesce(excluded.failure_reason, t.failure_reason),
+        crypto_transaction_id = coalesce(excluded.crypto_transaction_id, t.crypto_transaction_id),
+        external_customer_id = coalesce(excluded.external_customer_id, t.external_customer_id),
+        country = coalesce(excluded.country, t.country),
+        updated_at = now()
+      where
+        -- An end stays an end; its own later events may still fill in what was missing.
+        (moonguard.transaction_rank(t.status) < 2 or t.status = excluded.status)
+        -- Older than what we have never counts. At the same instant, or without a time, only the way forward counts.
+        and (case
+          when excluded.moonpay_updated_at > t.moonpay_updated_at then true
+          when excluded.moonpay_updated_at < t.moonpay_updated_at then false
+          else moonguard.transaction_rank(excluded.status) >= moonguard.transaction_rank(t.status)
+        end)
+      returning t.environment, t.moonpay_transaction_id
+    )
+    select s.event_id from step s
+    where not exists (select from moved m where m.environment = s.environment and m.moonpay_transaction_id = s.entity_id);
+
+    exit when not exists (
+      select from public.moonpay_webhook_events e where e.id = any (p_event_ids) and e.entity_type = 'transaction'
+      group by e.environment, e.entity_id having count(*) > v_round);
+  end loop;
+end
+$$;
+comment on function moonguard.project_transactions(uuid[]) is
+  'Moves moonpay_transactions forward by stored events; returns the ids of those that came late.';
+
+-- The same for the identity state of customers. It has no end: a newer check may reverse an older one.
+create function moonguard.project_customers(p_event_ids uuid[]) returns setof uuid
+language plpgsql set search_path = '' as $$
+declare
+  v_event record;
+begin
+  for v_event in
+    select e.id as event_id, e.environment, e.entity_id, e.occurred_at, identity.data,
+      nullif(coalesce(identity.data ->> 'externalCustomerId', e.event_data ->> 'externalCustomerId'), '') as external_customer_id,
+      case e.event_name when 'customer.kyc_completed' then 'completed' when 'customer.kyc_rejected' then 'failed' else 'pending' end as status
+    from public.moonpay_webhook_events e
+    -- The documentation prints identity checks without their envelope, and some senders deliver them so.
+    cross join lateral (select case when jsonb_typeof(e.event_data -> 'data') = 'object' then e.event_data -> 'data' else e.event_data end as data) identity
+    where e.id = any (p_event_ids) and e.entity_type = 'customer'
+    order by e.environment, e.entity_id, e.sequence
+  loop
+    perform pg_advisory_xact_lock(hashtextextended('moonpay_customers:' || v_event.entity_id, 0));
+    update public.moonpay_customers c
+    set moonpay_customer_id = v_event.entity_id, environment = v_event.environment
+    where c.external_customer_id = v_event.external_customer_id and c.moonpay_customer_id is null
+      and not exists (select from public.moonpay_customers other where other.moonpay_customer_id = v_event.entity_id);
+
+    insert into public.moonpay_customers as c (
+      id, moonpay_customer_id, external_customer_id, environment, identity_verification_status,
+      kyc_check_id, kyc_result, kyc_reject_type, kyc_checked_level, kyc_updated_at
+    )
+    select moonguard.uuid_v7(), v_event.entity_id,
+      -- The same customer of yours has another id at MoonPay in each environment.
+      case when not exists (select from public.moonpay_customers other where other.external_customer_id = v_event.external_customer_id)
+        then v_event.external_customer_id end,
+      v_event.environment, v_event.status, v_event.data ->> 'id', v_event.data ->> 'result', v_event.data ->> 'rejectType',
+      case when v_event.data ->> 'level' ~ '^[0-9]{1,4}$' then (v_event.data ->> 'level')::integer end, v_event.occurred_at
+    on conflict (moonpay_customer_id) do update set
+      environment = excluded.environment,
+      external_customer_id = coalesce(c.external_customer_id, excluded.external_customer_id),
+      identity_verification_status = excluded.identity_verification_status,
+      kyc_check_id = excluded.kyc_check_id,
+      kyc_result = excluded.kyc_result,
+      kyc_reject_type = excluded.kyc_reject_type,
+      kyc_checked_level = coalesce(excluded.kyc_checked_level, c.kyc_checked_level),
+      kyc_updated_at = coalesce(excluded.kyc_updated_at, c.kyc_updated_at),
+      updated_at = now()
+    where (c.environment is null or c.environment = excluded.environment)
+      and (c.kyc_updated_at is null or excluded.kyc_updated_at is null or excluded.kyc_updated_at >= c.kyc_updated_at);
+    if not found then
+      return next v_event.event_id;
+    end if;
+  end loop;
+end
+$$;
+comment on function moonguard.project_customers(uuid[]) is
+  'Moves the identity state of moonpay_customers forward by stored events; returns the ids of those that came late.';
+
+-- A projection must never cost an event. What the tables refuse (a hand-made column of another type, a check of the
+-- user's own) is noted on the event, and the event is stored and delivered all the same.
+create function moonguard.project_events(p_event_ids uuid[]) returns table (event_id uuid, failure text)
+language plpgsql set search_path = '' as $$
+#variable_conflict use_column
+declare
+  v_event_id uuid;
+  v_late uuid[];
+begin
+  begin
+    v_late := array(select moonguard.project_transactions(p_event_ids)) || array(select moonguard.project_customers(p_event_ids));
+  exception
+    when serialization_failure or deadlock_detected or lock_not_available or query_canceled then
+      raise;
+    when others then
+      if cardinality(p_event_ids) = 1 then
+        update public.moonpay_webhook_events set last_processing_error = sqlerrm where id = p_event_ids[1];
+        return query select p_event_ids[1], sqlerrm;
+      else
+        foreach v_event_id in array p_event_ids loop
+          return query select * from moonguard.project_events(array[v_event_id]);
+        end loop;
+      end if;
+      return;
+  end;
+  if cardinality(v_late) > 0 then
+    update public.moonpay_webhook_events set is_late = true, processed = true, processed_at = now() where id = any (v_late);
+    return query select id, null::text from unnest(v_late) as id;
+  end if;
+end
+$$;
+comment on function moonguard.project_events(uuid[]) is
+  'Moves transactions and customers forward by newly stored events. Returns the events that came late (failure is null) and those whose projection failed, with the reason.';
+$moonguard_0003$;
+    insert into moonguard.schema_migrations (number, name, checksum) values (3, '0003_projections', 'a44ffb69cdd41f8347c4e9c878aa1880c7a2251627ab2f9947bd7e1771a7b1db');
+  elsif v_applied <> 'a44ffb69cdd41f8347c4e9c878aa1880c7a2251627ab2f9947bd7e1771a7b1db' then
+    raise exception using
+      errcode = 'MG002',
+      message = 'the migration 0003_projections that was applied here had another text',
+      hint = 'Migrations never change once released. Use the files of the version that installed this database, or a newer one.';
+  end if;
+end
+$moonguard_install$;
+
+do $moonguard_install$
+declare
+  v_applied text := (select checksum from moonguard.schema_migrations where number = 4);
+begin
+  if v_applied is null then
+    execute $moonguard_0004$
+-- Why: the endpoints that events are delivered to, their secrets, and the provider keys that events are verified with.
+-- Locks: ACCESS EXCLUSIVE on moonpay_webhook_config where an earlier version of it exists; it has few rows.
+-- Older program: an older hand-made program may go on writing; what it writes must satisfy the checks.
+
+create table if not exists public.moonpay_webhook_config (id uuid primary key default moonguard.uuid_v7());
+
+select moonguard.retire_handmade_rules('public.moonpay_webhook_config');
+
+alter table public.moonpay_webhook_config
+  add column if not exists webhook_id text,
+  add column if not exists url text,
+  add column if not exists environment text,
+  add column if not exists events text[],
+  add column if not exists status text,
+  add column if not exists is_active boolean,
+  add column if not exists version text,
+  add column if not exists description text,
+  add column if not exists secret_key text,
+  add column if not exists retry_policy jsonb,
+  add column if not exists headers jsonb,
+  add column if not exists delivery_settings jsonb,
+  add column if not exists metadata jsonb,
+  add column if not exists last_delivery_attempt timestamptz,
+  add column if not exists last_successful_delivery timestamptz,
+  add column if not exists last_failure_reason text,
+  add column if not exists delivery_attempts_count integer,
+  add column if not exists successful_deliveries_count integer,
+  add column if not exists failed_deliveries_count integer,
+  add column if not exists created_by text,
+  add column if not exists created_at timestamptz,
+  add column if not exists updated_at timestamptz,
+  add column if not exists status_reason text,
+  add column if not exists status_changed_at timestamptz not null default now(),
+  add column if not exists consecutive_failures_count integer not null default 0,
+  add column if not exists deleted_at timestamptz;
+
+-- One spelling of every setting. Older ones are understood: max_delay and initial_delay in milliseconds,
+-- delivery_settings.timeout in seconds, camelCase. An unknown key is kept, so that the check below can name it.
+create function moonguard.normalize_retry_policy(p_policy jsonb) returns jsonb
+language sql immutable parallel safe set search_path = '' as $$
+  select case when jsonb_typeof(coalesce(p_policy, '{}')) <> 'object' then p_policy else
+    jsonb_build_object('max_attempts', 16, 'backoff_strategy', 'exponential', 'initial_delay_ms', 5000, 'max_delay_ms', 21600000, 'jitter', 0.2)
+    || coalesce((
+      select jsonb_object_agg(coalesce(spelling.canonical, given.key),
+        case
+          when spelling.canonical = 'jitter' and given.value = 'true' then '0.2'::jsonb
+          when spelling.canonical = 'jitter' and given.value = 'false' then '0'::jsonb
+          else given.value
+        end)
+      from jsonb_each(p_policy) given
+      left join (values
+        ('maxAttempts', 'max_attempts'), ('max_retries', 'max_attempts'), ('maxRetries', 'max_attempts'),
+        ('backoffStrategy', 'backoff_strategy'), ('strategy', 'backoff_strategy'), ('backoff', 'backoff_strategy'),
+        ('initial_delay', 'initial_delay_ms'), ('initialDelay', 'initial_delay_ms'), ('initialDelayMs', 'initial_delay_ms'),
+        ('max_delay', 'max_delay_ms'), ('maxDelay', 'max_delay_ms'), ('maxDelayMs', 'max_delay_ms'), ('jitter', 'jitter')
+      ) as spelling (older, canonical) on spelling.older = given.key
+      where given.value <> 'null'), '{}')
+  end
+$$;
+
+create function moonguard.normalize_delivery_settings(p_settings jsonb) returns jsonb
+language sql immutable parallel safe set search_path = '' as $$
+  select case when jsonb_typeof(coalesce(p_settings, '{}')) <> 'object' then p_settings else
+    jsonb_build_object('verify_ssl', true, 'timeout_ms', 15000, 'rate_limit_per_second', null, 'ordering', 'none', 'payload', 'provider')
+    || coalesce((
+      select jsonb_object_agg(coalesce(spelling.canonical, given.key),
+        case when given.key = 'timeout' and jsonb_typeof(given.value) = 'number'
+          then to_jsonb(((given.value #>> '{}')::numeric * 1000)::bigint) else given.value end)
+      from jsonb_each(p_settings) given
+      left join (values
+        ('timeout', 'timeout_ms'), ('timeoutMs', 'timeout_ms'), ('verifySsl', 'verify_ssl'), ('verifySSL', 'verify_ssl'),
+        ('ssl_verification', 'verify_ssl'), ('sslVerification', 'verify_ssl'), ('rateLimitPerSecond', 'rate_limit_per_second')
+      ) as spelling (older, canonical) on spelling.older = given.key
+      where given.value <> 'null' or given.key = 'rate_limit_per_second'), '{}')
+  end
+$$;
+
+-- The number behind a key, or null: a check on text in its place fails instead of raising.
+create function moonguard.setting_number(p_settings jsonb, p_key text) returns numeric
+language sql immutable parallel safe set search_path = '' as $$
+  select case when jsonb_typeof(p_settings -> p_key) = 'number' then (p_settings ->> p_key)::numeric end
+$$;
+
+create function moonguard.retry_policy_is_valid(p_policy jsonb) returns boolean
+language sql immutable parallel safe set search_path = '' as $$
+  select coalesce(jsonb_typeof(p_policy) = 'object'
+    and p_policy - array['max_attempts', 'backoff_strategy', 'initial_delay_ms', 'max_delay_ms', 'jitter'] = '{}'
+    and moonguard.setting_number(p_policy, 'max_attempts') between 1 and 100
+    and moonguard.setting_number(p_policy, 'max_attempts') % 1 = 0
+    and p_policy ->> 'backoff_strategy' in ('exponential', 'linear', 'fixed')
+    and moonguard.setting_number(p_policy, 'initial_delay_ms') between 0 and 604800000
+    and moonguard.setting_number(p_policy, 'max_delay_ms') between moonguard.setting_number(p_policy, 'initial_delay_ms') and 604800000
+    and moonguard.setting_number(p_policy, 'jitter') between 0 and 1, false)
+$$;
+
+create function moonguard.delivery_settings_are_valid(p_settings jsonb) returns boolean
+language sql immutable parallel safe set search_path = '' as $$
+  select coalesce(jsonb_typeof(p_settings) = 'object'
+    and p_settings - array['verify_ssl', 'timeout_ms', 'rate_limit_per_second', 'ordering', 'payload'] = '{}'
+    and jsonb_typeof(p_settings -> 'verify_ssl') = 'boolean'
+    and moonguard.setting_number(p_settings, 'timeout_ms') between 100 and 60000
+    and (p_settings -> 'rate_limit_per_second' = 'null' or moonguard.setting_number(p_settings, 'rate_limit_per_second') > 0)
+    and p_settings ->> 'ordering' in ('none', 'entity')
+    and p_settings ->> 'payload' in ('provider', 'envelope'), false)
+$$;
+
+-- A name may not begin with what the sender itself sets; a value may not break out of its line.
+create function moonguard.endpoint_headers_are_valid(p_headers jsonb) returns boolean
+language sql immutable parallel safe set search_path = '' as $$
+  select case when jsonb_typeof(p_headers) <> 'object' then false else not exists (
+    select from jsonb_each(p_headers) header
+    where header.key !~ '^[A-Za-z0-9!#$%&''*+.^_`|~-]+$'
+      or jsonb_typeof(header.value) <> 'string'
+      or header.value #>> '{}' ~ '[\r\n]'
+      or lower(header.key) ~ '^(webhook-.*|moonpay-signature.*|proxy-.*|content-type|content-length|content-encoding|host|connection|keep-alive|te|trailer|transfer-encoding|upgrade|expect)$'
+  ) end
+$$;
+
+-- Literal addresses only; a name is looked up, and refused, when it is connected to.
+create function moonguard.url_is_private(p_url text) returns boolean
+language plpgsql immutable set search_path = '' as $$
+declare
+  v_host text := lower(substring(p_url from '^[a-zA-Z]+://(?:[^/?#@]*@)?(\[[^\]]*\]|[^/:?#]*)'));
+  v_address inet;
+begin
+  if v_host is null or v_host = '' then
+    return false;
+  end if;
+  if v_host ~ '^(localhost|.*\.localhost|.*\.local|.*\.internal)\.?$' or v_host ~ '^[0-9]+$' or v_host ~ '^0x' then
+    return true;
+  end if;
+  begin
+    v_address := trim(both '[]' from v_host)::inet;
+  exception when invalid_text_representation then
+    return false;
+  end;
+  return v_address <<= any (array['0.0.0.0/8', '10.0.0.0/8', '100.64.0.0/10', '127.0.0.0/8', '169.254.0.0/16', '172.16.0.0/12',
+      '192.0.0.0/24', '192.168.0.0/16', '198.18.0.0/15', '224.0.0.0/3', '::/96', '::ffff:0:0/96', '64:ff9b::/96', 'fc00::/7',
+      'fe80::/10', 'ff00::/8']::inet[]);
+end
+$$;
+
+-- What an earlier version left. Clear cases are put right; a row that would break a rule no longer delivers, is kept as
+-- it was otherwise, and is reported. (A row that breaks a rule cannot be updated, and delivering updates counters.)
+do $adopt$
+begin
+  -- Its own uniqueness counted deleted rows too.
+  execute coalesce((
+    select string_agg(format('alter table public.moonpay_webhook_config drop constraint %I;', c.conname), ' ')
+    from pg_catalog.pg_constraint c
+    where c.conrelid = 'public.moonpay_webhook_config'::regclass and c.contype = 'u'
+      and (select array_agg(a.attname::text order by a.attname) from pg_catalog.pg_attribute a
+           where a.attrelid = c.conrelid and a.attnum = any (c.conkey)) = array['environment', 'url']), '');
+  perform moonguard.drop_not_null('public.moonpay_webhook_config', 'secret_key', 'description', 'created_by', 'version', 'headers');
+
+  insert into moonguard.installation_findings (table_name, row_key, reason, resolution)
+  select 'moonpay_webhook_config', id::text, 'status is active and is_active is false', 'corrected: status is inactive: it did not deliver and does not'
+  from public.moonpay_webhook_config where status = 'active' and not is_active;
+  update public.moonpay_webhook_config set status = 'inactive', status_reason = 'is_active was false' where status = 'active' and not is_active;
+
+  update public.moonpay_webhook_config set
+    webhook_id = coalesce(webhook_id, 'wh_' || replace(id::text, '-', '')),
+    status = coalesce(status, case when is_active is false then 'inactive' else 'active' end),
+    retry_policy = moonguard.normalize_retry_policy(retry_policy),
+    delivery_settings = moonguard.normalize_delivery_settings(delivery_settings),
+    headers = coalesce(headers, '{}'),
+    metadata = coalesce(metadata, '{}'),
+    delivery_attempts_count = coalesce(delivery_attempts_count, 0),
+    successful_deliveries_count = coalesce(successful_deliveries_count, 0),
+    failed_deliveries_count = coalesce(failed_deliveries_count, 0),
+    created_at = coalesce(created_at, updated_at, now()),
+    updated_at = coalesce(updated_at, created_at, now());
+  update public.moonpay_webhook_config set is_active = (status = 'active') where is_active is distinct from (status = 'active');
+
+  insert into moonguard.installation_findings (table_name, row_key, reason, resolution)
+  select 'moonpay_webhook_config', id::text, 'metadata is no object', 'corrected: kept under the key "value"'
+  from public.moonpay_webhook_config where jsonb_typeof(metadata) <> 'object';
+  update public.moonpay_webhook_config set metadata = jsonb_build_object('value', metadata) where jsonb_typeof(metadata) <> 'object';
+
+  insert into moonguard.installation_findings (table_name, row_key, reason, resolution)
+  select 'moonpay_webhook_config', id::text, 'retry_policy is not valid: ' || retry_policy::text, 'corrected: replaced by the default'
+  from public.moonpay_webhook_config where not moonguard.retry_policy_is_valid(retry_policy)
+  union all
+  select 'moonpay_webhook_config', id::text, 'delivery_settings are not valid: ' || delivery_settings::text, 'corrected: replaced by the default'
+  from public.moonpay_webhook_config where not moonguard.delivery_settings_are_valid(delivery_settings);
+  update public.moonpay_webhook_config set retry_policy = moonguard.normalize_retry_policy('{}') where not moonguard.retry_policy_is_valid(retry_policy);
+  update public.moonpay_webhook_config set delivery_settings = moonguard.normalize_delivery_settings('{}')
+  where not moonguard.delivery_settings_are_valid(delivery_settings);
+
+  -- The newest of several rows for one address goes on; the others are kept as deleted.
+  with ranked as (
+    select id, row_number() over (partition by url, environment order by (status = 'active') desc, created_at desc, id desc) as place
+    from public.moonpay_webhook_config
+  ), older as (
+    update public.moonpay_webhook_config c
+    set deleted_at = now(), status = 'inactive', is_active = false, status_reason = 'another row had the same url and environment'
+    from ranked where ranked.id = c.id and ranked.place > 1
+    returning c.id
+  )
+  insert into moonguard.installation_findings (table_name, row_key, reason, resolution)
+  select 'moonpay_webhook_config', id::text, 'another row has the same url and environment', 'corrected: kept as deleted; the newest active row goes on' from older;
+
+  with broken as (
+    select id, case
+        when coalesce(cardinality(events), 0) = 0 then 'events is empty'
+        when array_position(events, null) is not null or '' = any (events) then 'events has an empty entry'
+        when url is null or url !~ '^https?://[^/?#]+' then 'url is no http or https address'
+        when environment is null or environment not in ('sandbox', 'production') then 'environment is neither sandbox nor production'
+        when status not in ('active', 'inactive', 'suspended', 'failed') then 'status is unknown: ' || status
+        when url ~ '^https?://[^/?#]*@' then 'url has credentials in it'
+        when environment = 'production' and url !~ '^https://' then 'url of a production endpoint is not https'
+        when environment = 'production' and moonguard.url_is_private(url) then 'url of a production endpoint is a private address'
+        when not moonguard.endpoint_headers_are_valid(headers) then 'headers are not valid'
+      end as reason
+    from public.moonpay_webhook_config
+  ), stopped as (
+    update public.moonpay_webhook_config c
+    set status = 'inactive', is_active = false, status_reason = broken.reason
+    from broken where broken.id = c.id and broken.reason is not null
+    returning c.id, broken.reason
+  )
+  insert into moonguard.installation_findings (table_name, row_key, reason, resolution)
+  select 'moonpay_webhook_config', id::text, reason, 'action needed: the endpoint is inactive until this is corrected' from stopped;
+end
+$adopt$;
+
+alter table public.moonpay_webhook_config
+  alter column id set default moonguard.uuid_v7(),
+  alter column webhook_id set default 'wh_' || replace(moonguard.uuid_v7()::text, '-', ''),
+  alter column environment set default 'sandbox',
+  alter column status set default 'active',
+  alter column is_active set default true,
+  alter column version set default 'v1',
+  alter column retry_policy set default moonguard.normalize_retry_policy('{}'),
+  alter column delivery_settings set default moonguard.normalize_delivery_settings('{}'),
+  alter column headers set default '{}',
+  alter column metadata set default '{}',
+  alter column delivery_attempts_count set default 0,
+  alter column successful_deliveries_count set default 0,
+  alter column failed_deliveries_count set default 0,
+  alter column created_at set default now(),
+  alter column updated_at set default now(),
+  alter column webhook_id set not null,
+  alter column status set not null,
+  alter column is_active set not null,
+  alter column retry_policy set not null,
+  alter column delivery_settings set not null,
+  alter column headers set not null,
+  alter column metadata set not null,
+  alter column delivery_attempts_count set not null,
+  alter column successful_deliveries_count set not null,
+  alter column failed_deliveries_count set not null,
+  alter column created_at set not null,
+  alter column updated_at set not null;
+
+select moonguard.add_check('public.moonpay_webhook_config', 'moonpay_webhook_config_environment_check',
+  $$environment is not null and environment in ('sandbox', 'production')$$);
+select moonguard.add_check('public.moonpay_webhook_config', 'moonpay_webhook_config_status_check',
+  $$status in ('active', 'inactive', 'suspended', 'failed')$$);
+select moonguard.add_check('public.moonpay_webhook_config', 'moonpay_webhook_config_is_active_check', $$is_active = (status = 'active')$$);
+select moonguard.add_check('public.moonpay_webhook_config', 'moonpay_webhook_config_events_check',
+  $$coalesce(cardinality(events), 0) > 0 and array_position(events, null) is null and not '' = any (events)$$);
+select moonguard.add_check('public.moonpay_webhook_config', 'moonpay_webhook_config_url_check', $$url is not null and url ~ '^https?://[^/?#]+'$$);
+select moonguard.add_check('public.moonpay_webhook_config', 'moonpay_webhook_config_url_https_check',
+  $$environment <> 'production' or url ~ '^https://'$$);
+select moonguard.add_check('public.moonpay_webhook_config', 'moonpay_webhook_config_url_credentials_check', $$url !~ '^https?://[^/?#]*@'$$);
+select moonguard.add_check('public.moonpay_webhook_config', 'moonpay_webhook_config_url_private_check',
+  $$environment <> 'production' or not moonguard.url_is_private(url)$$);
+select moonguard.add_check('public.moonpay_webhook_config', 'moonpay_webhook_config_headers_check', $$moonguard.endpoint_headers_are_valid(headers)$$);
+select moonguard.add_check('public.moonpay_webhook_config', 'moonpay_webhook_config_retry_policy_check', $$moonguard.retry_policy_is_valid(retry_policy)$$);
+select moonguard.add_check('public.moonpay_webhook_config', 'moonpay_webhook_config_delivery_settings_check',
+  $$moonguard.delivery_settings_are_valid(delivery_settings)$$);
+select moonguard.add_check('public.moonpay_webhook_config', 'moonpay_webhook_config_metadata_check', $$jsonb_typeof(metadata) = 'object'$$);
+
+do $unique$
+begin
+  if not exists (
+    select from pg_catalog.pg_index i join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
+    where i.indrelid = 'public.moonpay_webhook_config'::regclass and i.indisunique and i.indnkeyatts = 1 and a.attname = 'webhook_id' and i.indpred is null
+  ) then
+    alter table public.moonpay_webhook_config add constraint moonpay_webhook_config_webhook_id_key unique (webhook_id);
+  end if;
+end
+$unique$;
+create unique index moonpay_webhook_config_live_url_key on public.moonpay_webhook_config (url, environment) where deleted_at is null;
+create index moonpay_webhook_config_metadata_idx on public.moonpay_webhook_config using gin (metadata jsonb_path_ops);
+
+-- Secrets, encrypted by the program under a key the database does not have. Where SQL put one into secret_key it waits
+-- here unsealed until the program next starts or uses it.
+create table moonguard.endpoint_secrets (
+  id uuid primary key default moonguard.uuid_v7(),
+  endpoint_id uuid not null references public.moonpay_webhook_config (id) on delete cascade,
+  sealed bytea,
+  key_id text,
+  unsealed text,
+  created_at timestamptz not null default now(),
+  expires_at timestamptz,
+  constraint endpoint_secrets_sealed_check check ((sealed is not null and key_id is not null) <> (unsealed is not null))
+);
+create index endpoint_secrets_endpoint_id_idx on moonguard.endpoint_secrets (endpoint_id);
+comment on table moonguard.endpoint_secrets is 'What our deliveries are signed with: the newest, and older ones until they expire.';
+comment on column moonguard.endpoint_secrets.sealed is 'AES-256-GCM: 12 bytes nonce, ciphertext, 16 bytes tag; the row''s id is authenticated with it.';
+comment on column moonguard.endpoint_secrets.key_id is 'Which master key sealed it: the first 8 hex digits of the key''s SHA-256.';
+comment on column moonguard.endpoint_secrets.unsealed is 'A secret that SQL wrote into moonpay_webhook_config.secret_key, until the program seals it.';
+
+create table moonguard.provider_keys (
+  id uuid primary key default moonguard.uuid_v7(),
+  environment text not null constraint provider_keys_environment_check check (environment in ('sandbox', 'production')),
+  sealed bytea not null,
+  key_id text not null,
+  fingerprint text not null,
+  created_by text,
+  created_at timestamptz not null default now(),
+  constraint provider_keys_fingerprint_key unique (environment, fingerprint)
+);
+comment on table moonguard.provider_keys is 'MoonPay''s webhook keys, which incoming events are verified with. Several per environment while one replaces another.';
+comment on column moonguard.provider_keys.fingerprint is 'First 12 hex digits of the key''s SHA-256: tells keys apart without showing them.';
+
+insert into moonguard.endpoint_secrets (endpoint_id, unsealed)
+select id, secret_key from public.moonpay_webhook_config where secret_key <> '';
+insert into moonguard.installation_findings (table_name, row_key, reason, resolution)
+select 'moonpay_webhook_config', id::text, 'secret_key held a secret in plain text', 'corrected: moved out of reach of every role; encrypted when the program starts'
+from public.moonpay_webhook_config where secret_key <> '';
+update public.moonpay_webhook_config set secret_key = null where secret_key is not null;
+
+create function moonguard.webhook_config_before_write() returns trigger
+language plpgsql set search_path = '' as $$
+begin
+  new.retry_policy := moonguard.normalize_retry_policy(new.retry_policy);
+  new.delivery_settings := moonguard.normalize_delivery_settings(new.delivery_settings);
+  -- Either of the two may be written; the other follows.
+  if tg_op = 'INSERT' then
+    if not new.is_active and new.status = 'active' then
+      new.status := 'inactive';
+    end if;
+  elsif new.is_active is distinct from old.is_active and new.status = old.status then
+    new.status := case when new.is_active then 'active' else 'inactive' end;
+  end if;
+  new.is_active := new.status = 'active';
+  if tg_op = 'UPDATE' then
+    if new.status <> old.status then
+      new.status_changed_at := now();
+      if new.status_reason is not distinct from old.status_reason then
+        new.status_reason := null;
+      end if;
+      if new.status = 'active' then
+        new.consecutive_failures_count := 0;
+      end if;
+    end if;
+    -- Counters move with every delivery; they are no change of the endpoint.
+    if (new.url, new.environment, new.events, new.status, new.version, new.description, new.retry_policy, new.headers,
+        new.delivery_settings, new.metadata, new.deleted_at)
+      is distinct from (old.url, old.environment, old.events, old.status, old.version, old.description, old.retry_policy, old.headers,
+        old.delivery_settings, old.metadata, old.deleted_at) then
+      new.updated_at := now();
+    end if;
+  end if;
+  return new;
+end
+$$;
+create trigger webhook_config_before_write before insert or update on public.moonpay_webhook_config
+  for each row execute function moonguard.webhook_config_before_write();
+
+create function moonguard.move_secret_out_of_reach() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+  if new.secret_key <> '' then
+    update moonguard.endpoint_secrets set expires_at = now() where endpoint_id = new.id and expires_at is null;
+    insert into moonguard.endpoint_secrets (endpoint_id, unsealed) values (new.id, new.secret_key);
+  end if;
+  update public.moonpay_webhook_config set secret_key = null where id = new.id;
+  return null;
+end
+$$;
+create trigger move_secret_out_of_reach after insert or update of secret_key on public.moonpay_webhook_config
+  for each row when (new.secret_key is not null) execute function moonguard.move_secret_out_of_reach();
+
+comment on table public.moonpay_webhook_config is 'Endpoints that events are delivered to.';
+comment on column public.moonpay_webhook_config.webhook_id is 'Name for people and programs; the row''s id serves as well.';
+comment on column public.moonpay_webhook_config.url is 'Where deliveries are posted to; https in production.';
+comment on column public.moonpay_webhook_config.environment is 'sandbox or production: which events it gets.';
+comment on column public.moonpay_webhook_config.events is 'Dotted names, "transaction.*" or "*". Compliance and policy events only by their full name.';
+comment on column public.moonpay_webhook_config.status is 'active, inactive (switched off), suspended (failing, being probed), failed (gave up). Deliveries of inactive and failed endpoints are held.';
+comment on column public.moonpay_webhook_config.is_active is 'Follows status.';
+comment on column public.moonpay_webhook_config.status_reason is 'Why it has this status.';
+comment on column public.moonpay_webhook_config.version is 'Version of the payload contract, for the receiver''s use.';
+comment on column public.moonpay_webhook_config.description is 'For people.';
+comment on column public.moonpay_webhook_config.secret_key is 'Always null. A secret written here moves to where no role can read it.';
+comment on column public.moonpay_webhook_config.retry_policy is 'max_attempts, backoff_strategy (exponential, linear, fixed), initial_delay_ms, max_delay_ms, jitter (0 to 1).';
+comment on column public.moonpay_webhook_config.headers is 'Further request headers, name to value.';
+comment on column public.moonpay_webhook_config.delivery_settings is 'verify_ssl, timeout_ms, rate_limit_per_second (null: none), ordering (none, entity), payload (provider, envelope).';
+comment on column public.moonpay_webhook_config.metadata is 'Yours.';
+comment on column public.moonpay_webhook_config.last_delivery_attempt is 'When a delivery was last tried.';
+comment on column public.moonpay_webhook_config.last_successful_delivery is 'When one last succeeded.';
+comment on column public.moonpay_webhook_config.last_failure_reason is 'What the last failure was.';
+comment on column public.moonpay_webhook_config.delivery_attempts_count is 'Requests made, successful or not.';
+comment on column public.moonpay_webhook_config.successful_deliveries_count is 'Requests that were answered with 2xx.';
+comment on column public.moonpay_webhook_config.failed_deliveries_count is 'Requests that were not.';
+comment on column public.moonpay_webhook_config.consecutive_failures_count is 'Failed requests since the last success.';
+comment on column public.moonpay_webhook_config.created_by is 'Who created it.';
+comment on column public.moonpay_webhook_config.deleted_at is 'Set instead of removing the row, so that its deliveries keep their history.';
+$moonguard_0004$;
+    insert into moonguard.schema_migrations (number, name, checksum) values (4, '0004_webhook_config', '7f97f9b632f0a092802ced889ee7bcffe80579b5fde6297d68262fd36c88745c');
+  elsif v_applied <> '7f97f9b632f0a092802ced889ee7bcffe80579b5fde6297d68262fd36c88745c' then
+    raise exception using
+      errcode = 'MG002',
+      message = 'the migration 0004_webhook_config that was applied here had another text',
+      hint = 'Migrations never change once released. Use the files of the version that installed this database, or a newer one.';
+  end if;
+end
+$moonguard_install$;
+
+do $moonguard_install$
+declare
+  v_applied text := (select checksum from moonguard.schema_migrations where number = 5);
+begin
+  if v_applied is null then
+    execute $moonguard_0005$
+-- Why: alerts, their workflow, and a timeline of every change. The workflow holds for every client, psql and supabase-js included.
+-- Locks: ACCESS EXCLUSIVE on moonpay_compliance_alerts where an earlier version of it exists, for the time of one scan.
+-- Older program: an older hand-made program may go on writing; moves that the workflow does not have are refused.
+
+create table if not exists public.moonpay_compliance_alerts (id uuid primary key default moonguard.uuid_v7());
+
+select moonguard.retire_handmade_rules('public.moonpay_compliance_alerts');
+
+alter table public.moonpay_compliance_alerts
+  add column if not exists alert_id text,
+  add column if not exists alert_type text,
+  add column if not exists severity text,
+  add column if not exists status text,
+  add column if not exists customer_id text,
+  add column if not exists transaction_id text,
+  add column if not exists entity_type text,
+  add column if not exists entity_id text,
+  add column if not exists risk_score integer,
+  add column if not exists risk_level text,
+  add column if not exists title text,
+  add column if not exists description text,
+  add column if not exists details jsonb,
+  add column if not exists screening_results jsonb,
+  add column if not exists recommended_actions text[],
+  add column if not exists assigned_to text,
+  add column if not exists reviewed_by text,
+  add column if not exists resolved_by text,
+  add column if not exists escalated_to text,
+  add column if not exists resolution_notes text,
+  add column if not exists auto_generated boolean,
+  add column if not exists source text,
+  add column if not exists external_reference text,
+  add column if not exists related_alerts text[],
+  add column if not exists metadata jsonb,
+  add column if not exists triggered_at timestamptz,
+  add column if not exists reviewed_at timestamptz,
+  add column if not exists resolved_at timestamptz,
+  add column if not exists escalated_at timestamptz,
+  add column if not exists created_at timestamptz,
+  add column if not exists updated_at timestamptz,
+  add column if not exists status_reason text,
+  add column if not exists due_at timestamptz,
+  add column if not exists dedupe_key text,
+  add column if not exists occurrence_count integer not null default 1,
+  add column if not exists version integer not null default 1,
+  add column if not exists archived_at timestamptz;
+
+do $adopt$
+begin
+  perform moonguard.drop_not_null('public.moonpay_compliance_alerts', 'customer_id', 'transaction_id', 'entity_type', 'entity_id',
+    'risk_score', 'risk_level', 'description', 'screening_results', 'recommended_actions', 'assigned_to', 'reviewed_by',
+    'resolved_by', 'escalated_to', 'resolution_notes', 'source', 'external_reference', 'related_alerts');
+
+  insert into moonguard.installation_findings (table_name, row_key, reason, resolution)
+  select 'moonpay_compliance_alerts', id::text, 'metadata is no object', 'corrected: kept under the key "value"'
+  from public.moonpay_compliance_alerts where jsonb_typeof(metadata) <> 'object';
+  update public.moonpay_compliance_alerts set metadata = jsonb_build_object('value', metadata) where jsonb_typeof(metadata) <> 'object';
+
+  -- Before archived_at there was metadata.archived. Text that plainly says true or false is taken at its word.
+  insert into moonguard.installation_findings (table_name, row_key, reason, resolution)
+  select 'moonpay_compliance_alerts', id::text, 'metadata.archived is no boolean: ' || (metadata -> 'archived')::text,
+    case when lower(metadata ->> 'archived') in ('true', 'false') then 'corrected: read as ' || lower(metadata ->> 'archived')
+      else 'left: the alert counts as not archived' end
+  from public.moonpay_compliance_alerts where metadata ? 'archived' and jsonb_typeof(metadata -> 'archived') <> 'boolean';
+  update public.moonpay_compliance_alerts
+  set metadata = jsonb_set(metadata, '{archived}', to_jsonb(lower(metadata ->> 'archived') = 'true'))
+  where jsonb_typeof(metadata -> 'archived') = 'string' and lower(metadata ->> 'archived') in ('true', 'false');
+  update public.moonpay_compliance_alerts set archived_at = coalesce(updated_at, resolved_at, now())
+  where metadata -> 'archived' = 'true' and archived_at is null;
+
+  update public.moonpay_compliance_alerts set
+    alert_id = coalesce(alert_id, 'alert_' || replace(id::text, '-', '')),
+    severity = coalesce(severity, 'medium'),
+    status = coalesce(status, 'open'),
+    title = coalesce(nullif(title, ''), alert_type, 'Alert'),
+    details = coalesce(details, '{}'),
+    metadata = coalesce(metadata, '{}'),
+    recommended_actions = coalesce(recommended_actions, '{}'),
+    related_alerts = coalesce(related_alerts, '{}'),
+    auto_generated = coalesce(auto_generated, false),
+    risk_level = coalesce(risk_level, case when risk_score >= 85 then 'extreme' when risk_score >= 70 then 'high' when risk_score >= 40 then 'medium' when risk_score >= 0 then 'low' end),
+    created_at = coalesce(created_at, triggered_at, now()),
+    triggered_at = coalesce(triggered_at, created_at, now()),
+    updated_at = coalesce(updated_at, created_at, now());
+
+  insert into moonguard.installation_findings (table_name, row_key, reason, resolution)
+  select 'moonpay_compliance_alerts', id::text,
+    status || ' without ' || case when coalesce(resolved_by, '') = '' and coalesce(resolution_notes, '') = '' then 'a person and notes'
+      when coalesce(resolved_by, '') = '' then 'a person' else 'notes' end,
+    'left: nobody can say now who decided it'
+  from public.moonpay_compliance_alerts
+  where status in ('resolved', 'dismissed') and (coalesce(resolved_by, '') = '' or coalesce(resolution_notes, '') = '');
+end
+$adopt$;
+
+alter table public.moonpay_compliance_alerts
+  alter column id set default moonguard.uuid_v7(),
+  alter column alert_id set default 'alert_' || replace(moonguard.uuid_v7()::text, '-', ''),
+  alter column severity set default 'medium',
+  alter column status set default 'open',
+  alter column details set default '{}',
+  alter column metadata set default '{}',
+  alter column recommended_actions set default '{}',
+  alter column related_alerts set default '{}',
+  alter column auto_generated set default false,
+  alter column triggered_at set default now(),
+  alter column created_at set default now(),
+  alter column updated_at set default now(),
+  alter column alert_id set not null,
+  alter column severity set not null,
+  alter column status set not null,
+  alter column title set not null,
+  alter column details set not null,
+  alter column metadata set not null,
+  alter column recommended_actions set not null,
+  alter column related_alerts set not null,
+  alter column auto_generated set not null,
+  alter column triggered_at set not null,
+  alter column created_at set not null,
+  alter column updated_at set not null;
+
+select moonguard.add_check('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_alert_type_check',
+  $$alert_type is not null and alert_type in ('aml_screening', 'sanctions_check', 'pep_screening', 'transaction_monitoring', 'kyc_verification',
+    'suspicious_activity', 'risk_threshold', 'policy_violation', 'document_verification', 'identity_verification', 'address_verification')$$);
+select moonguard.add_check('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_severity_check',
+  $$severity in ('low', 'medium', 'high', 'critical')$$);
+select moonguard.add_check('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_status_check',
+  $$status in ('open', 'in_review', 'resolved', 'dismissed', 'escalated')$$);
+select moonguard.add_check('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_risk_score_check', $$risk_score between 0 and 100$$);
+select moonguard.add_check('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_risk_level_check',
+  $$risk_level in ('low', 'medium', 'high', 'extreme')$$);
+select moonguard.add_check('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_metadata_check', $$jsonb_typeof(metadata) = 'object'$$);
+select moonguard.add_check('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_occurrence_count_check', $$occurrence_count > 0$$);
+
+do $unique$
+begin
+  if not exists (
+    select from pg_catalog.pg_index i join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
+    where i.indrelid = 'public.moonpay_compliance_alerts'::regclass and i.indisunique and i.indnkeyatts = 1 and a.attname = 'alert_id' and i.indpred is null
+  ) then
+    alter table public.moonpay_compliance_alerts add constraint moonpay_compliance_alerts_alert_id_key unique (alert_id);
+  end if;
+end
+$unique$;
+-- One alert under work for one cause: a further hit raises its count.
+create unique index moonpay_compliance_alerts_open_dedupe_key on public.moonpay_compliance_alerts (dedupe_key)
+  where status in ('open', 'in_review', 'escalated');
+-- The work list: what is not decided, worst first. Few rows whatever the history is.
+create index moonpay_compliance_alerts_worklist_idx on public.moonpay_compliance_alerts (severity, triggered_at, id)
+  where status in ('open', 'in_review', 'escalated');
+select moonguard.add_index('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_customer_id_idx', 'customer_id', '(customer_id, triggered_at)');
+select moonguard.add_index('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_transaction_id_idx', 'transaction_id', '(transaction_id)');
+select moonguard.add_index('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_entity_idx', 'entity_type', '(entity_type, entity_id)');
+select moonguard.add_index('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_triggered_at_idx', 'triggered_at', '(triggered_at, id)');
+create index moonpay_compliance_alerts_assigned_to_idx on public.moonpay_compliance_alerts (assigned_to, status) where assigned_to is not null;
+create index moonpay_compliance_alerts_details_idx on public.moonpay_compliance_alerts using gin (details jsonb_path_ops);
+create index moonpay_compliance_alerts_metadata_idx on public.moonpay_compliance_alerts using gin (metadata jsonb_path_ops);
+
+-- The workflow. src/compliance/workflow.ts holds the same table; a test compares them.
+create table moonguard.alert_moves (
+  from_status text not null,
+  to_status text not null,
+  needs text not null,
+  primary key (from_status, to_status),
+  constraint alert_moves_needs_check check (needs in ('nothing', 'reason', 'notes_and_person'))
+);
+comment on table moonguard.alert_moves is 'Which status an alert may go to from which, and what the move needs.';
+insert into moonguard.alert_moves (from_status, to_status, needs) values
+  ('open', 'in_review', 'nothing'),
+  ('open', 'escalated', 'nothing'),
+  ('open', 'resolved', 'notes_and_person'),
+  ('open', 'dismissed', 'notes_and_person'),
+  ('in_review', 'open', 'nothing'),
+  ('in_review', 'escalated', 'nothing'),
+  ('in_review', 'resolved', 'notes_and_person'),
+  ('in_review', 'dismissed', 'notes_and_person'),
+  ('escalated', 'in_review', 'nothing'),
+  ('escalated', 'resolved', 'notes_and_person'),
+  ('escalated', 'dismissed', 'notes_and_person'),
+  ('resolved', 'open', 'reason'),
+  ('dismissed', 'open', 'reason');
+
+create function moonguard.alert_before_write() returns trigger
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_actor text := moonguard.current_actor();
+  v_needs text := 'nothing';
+  v_decided boolean := new.status in ('resolved', 'dismissed');
+begin
+  if new.risk_level is null or (tg_op = 'UPDATE' and new.risk_score is distinct from old.risk_score and new.risk_level is not distinct from old.risk_level) then
+    new.risk_level := case when new.risk_score >= 85 then 'extreme' when new.risk_score >= 70 then 'high' when new.risk_score >= 40 then 'medium' when new.risk_score >= 0 then 'low' end;
+  end if;
+
+  if tg_op = 'UPDATE' then
+    new.version := old.version + 1;
+    new.updated_at := now();
+    if new.status = old.status then
+      return new;
+    end if;
+
+    select needs into v_needs from moonguard.alert_moves where from_status = old.status and to_status = new.status;
+    if not found then
+      raise exception using
+        errcode = 'check_violation', constraint = 'moonpay_compliance_alerts_workflow',
+        message = format('an alert that is %s cannot become %s', old.status, new.status),
+        hint = 'Allowed from ' || old.status || ': ' || coalesce((select string_agg(to_status, ', ' order by to_status) from moonguard.alert_moves where from_status = old.status), 'nothing') || '.';
+    end if;
+    -- The reason belongs to one move; the last one's does not serve the next.
+    if new.status_reason is not distinct from old.status_reason then
+      new.status_reason := null;
+    end if;
+    if v_needs = 'reason' and coalesce(trim(new.status_reason), '') = '' then
+      raise exception using
+        errcode = 'check_violation', constraint = 'moonpay_compliance_alerts_workflow',
+        message = format('to reopen a %s alert a reason is needed', old.status), hint = 'Set status_reason.';
+    end if;
+  end if;
+
+  -- Whoever comes with a verified identity acts as himself.
+  if v_decided then
+    new.resolved_by := case when moonguard.claims() ? 'sub' then v_actor else coalesce(nullif(new.resolved_by, ''), v_actor) end;
+    if coalesce(new.resolved_by, '') = '' or coalesce(trim(new.resolution_notes), '') = '' then
+      raise exception using
+        errcode = 'check_violation', constraint = 'moonpay_compliance_alerts_resolution',
+        message = format('to make an alert %s notes and a person are needed', new.status), hint = 'Set resolution_notes and resolved_by.';
+    end if;
+    new.resolved_at := case when tg_op = 'INSERT' then coalesce(new.resolved_at, now()) else now() end;
+  elsif tg_op = 'UPDATE' then
+    new.resolved_by := null;
+    new.resolution_notes := null;
+    new.resolved_at := null;
+  end if;
+  if new.status = 'in_review' then
+    new.reviewed_by := case when moonguard.claims() ? 'sub' then v_actor
+      when new.reviewed_by is distinct from case when tg_op = 'UPDATE' then old.reviewed_by end then new.reviewed_by else v_actor end;
+    new.reviewed_at := now();
+  elsif new.status = 'escalated' then
+    new.escalated_at := now();
+  end if;
+  return new;
+end
+$$;
+create trigger alert_before_write before insert or update on public.moonpay_compliance_alerts
+  for each row execute function moonguard.alert_before_write();
+
+create table moonguard.alert_timeline (
+  id uuid primary key default moonguard.uuid_v7(),
+  alert_id uuid not null references public.moonpay_compliance_alerts (id),
+  alert_version integer not null,
+  at timestamptz not null default now(),
+  actor text not null,
+  action text not null,
+  from_status text,
+  to_status text,
+  reason text,
+  before jsonb not null,
+  after jsonb not null,
+  constraint alert_timeline_action_check check (action in ('created', 'moved', 'changed', 'commented'))
+);
+create index alert_timeline_alert_id_idx on moonguard.alert_timeline (alert_id, alert_version);
+comment on table moonguard.alert_timeline is 'Every change of every alert, append-only: who, when, what it was and what it became.';
+comment on column moonguard.alert_timeline.before is 'The columns that changed, as they were; empty for a new alert.';
+comment on column moonguard.alert_timeline.after is 'The columns that changed, as they became; the whole row for a new alert.';
+
+create function moonguard.alert_after_write() returns trigger
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_before jsonb := case when tg_op = 'UPDATE' then to_jsonb(old) else '{}' end;
+  v_after jsonb := to_jsonb(new);
+  v_noise text[] := array['version', 'updated_at'];
+begin
+  if tg_op = 'UPDATE' then
+    select coalesce(jsonb_object_agg(key, value), '{}') into v_after
+    from jsonb_each(v_after) where value is distinct from v_before -> key and key <> all (v_noise);
+    select coalesce(jsonb_object_agg(key, value), '{}') into v_before from jsonb_each(v_before) where v_after ? key;
+  end if;
+  insert into moonguard.alert_timeline (alert_id, alert_version, actor, action, from_status, to_status, reason, before, after)
+  values (
+    new.id, new.version,
+    -- session_user, not current_user: the function runs as its owner.
+    coalesce(moonguard.current_actor(), session_user),
+    case when tg_op = 'INSERT' then 'created' when new.status <> old.status then 'moved' else 'changed' end,
+    case when tg_op = 'UPDATE' then old.status end, new.status,
+    coalesce(case when new.status in ('resolved', 'dismissed') then new.resolution_notes end, new.status_reason),
+    v_before, v_after);
+  return null;
+end
+$$;
+create trigger alert_after_write after insert or update on public.moonpay_compliance_alerts
+  for each row execute function moonguard.alert_after_write();
+
+create function moonguard.refuse_change() returns trigger
+language plpgsql set search_path = '' as $$
+begin
+  raise exception using
+    errcode = 'restrict_violation', constraint = tg_table_name || '_append_only',
+    message = format('%s is append-only: %s is refused', tg_table_name, lower(tg_op)), hint = 'Write a further row.';
+end
+$$;
+create trigger alert_timeline_append_only before update or delete on moonguard.alert_timeline
+  for each row execute function moonguard.refuse_change();
+create trigger alert_timeline_no_truncate before truncate on moonguard.alert_timeline
+  for each statement execute function moonguard.refuse_change();
+
+comment on table public.moonpay_compliance_alerts is 'Findings that somebody must work on, and what became of them.';
+comment on column public.moonpay_compliance_alerts.alert_id is 'Name for people and programs; the row''s id serves as well.';
+comment on column public.moonpay_compliance_alerts.risk_score is '0 to 100.';
+comment on column public.moonpay_compliance_alerts.risk_level is 'low, medium (from 40), high (from 70), extreme (from 85); derived from the score when not given.';
+comment on column public.moonpay_compliance_alerts.customer_id is 'MoonPay''s id of the customer, or yours.';
+comment on column public.moonpay_compliance_alerts.status_reason is 'Why it was moved to this status; needed to reopen.';
+comment on column public.moonpay_compliance_alerts.related_alerts is 'alert_id of alerts about the same matter.';
+comment on column public.moonpay_compliance_alerts.due_at is 'By when somebody must have decided it.';
+comment on column public.moonpay_compliance_alerts.dedupe_key is 'Hits with the same key go into one alert while it is not decided.';
+comment on column public.moonpay_compliance_alerts.occurrence_count is 'How many hits it stands for.';
+comment on column public.moonpay_compliance_alerts.version is 'Rises by one with each change: compare it to see whether somebody was faster.';
+comment on column public.moonpay_compliance_alerts.archived_at is 'Out of the daily lists; still there.';
+$moonguard_0005$;
+    insert into moonguard.schema_migrations (number, name, checksum) values (5, '0005_compliance_alerts', '41ed4a081333d4a48217cbeaab641274a0dd862896edfb009b4fe07f854f0073');
+  elsif v_applied <> '41ed4a081333d4a48217cbeaab641274a0dd862896edfb009b4fe07f854f0073' then
+    raise exception using
+      errcode = 'MG002',
+      message = 'the migration 0005_compliance_alerts that was applied here had another text',
+      hint = 'Migrations never change once released. Use the files of the version that installed this database, or a newer one.';
+  end if;
+end
+$moonguard_install$;
+
+do $moonguard_install$
+declare
+  v_applied text := (select checksum from moonguard.schema_migrations where number = 6);
+begin
+  if v_applied is null then
+    execute $moonguard_0006$
+-- Why: the log of policy decisions: append-only, partitioned by month of executed_at, removed only by its retention.
+-- Locks: an earlier, unpartitioned log is locked while its rows are copied into the partitions.
+-- Older program: an older hand-made program may go on inserting; it can no longer update or delete.
+
+do $set_aside$
+begin
+  if exists (select from pg_catalog.pg_class where oid = to_regclass('public.moonpay_policy_logs') and relkind = 'r') then
+    alter table public.moonpay_policy_logs set schema moonguard;
+    alter table moonguard.moonpay_policy_logs rename to policy_logs_before_moonguard;
+  end if;
+end
+$set_aside$;
+
+create table public.moonpay_policy_logs (
+  id uuid not null default moonguard.uuid_v7(),
+  log_id text not null default 'log_' || replace(moonguard.uuid_v7()::text, '-', ''),
+  policy_id text not null,
+  policy_name text,
+  policy_type text not null default 'compliance_rule',
+  action_type text not null,
+  execution_status text not null default 'success',
+  entity_type text,
+  entity_id text,
+  customer_id text,
+  transaction_id text,
+  rule_conditions jsonb,
+  rule_results jsonb,
+  violation_details jsonb,
+  before_state jsonb,
+  after_state jsonb,
+  triggered_by text,
+  executed_by text not null default 'system',
+  approved_by text,
+  reason text,
+  notes text,
+  severity text not null default 'info',
+  compliance_impact text not null default 'none',
+  requires_action boolean not null default false,
+  action_taken text,
+  follow_up_required boolean not null default false,
+  follow_up_date timestamptz,
+  retention_period_days integer not null default 2555,
+  retention_class text not null default 'standard',
+  auto_generated boolean not null default true,
+  source text,
+  correlation_id text,
+  session_id text,
+  ip_address inet,
+  user_agent text,
+  metadata jsonb not null default '{}',
+  executed_at timestamptz not null default now(),
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  constraint moonpay_policy_logs_pkey primary key (id, executed_at)
+) partition by range (executed_at);
+
+-- What no month is there for: an audit row is never refused for want of a partition.
+create table moonguard_partitions.moonpay_policy_logs_default partition of public.moonpay_policy_logs default;
+alter table moonguard_partitions.moonpay_policy_logs_default enable row level security;
+
+create function moonguard.refuse_policy_log_change() returns trigger
+language plpgsql set search_path = '' as $$
+begin
+  -- Set for the time of one statement by the retention functions; roles other than the owner have no DELETE anyway.
+  if tg_op = 'DELETE' and current_setting('moonguard.retention', true) = 'on' then
+    return old;
+  end if;
+  raise exception using
+    errcode = 'restrict_violation', constraint = 'moonpay_policy_logs_append_only',
+    message = format('moonpay_policy_logs is append-only: %s is refused', lower(tg_op)),
+    hint = case tg_op when 'UPDATE' then 'Write a further row.' else 'Rows go at the end of their retention: select cleanup_old_moonpay_policy_logs().' end;
+end
+$$;
+
+create function moonguard.ensure_policy_log_partition(p_month date) returns boolean
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_from date := date_trunc('month', p_month)::date;
+  v_to date := (date_trunc('month', p_month) + interval '1 month')::date;
+  v_name text := 'moonpay_policy_logs_' || to_char(p_month, 'YYYY_MM');
+begin
+  if to_regclass('moonguard_partitions.' || v_name) is not null then
+    return false;
+  end if;
+  execute format('create table moonguard_partitions.%I (like public.moonpay_policy_logs including defaults including constraints)', v_name);
+  execute format('alter table moonguard_partitions.%I enable row level security', v_name);
+  -- A month that begins with rows in the default partition takes them over.
+  perform set_config('moonguard.retention', 'on', true);
+  execute format(
+    'with moved as (delete from moonguard_partitions.moonpay_policy_logs_default where executed_at >= %L and executed_at < %L returning *)
+     insert into moonguard_partitions.%I select * from moved', v_from::timestamptz, v_to::timestamptz, v_name);
+  perform set_config('moonguard.retention', '', true);
+  execute format('alter table public.moonpay_policy_logs attach partition moonguard_partitions.%I for values from (%L) to (%L)',
+    v_name, v_from::timestamptz, v_to::timestamptz);
+  execute format('create trigger moonpay_policy_logs_no_truncate before truncate on moonguard_partitions.%I
+    for each statement execute function moonguard.refuse_policy_log_change()', v_name);
+  return true;
+end
+$$;
+comment on function moonguard.ensure_policy_log_partition(date) is 'Makes the partition of a month unless it is there; true when it was made.';
+
+create function moonguard.ensure_policy_log_partitions(p_months_ahead integer default 3, p_now timestamptz default now()) returns integer
+language sql set search_path = '' as $$
+  select count(*) filter (where moonguard.ensure_policy_log_partition((date_trunc('month', p_now) + make_interval(months => ahead))::date))::integer
+  from generate_series(0, p_months_ahead) as ahead
+$$;
+comment on function moonguard.ensure_policy_log_partitions(integer, timestamptz) is 'Makes the partitions of this month and of those ahead; returns how many were missing.';
+
+select moonguard.ensure_policy_log_partitions();
+
+-- Rows of an earlier version: every one, with its columns; columns we do not know come along.
+do $adopt$
+declare
+  v_old regclass := to_regclass('moonguard.policy_logs_before_moonguard');
+  v_column record;
+  v_targets text;
+  v_values text;
+  v_count bigint;
+  v_copied bigint;
+begin
+  if v_old is null then
+    return;
+  end if;
+  for v_column in
+    select a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod) as type from pg_catalog.pg_attribute a
+    where a.attrelid = v_old and a.attnum > 0 and not a.attisdropped
+      and not exists (select from pg_catalog.pg_attribute n where n.attrelid = 'public.moonpay_policy_logs'::regclass and n.attname = a.attname)
+  loop
+    execute format('alter table public.moonpay_policy_logs add column %I %s', v_column.attname, v_column.type);
+    perform moonguard.report_finding('moonpay_policy_logs', null, format('column %s is not ours', v_column.attname), 'left: kept with its values');
+  end loop;
+
+  -- A value that the column may not lack is filled in with its default.
+  select string_agg(format('%I', n.attname), ', ' order by n.attnum),
+    string_agg(case
+        when n.attname = 'executed_at' then (select format('coalesce(%s, now())', string_agg(format('%I', t.attname), ', ' order by t.attname desc))
+          from pg_catalog.pg_attribute t where t.attrelid = v_old and t.attname in ('executed_at', 'created_at') and not t.attisdropped)
+        when n.attname = 'policy_id' then 'coalesce(policy_id::text, ''unknown'')'
+        when n.attname = 'action_type' then 'coalesce(action_type::text, ''rule_triggered'')'
+        when n.attnotnull and n.atthasdef then format('coalesce(%I::%s, %s)', n.attname, pg_catalog.format_type(n.atttypid, n.atttypmod), pg_catalog.pg_get_expr(d.adbin, d.adrelid))
+        else format('%I::%s', n.attname, pg_catalog.format_type(n.atttypid, n.atttypmod))
+      end, ', ' order by n.attnum)
+  into v_targets, v_values
+  from pg_catalog.pg_attribute n
+  left join pg_catalog.pg_attrdef d on d.adrelid = n.attrelid and d.adnum = n.attnum
+  where n.attrelid = 'public.moonpay_policy_logs'::regclass and n.attnum > 0 and not n.attisdropped
+    and exists (select from pg_catalog.pg_attribute o where o.attrelid = v_old and o.attname = n.attname and not o.attisdropped);
+
+  execute format('insert into moonguard.installation_findings (table_name, row_key, reason, resolution)
+    select ''moonpay_policy_logs'', id::text, ''retention_period_days is null'', ''corrected: 2555 days'' from %s where retention_period_days is null', v_old);
+  execute format('select moonguard.ensure_policy_log_partition(month::date) from
+    (select distinct date_trunc(''month'', executed_at) as month from %s where executed_at > now() - interval ''20 years'' and executed_at < now() + interval ''1 year'') months', v_old);
+  execute format('insert into public.moonpay_policy_logs (%s) select %s from %s', v_targets, v_values, v_old);
+  get diagnostics v_copied = row_count;
+  execute format('select count(*) from %s', v_old) into v_count;
+  if v_copied <> v_count then
+    raise exception 'copied % of % policy log rows', v_copied, v_count;
+  end if;
+  begin
+    execute format('drop table %s', v_old);
+  exception when dependent_objects_still_exist then
+    perform moonguard.report_finding('moonpay_policy_logs', null, 'views or keys depend on the earlier table',
+      'action needed: point them at the new table, then drop moonguard.policy_logs_before_moonguard');
+  end;
+end
+$adopt$;
+
+select moonguard.add_check('public.moonpay_policy_logs', 'moonpay_policy_logs_policy_type_check',
+  $$policy_type in ('kyc_policy', 'transaction_limit', 'risk_assessment', 'compliance_rule', 'aml_policy', 'sanctions_policy', 'geographic_restriction', 'customer_verification')$$);
+select moonguard.add_check('public.moonpay_policy_logs', 'moonpay_policy_logs_action_type_check',
+  $$action_type in ('policy_created', 'policy_updated', 'policy_deleted', 'policy_activated', 'policy_deactivated', 'rule_triggered', 'rule_passed', 'rule_failed',
+    'violation_detected', 'exception_granted', 'review_initiated', 'review_completed', 'approval_required', 'approval_granted', 'approval_denied')$$);
+select moonguard.add_check('public.moonpay_policy_logs', 'moonpay_policy_logs_execution_status_check',
+  $$execution_status in ('success', 'failure', 'warning', 'skipped')$$);
+select moonguard.add_check('public.moonpay_policy_logs', 'moonpay_policy_logs_severity_check', $$severity in ('info', 'warning', 'error', 'critical')$$);
+select moonguard.add_check('public.moonpay_policy_logs', 'moonpay_policy_logs_compliance_impact_check',
+  $$compliance_impact in ('none', 'low', 'medium', 'high', 'critical')$$);
+select moonguard.add_check('public.moonpay_policy_logs', 'moonpay_policy_logs_retention_period_days_check', $$retention_period_days > 0$$);
+select moonguard.add_check('public.moonpay_policy_logs', 'moonpay_policy_logs_metadata_check', $$jsonb_typeof(metadata) = 'object'$$);
+
+create index moonpay_policy_logs_log_id_idx on public.moonpay_policy_logs (log_id);
+create index moonpay_policy_logs_executed_at_idx on public.moonpay_policy_logs using brin (executed_at);
+create index moonpay_policy_logs_policy_idx on public.moonpay_policy_logs (policy_id, executed_at);
+create index moonpay_policy_logs_entity_idx on public.moonpay_policy_logs (entity_type, entity_id);
+create index moonpay_policy_logs_customer_id_idx on public.moonpay_policy_logs (customer_id) where customer_id is not null;
+create index moonpay_policy_logs_transaction_id_idx on public.moonpay_policy_logs (transaction_id) where transaction_id is not null;
+create index moonpay_policy_logs_correlation_id_idx on public.moonpay_policy_logs (correlation_id) where correlation_id is not null;
+create index moonpay_policy_logs_follow_up_idx on public.moonpay_policy_logs (follow_up_date) where follow_up_required;
+create index moonpay_policy_logs_rule_conditions_idx on public.moonpay_policy_logs using gin (rule_conditions jsonb_path_ops) where rule_conditions is not null;
+create index moonpay_policy_logs_metadata_idx on public.moonpay_policy_logs using gin (metadata jsonb_path_ops) where metadata <> '{}';
+
+create trigger moonpay_policy_logs_append_only before update or delete on public.moonpay_policy_logs
+  for each row execute function moonguard.refuse_policy_log_change();
+create trigger moonpay_policy_logs_no_truncate before truncate on public.moonpay_policy_logs
+  for each statement execute function moonguard.refuse_policy_log_change();
+create trigger moonpay_policy_logs_no_truncate before truncate on moonguard_partitions.moonpay_policy_logs_default
+  for each statement execute function moonguard.refuse_policy_log_change();
+
+-- A unique constraint on a partitioned table must contain the partition key, so uniqueness of log_id is looked up. An id
+-- from the default is new by construction and is spared the look-up in every partition.
+create function moonguard.policy_log_before_insert() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+  if new.log_id !~ '^log_[0-9a-f]{12}7[0-9a-f]{19}$' then
+    perform pg_advisory_xact_lock(hashtextextended('moonpay_policy_logs:' || new.log_id, 0));
+    if exists (select from public.moonpay_policy_logs where log_id = new.log_id) then
+      raise exception using
+        errcode = 'unique_violation', constraint = 'moonpay_policy_logs_log_id_key',
+        message = format('log_id %s is in the log already', new.log_id), hint = 'Leave log_id out to get a new one.';
+    end if;
+  end if;
+  return new;
+end
+$$;
+create trigger moonpay_policy_logs_before_insert before insert on public.moonpay_policy_logs
+  for each row execute function moonguard.policy_log_before_insert();
+
+comment on table public.moonpay_policy_logs is 'What policies decided, on what, and why. Append-only; partitioned by month of executed_at.';
+comment on column public.moonpay_policy_logs.log_id is 'Unique across partitions.';
+comment on column public.moonpay_policy_logs.rule_conditions is 'What was asked: source, hash and version of the rules.';
+comment on column public.moonpay_policy_logs.rule_results is 'What came out, with the values that mattered.';
+comment on column public.moonpay_policy_logs.retention_period_days is 'How long the row is kept after executed_at; 2555 days are seven years.';
+comment on column public.moonpay_policy_logs.retention_class is 'Which retention rule applies.';
+comment on column public.moonpay_policy_logs.correlation_id is 'Same for all that happened because of one event.';
+comment on column public.moonpay_policy_logs.executed_at is 'When it was decided.';
+comment on column public.moonpay_policy_logs.updated_at is 'As created_at: rows never change.';
+$moonguard_0006$;
+    insert into moonguard.schema_migrations (number, name, checksum) values (6, '0006_policy_logs', '39273bb0a7dd2b9037f3f820566723af2a379a54e680a99ee2f7b67895f91de0');
+  elsif v_applied <> '39273bb0a7dd2b9037f3f820566723af2a379a54e680a99ee2f7b67895f91de0' then
+    raise exception using
+      errcode = 'MG002',
+      message = 'the migration 0006_policy_logs that was applied here had another text',
+      hint = 'Migrations never change once released. Use the files of the version that installed this database, or a newer one.';
+  end if;
+end
+$moonguard_install$;
+
+do $moonguard_install$
+declare
+  v_applied text := (select checksum from moonguard.schema_migrations where number = 7);
+begin
+  if v_applied is null then
+    execute $moonguard_0007$
+-- Why: what is to be delivered where, and every attempt at it.
+-- Locks: none on tables that exist.
+-- Older program: there is none.
+
+-- pending: due at next_attempt_at. While a worker has it, next_attempt_at is the end of its lease, so that an expired
+-- lease is due again by itself, and one index serves both.
+create table moonguard.deliveries (
+  id uuid primary key default moonguard.uuid_v7(),
+  event_id uuid not null references public.moonpay_webhook_events (id) on delete cascade,
+  endpoint_id uuid not null references public.moonpay_webhook_config (id) on delete cascade,
+  status text not null default 'pending',
+  next_attempt_at timestamptz not null default now(),
+  lease_token uuid,
+  attempts_count integer not null default 0,
+  last_attempt_at timestamptz,
+  last_response_status integer,
+  last_error_class text,
+  settled_at timestamptz,
+  created_at timestamptz not null default now(),
+  constraint deliveries_status_check check (status in ('pending', 'delivered', 'exhausted', 'held')),
+  constraint deliveries_event_endpoint_key unique (event_id, endpoint_id)
+) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.05);
+
+-- Only what is still to be done, so that a claim costs the same whatever the history is.
+create index deliveries_due_idx on moonguard.deliveries (next_attempt_at, id) where status = 'pending';
+create index deliveries_endpoint_idx on moonguard.deliveries (endpoint_id, created_at);
+create index deliveries_undelivered_idx on moonguard.deliveries (endpoint_id, event_id) where status in ('exhausted', 'held');
+
+create table moonguard.delivery_attempts (
+  id uuid primary key default moonguard.uuid_v7(),
+  delivery_id uuid not null references moonguard.deliveries (id) on delete cascade,
+  endpoint_id uuid not null,
+  attempt_number integer not null,
+  started_at timestamptz not null,
+  duration_ms integer not null,
+  outcome text not null,
+  response_status integer,
+  response_body bytea,
+  error_class text,
+  error_message text,
+  constraint delivery_attempts_outcome_check check (outcome in ('delivered', 'retry', 'exhausted', 'held')),
+  constraint delivery_attempts_response_body_check check (octet_length(response_body) <= 16384)
+);
+create index delivery_attempts_delivery_id_idx on moonguard.delivery_attempts (delivery_id);
+create index delivery_attempts_endpoint_idx on moonguard.delivery_attempts (endpoint_id, started_at);
+
+comment on table moonguard.deliveries is 'One row for each event and each endpoint that subscribed to it.';
+comment on column moonguard.deliveries.status is 'pending, delivered, exhausted (no attempts left), held (the endpoint is inactive or failed).';
+comment on column moonguard.deliveries.next_attempt_at is 'When it is due; while leased, when the lease ends.';
+comment on column moonguard.deliveries.lease_token is 'Set while a worker has it. A result with another token changes nothing.';
+comment on column moonguard.deliveries.settled_at is 'When it became delivered or exhausted.';
+comment on table moonguard.delivery_attempts is 'Every request that was made, and how it was answered.';
+comment on column moonguard.delivery_attempts.outcome is 'What became of the delivery: delivered, retry, exhausted, or held because the endpoint stopped.';
+comment on column moonguard.delivery_attempts.response_body is 'At most 16 KiB.';
+comment on column moonguard.delivery_attempts.error_class is 'timeout, connection_refused, http_5xx, …; null when delivered.';
+
+-- Whoever stops an endpoint, its deliveries wait.
+create function moonguard.hold_deliveries() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+  update moonguard.deliveries set status = 'held', lease_token = null where endpoint_id = new.id and status = 'pending';
+  return null;
+end
+$$;
+create trigger hold_deliveries after update of status, is_active on public.moonpay_webhook_config
+  for each row when (new.status in ('inactive', 'failed') and old.status is distinct from new.status)
+  execute function moonguard.hold_deliveries();
+
+create view public.moonpay_webhook_deliveries with (security_invoker = true) as
+  select id, event_id, endpoint_id, status, next_attempt_at, lease_token is not null as in_flight, attempts_count, last_attempt_at,
+    last_response_status, last_error_class, settled_at, created_at
+  from moonguard.deliveries;
+comment on view public.moonpay_webhook_deliveries is 'Deliveries, for those who may see endpoints.';
+
+create view public.moonpay_webhook_delivery_attempts with (security_invoker = true) as
+  select id, delivery_id, endpoint_id, attempt_number, started_at, duration_ms, outcome, response_status, response_body, error_class, error_message
+  from moonguard.delivery_attempts;
+comment on view public.moonpay_webhook_delivery_attempts is 'Attempts, for those who may see endpoints.';
+
+create view public.moonpay_alert_timeline with (security_invoker = true) as
+  select id, alert_id, alert_version, at, actor, action, from_status, to_status, reason, before, after from moonguard.alert_timeline;
+comment on view public.moonpay_alert_timeline is 'The history of alerts, for those who may see the alert.';
+$moonguard_0007$;
+    insert into moonguard.schema_migrations (number, name, checksum) values (7, '0007_deliveries', 'd021e8ae1c163e959cee975b5aeef5da2f2c6628e52209ab8320f9ae79ae1afc');
+  elsif v_applied <> 'd021e8ae1c163e959cee975b5aeef5da2f2c6628e52209ab8320f9ae79ae1afc' then
+    raise exception using
+      errcode = 'MG002',
+      message = 'the migration 0007_deliveries that was applied here had another text',
+      hint = 'Migrations never change once released. Use the files of the version that installed this database, or a newer one.';
+  end if;
+end
+$moonguard_install$;
+
+do $moonguard_install$
+declare
+  v_applied text := (select checksum from moonguard.schema_migrations where number = 8);
+begin
+  if v_applied is null then
+    execute $moonguard_0008$
+-- Why: the three functions of the manual: cleanup of the policy log, archive of alerts, webhook statistics.
+-- Locks: none on tables that exist.
+-- Older program: functions of an earlier version with the same names are replaced; they return the same or more.
+
+create table moonguard.legal_holds (
+  id uuid primary key default moonguard.uuid_v7(),
+  reason text not null,
+  customer_id text,
+  transaction_id text,
+  policy_id text,
+  correlation_id text,
+  executed_from timestamptz,
+  executed_to timestamptz,
+  set_by text not null default coalesce(moonguard.current_actor(), session_user),
+  set_at timestamptz not null default now(),
+  lifted_by text,
+  lifted_at timestamptz,
+  lifted_reason text,
+  constraint legal_holds_scope_check check (num_nonnulls(customer_id, transaction_id, policy_id, correlation_id, executed_from, executed_to) > 0),
+  constraint legal_holds_lifted_check check ((lifted_at is null) = (lifted_by is null))
+);
+comment on table moonguard.legal_holds is 'Rows of the policy log that match every given column of a hold that is not lifted are not removed.';
+
+create table moonguard.retention_runs (
+  id uuid primary key default moonguard.uuid_v7(),
+  ran_at timestamptz not null default now(),
+  task text not null,
+  ran_by text not null default coalesce(moonguard.current_actor(), session_user),
+  removed_count bigint not null,
+  oldest timestamptz,
+  newest timestamptz,
+  ids_digest text
+);
+comment on table moonguard.retention_runs is 'What was removed or archived, when, and by whom.';
+comment on column moonguard.retention_runs.ids_digest is 'SHA-256 over the ids, sorted, joined by commas.';
+
+do $earlier$
+declare
+  v_function record;
+begin
+  for v_function in
+    select p.oid::regprocedure as signature from pg_catalog.pg_proc p
+    where p.pronamespace = 'public'::regnamespace
+      and p.proname in ('cleanup_old_moonpay_policy_logs', 'archive_old_moonpay_compliance_alerts', 'get_moonpay_webhook_stats')
+  loop
+    execute format('drop function %s', v_function.signature);
+  end loop;
+end
+$earlier$;
+
+create function public.cleanup_old_moonpay_policy_logs(p_now timestamptz default now()) returns bigint
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_batch bigint;
+  v_removed bigint := 0;
+  v_oldest timestamptz;
+  v_newest timestamptz;
+  v_digests text := '';
+  v_digest text;
+  v_from timestamptz;
+  v_to timestamptz;
+begin
+  loop
+    perform set_config('moonguard.retention', 'on', true);
+    with past as (
+      select l.id, l.executed_at from public.moonpay_policy_logs l
+      where l.executed_at + make_interval(days => l.retention_period_days) < p_now
+        and not l.follow_up_required
+        and not exists (
+          select from moonguard.legal_holds h
+          where h.lifted_at is null
+            and (h.customer_id is null or h.customer_id = l.customer_id)
+            and (h.transaction_id is null or h.transaction_id = l.transaction_id)
+            and (h.policy_id is null or h.policy_id = l.policy_id)
+            and (h.correlation_id is null or h.correlation_id = l.correlation_id)
+            and (h.executed_from is null or h.executed_from <= l.executed_at)
+            and (h.executed_to is null or h.executed_to >= l.executed_at))
+      limit 10000
+    ), removed as (
+      delete from public.moonpay_policy_logs l using past where l.id = past.id and l.executed_at = past.executed_at
+      returning l.id, l.executed_at
+    )
+    select count(*), min(executed_at), max(executed_at), encode(sha256(convert_to(string_agg(id::text, ',' order by id), 'UTF8')), 'hex')
+    into v_batch, v_from, v_to, v_digest from removed;
+    perform set_config('moonguard.retention', '', true);
+    exit when v_batch = 0;
+    v_removed := v_removed + v_batch;
+    v_oldest := least(v_oldest, v_from);
+    v_newest := greatest(v_newest, v_to);
+    v_digests := v_digests || v_digest;
+  end loop;
+  if v_removed > 0 then
+    insert into moonguard.retention_runs (task, removed_count, oldest, newest, ids_digest)
+    values ('cleanup_old_moonpay_policy_logs', v_removed, v_oldest, v_newest,
+      case when length(v_digests) = 64 then v_digests else encode(sha256(convert_to(v_digests, 'UTF8')), 'hex') end);
+  end if;
+  return v_removed;
+end
+$$;
+comment on function public.cleanup_old_moonpay_policy_logs(timestamptz) is
+  'Removes policy log rows past their retention that no legal hold and no open follow-up keeps; returns how many.';
+
+create function public.archive_old_moonpay_compliance_alerts(p_now timestamptz default now()) returns bigint
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_alert record;
+  v_archived bigint := 0;
+begin
+  for v_alert in
+    select id from public.moonpay_compliance_alerts
+    where status in ('resolved', 'dismissed') and archived_at is null
+      and coalesce(resolved_at, updated_at) < p_now - interval '1 year'
+    for update skip locked
+  loop
+    begin
+      update public.moonpay_compliance_alerts
+      set archived_at = p_now, metadata = metadata || '{"archived": true}' where id = v_alert.id;
+      v_archived := v_archived + 1;
+    exception when check_violation then
+      -- A row from before Moonguard that breaks a rule stays in the lists until somebody corrects it.
+      null;
+    end;
+  end loop;
+  if v_archived > 0 then
+    insert into moonguard.retention_runs (task, removed_count) values ('archive_old_moonpay_compliance_alerts', v_archived);
+  end if;
+  return v_archived;
+end
+$$;
+comment on function public.archive_old_moonpay_compliance_alerts(timestamptz) is
+  'Archives alerts that were resolved or dismissed over a year ago; returns how many. They stay readable.';
+
+create function public.get_moonpay_webhook_stats()
+returns table (
+  total_webhooks bigint, active_webhooks bigint, failed_webhooks bigint, avg_success_rate numeric,
+  inactive_webhooks bigint, suspended_webhooks bigint,
+  total_attempts bigint, successful_attempts bigint, failed_attempts bigint,
+  pending_deliveries bigint, held_deliveries bigint, exhausted_deliveries bigint, last_delivery_attempt timestamptz
+)
+language sql stable security invoker set search_path = '' as $$
+  select count(*),
+    count(*) filter (where c.status = 'active'),
+    count(*) filter (where c.status = 'failed'),
+    round(avg(100.0 * c.successful_deliveries_count / nullif(c.delivery_attempts_count, 0)), 2),
+    count(*) filter (where c.status = 'inactive'),
+    count(*) filter (where c.status = 'suspended'),
+    coalesce(sum(c.delivery_attempts_count), 0)::bigint,
+    coalesce(sum(c.successful_deliveries_count), 0)::bigint,
+    coalesce(sum(c.failed_deliveries_count), 0)::bigint,
+    (select count(*) from moonguard.deliveries d where d.status = 'pending'),
+    (select count(*) from moonguard.deliveries d where d.status = 'held'),
+    (select count(*) from moonguard.deliveries d where d.status = 'exhausted'),
+    max(c.last_delivery_attempt)
+  from public.moonpay_webhook_config c
+  where c.deleted_at is null
+$$;
+comment on function public.get_moonpay_webhook_stats() is
+  'One row: endpoints by status, the mean success rate of endpoints that were tried (in percent; null when none was), attempts and open deliveries.';
+$moonguard_0008$;
+    insert into moonguard.schema_migrations (number, name, checksum) values (8, '0008_maintenance', 'a30903520446c0305058e3b7898a45e272378e78062928b1bb7797d84ccf0ac1');
+  elsif v_applied <> 'a30903520446c0305058e3b7898a45e272378e78062928b1bb7797d84ccf0ac1' then
+    raise exception using
+      errcode = 'MG002',
+      message = 'the migration 0008_maintenance that was applied here had another text',
+      hint = 'Migrations never change once released. Use the files of the version that installed this database, or a newer one.';
+  end if;
+end
+$moonguard_install$;
+
+do $moonguard_install$
+declare
+  v_applied text := (select checksum from moonguard.schema_migrations where number = 9);
+begin
+  if v_applied is null then
+    execute $moonguard_0009$
+-- Why: who may do what: Row Level Security, grants and revokes by name. Supabase grants new tables and functions in
+--   public to everybody by its default privileges, and PostgreSQL grants EXECUTE on new functions to PUBLIC.
+-- Locks: ACCESS EXCLUSIVE on each table, for the time of a catalogue change.
+-- Older program: a program that connects as anon or authenticated without the claim app_metadata.moonpay_role sees nothing any more.
+
+revoke all on schema moonguard, moonguard_partitions from public;
+revoke all on all tables in schema moonguard, moonguard_partitions from public, anon, authenticated, service_role;
+revoke all on all sequences in schema moonguard from public, anon, authenticated, service_role;
+revoke all on all functions in schema moonguard from public, anon, authenticated, service_role;
+revoke all on public.moonpay_webhook_config, public.moonpay_compliance_alerts, public.moonpay_policy_logs,
+  public.moonpay_webhook_deliveries, public.moonpay_webhook_delivery_attempts, public.moonpay_alert_timeline
+  from public, anon, authenticated, service_role;
+revoke all on function public.cleanup_old_moonpay_policy_logs(timestamptz), public.archive_old_moonpay_compliance_alerts(timestamptz),
+  public.get_moonpay_webhook_stats() from public, anon, authenticated, service_role;
+
+-- Policies, defaults, checks and triggers run with the rights of whoever writes.
+grant usage on schema moonguard to authenticated, service_role;
+grant execute on function moonguard.uuid_v7(), moonguard.claims(), moonguard.has_role(text[]), moonguard.current_actor(),
+  moonguard.normalize_retry_policy(jsonb), moonguard.normalize_delivery_settings(jsonb), moonguard.setting_number(jsonb, text),
+  moonguard.retry_policy_is_valid(jsonb), moonguard.delivery_settings_are_valid(jsonb), moonguard.endpoint_headers_are_valid(jsonb),
+  moonguard.url_is_private(text)
+  to authenticated, service_role;
+
+grant select, insert, update on public.moonpay_webhook_config, public.moonpay_compliance_alerts to authenticated, service_role;
+grant select on public.moonpay_policy_logs to authenticated;
+grant select, insert on public.moonpay_policy_logs to service_role;
+grant select on public.moonpay_webhook_deliveries, public.moonpay_webhook_delivery_attempts, public.moonpay_alert_timeline to authenticated, service_role;
+grant select, update (status, next_attempt_at, attempts_count, settled_at) on moonguard.deliveries to authenticated;
+grant select, insert, update on moonguard.deliveries to service_role;
+grant select on moonguard.delivery_attempts, moonguard.alert_timeline, moonguard.alert_moves, moonguard.retention_runs to authenticated, service_role;
+grant select, insert, update on moonguard.legal_holds to authenticated, service_role;
+grant execute on function public.cleanup_old_moonpay_policy_logs(timestamptz), public.archive_old_moonpay_compliance_alerts(timestamptz),
+  public.get_moonpay_webhook_stats() to service_role;
+
+alter table public.moonpay_webhook_config enable row level security;
+alter table public.moonpay_compliance_alerts enable row level security;
+alter table public.moonpay_policy_logs enable row level security;
+alter table moonguard.deliveries enable row level security;
+alter table moonguard.delivery_attempts enable row level security;
+alter table moonguard.alert_timeline enable row level security;
+alter table moonguard.legal_holds enable row level security;
+alter table moonguard.retention_runs enable row level security;
+
+-- The owner is the program. Where the owner passes Row Level Security anyway (superuser, BYPASSRLS) forcing is safe, and
+-- holds should the table ever be given to another owner; elsewhere it would shut the program out.
+do $force$
+begin
+  if (select rolsuper or rolbypassrls from pg_catalog.pg_roles where rolname = current_user) then
+    alter table public.moonpay_webhook_config force row level security;
+    alter table public.moonpay_compliance_alerts force row level security;
+    alter table public.moonpay_policy_logs force row level security;
+  end if;
+end
+$force$;
+
+-- Endpoints and deliveries.
+create policy endpoints_read on public.moonpay_webhook_config for select to authenticated
+  using ((select moonguard.has_role('admin', 'compliance_officer', 'auditor', 'developer')));
+create policy endpoints_create on public.moonpay_webhook_config for insert to authenticated
+  with check ((select moonguard.has_role('admin', 'developer')));
+create policy endpoints_change on public.moonpay_webhook_config for update to authenticated
+  using ((select moonguard.has_role('admin', 'developer'))) with check ((select moonguard.has_role('admin', 'developer')));
+create policy deliveries_read on moonguard.deliveries for select to authenticated
+  using ((select moonguard.has_role('admin', 'compliance_officer', 'auditor', 'developer')));
+create policy deliveries_change on moonguard.deliveries for update to authenticated
+  using ((select moonguard.has_role('admin', 'developer'))) with check ((select moonguard.has_role('admin', 'developer')));
+create policy attempts_read on moonguard.delivery_attempts for select to authenticated
+  using ((select moonguard.has_role('admin', 'compliance_officer', 'auditor', 'developer')));
+
+-- Alerts. An analyst works on what is his and on what is nobody's.
+create policy alerts_read on public.moonpay_compliance_alerts for select to authenticated
+  using ((select moonguard.has_role('admin', 'compliance_officer', 'compliance_analyst', 'auditor')));
+create policy alerts_create on public.moonpay_compliance_alerts for insert to authenticated
+  with check ((select moonguard.has_role('admin', 'compliance_officer'))
+    or ((select moonguard.has_role('compliance_analyst')) and (assigned_to is null or assigned_to = (select moonguard.current_actor()))));
+create policy alerts_change on public.moonpay_compliance_alerts for update to authenticated
+  using ((select moonguard.has_role('admin', 'compliance_officer'))
+    or ((select moonguard.has_role('compliance_analyst')) and (assigned_to is null or assigned_to = (select moonguard.current_actor()))))
+  with check ((select moonguard.has_role('admin', 'compliance_officer'))
+    or ((select moonguard.has_role('compliance_analyst')) and (assigned_to is null or assigned_to = (select moonguard.current_actor()))));
+create policy alert_timeline_read on moonguard.alert_timeline for select to authenticated
+  using ((select moonguard.has_role('admin', 'compliance_officer', 'compliance_analyst', 'auditor')));
+
+-- The policy log. An analyst reads what concerns the subjects of alerts.
+create policy policy_logs_read on public.moonpay_policy_logs for select to authenticated
+  using ((select moonguard.has_role('admin', 'compliance_officer', 'auditor'))
+    or ((select moonguard.has_role('compliance_analyst')) and (
+      customer_id in (select a.customer_id from public.moonpay_compliance_alerts a)
+      or transaction_id in (select a.transaction_id from public.moonpay_compliance_alerts a)
+      or (entity_type, entity_id) in (select a.entity_type, a.entity_id from public.moonpay_compliance_alerts a)
+      or (entity_type = 'customer' and entity_id in (select a.customer_id from public.moonpay_compliance_alerts a))
+      or (entity_type = 'transaction' and entity_id in (select a.transaction_id from public.moonpay_compliance_alerts a)))));
+
+-- Legal holds and retention.
+create policy legal_holds_read on moonguard.legal_holds for select to authenticated
+  using ((select moonguard.has_role('admin', 'compliance_officer', 'auditor')));
+create policy legal_holds_set on moonguard.legal_holds for insert to authenticated
+  with check ((select moonguard.has_role('admin', 'compliance_officer')));
+create policy legal_holds_lift on moonguard.legal_holds for update to authenticated
+  using ((select moonguard.has_role('admin', 'compliance_officer'))) with check ((select moonguard.has_role('admin', 'compliance_officer')));
+create policy retention_runs_read on moonguard.retention_runs for select to authenticated
+  using ((select moonguard.has_role('admin', 'compliance_officer', 'auditor')));
+
+-- The four tables an installation may have had before. Where Row Level Security is off, a grant would open the table to
+-- every signed-in user and switching it on could shut an application out: the owner decides. Callable again afterwards.
+create function moonguard.protect_existing_tables() returns void
+language plpgsql set search_path = '' as $$
+declare
+  v_rule record;
+begin
+  for v_rule in
+    select * from (values
+      ('moonpay_webhook_events', 'select', 'using ((select moonguard.has_role(''admin'', ''compliance_officer'', ''auditor'', ''developer'')))'),
+      ('moonpay_transactions', 'select', 'using ((select moonguard.has_role(''admin'', ''compliance_officer'', ''compliance_analyst'', ''auditor'')))'),
+      ('moonpay_customers', 'select', 'using ((select moonguard.has_role(''admin'', ''compliance_officer'', ''compliance_analyst'', ''auditor'')))'),
+      ('moonpay_policies', 'select', 'using ((select moonguard.has_role(''admin'', ''compliance_officer'', ''compliance_analyst'', ''auditor'')))'),
+      ('moonpay_policies', 'insert', 'with check ((select moonguard.has_role(''admin'', ''compliance_officer'')) or ((select moonguard.has_role(''compliance_analyst'')) and not is_active))'),
+      ('moonpay_policies', 'update', 'using ((select moonguard.has_role(''admin'', ''compliance_officer''))) with check ((select moonguard.has_role(''admin'', ''compliance_officer'')))')
+    ) as rule (table_name, command, expression)
+    join pg_catalog.pg_class c on c.oid = to_regclass('public.' || rule.table_name)
+  loop
+    if not v_rule.relrowsecurity then
+      perform moonguard.report_finding(v_rule.table_name, null, 'Row Level Security is off',
+        format('action needed: alter table public.%I enable row level security; select moonguard.protect_existing_tables();', v_rule.table_name))
+      where not exists (select from moonguard.installation_findings f where f.table_name = v_rule.table_name and f.reason = 'Row Level Security is off');
+      continue;
+    end if;
+    execute format('grant %s on public.%I to authenticated, service_role', v_rule.command, v_rule.table_name);
+    if not exists (select from pg_catalog.pg_policy where polrelid = v_rule.oid and polname = 'moonguard_' || v_rule.command) then
+      execute format('create policy moonguard_%s on public.%I for %s to authenticated %s', v_rule.command, v_rule.table_name, v_rule.command, v_rule.expression);
+    end if;
+  end loop;
+end
+$$;
+revoke all on function moonguard.protect_existing_tables() from public;
+
+-- What this installation made itself is protected from the start.
+do $protect$
+declare
+  v_table text;
+begin
+  foreach v_table in array array['moonpay_webhook_events', 'moonpay_transactions', 'moonpay_customers', 'moonpay_policies'] loop
+    if not exists (select from moonguard.adopted_tables where table_name = v_table) then
+      execute format('alter table public.%I enable row level security', v_table);
+      execute format('revoke all on public.%I from public, anon, authenticated, service_role', v_table);
+      execute format('grant select, insert, update on public.%I to service_role', v_table);
+    end if;
+  end loop;
+  perform moonguard.protect_existing_tables();
+end
+$protect$;
+
+-- Nobody but the owner reads these, whatever is granted later.
+alter table moonguard.endpoint_secrets enable row level security;
+alter table moonguard.provider_keys enable row level security;
+alter table moonguard.installation_findings enable row level security;
+alter table moonguard.adopted_tables enable row level security;
+alter table moonguard.alert_moves enable row level security;
+alter table moonguard.schema_migrations enable row level security;
+create policy alert_moves_read on moonguard.alert_moves for select to authenticated, service_role using (true);
+$moonguard_0009$;
+    insert into moonguard.schema_migrations (number, name, checksum) values (9, '0009_access', '386e0d324ba86d13d9490ac19731c88c221a3496f18a32ebf1f4364fdcb514b0');
+  elsif v_applied <> '386e0d324ba86d13d9490ac19731c88c221a3496f18a32ebf1f4364fdcb514b0' then
+    raise exception using
+      errcode = 'MG002',
+      message = 'the migration 0009_access that was applied here had another text',
+      hint = 'Migrations never change once released. Use the files of the version that installed this database, or a newer one.';
+  end if;
+end
+$moonguard_install$;
+
+commit;
+
+select table_name, reason, resolution, count(*) as rows
+from moonguard.installation_findings
+where resolution not like 'corrected:%'
+group by table_name, reason, resolution
+order by table_name, reason;
