@@ -1,0 +1,12 @@
+import { defineConfig } from 'vitest/config';
+
+export default defineConfig({
+  test: {
+    include: ['src/**/*.test.ts', 'test/**/*.test.ts'],
+    globalSetup: 'test/support/globalSetup.ts',
+    pool: 'forks',
+    // A database is opened in hooks; two busy cores take their time.
+    testTimeout: 20_000,
+    hookTimeout: 60_000,
+  },
+});
