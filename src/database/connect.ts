@@ -18,5 +18,5 @@ export async function connectDatabase(
 ): Promise<Database> {
   if ('databaseUrl' in options) return openPostgres(options, observe);
   if ('inMemory' in options) return openInMemory(options);
-  return openEmbedded(options, runtime.now);
+  return openEmbedded(options, () => runtime.now());
 }
