@@ -9,9 +9,18 @@ export type Environment = 'sandbox' | 'production';
 export type Observation =
   | { type: 'event.received'; environment: Environment; eventId: string; eventName: string; deliveries: number }
   | { type: 'event.duplicate'; environment: Environment; eventId: string; bodyDiffers: boolean }
-  | { type: 'event.refused'; environment: Environment | undefined; code: ErrorCode }
+  | { type: 'event.refused'; environment: Environment; code: ErrorCode; reason: string }
   | { type: 'event.late'; eventId: string; eventName: string }
   | { type: 'event.projection_failed'; eventId: string; reason: string }
+  | { type: 'delivery.delivered'; deliveryId: string; endpointId: string; durationMs: number }
+  | { type: 'delivery.failed'; deliveryId: string; endpointId: string; errorClass: string; nextAttemptInMs: number }
+  | { type: 'delivery.exhausted'; deliveryId: string; endpointId: string; errorClass: string }
+  | { type: 'delivery.held'; deliveryId: string; endpointId: string; errorClass: string }
+  | { type: 'delivery.not_attempted'; deliveryId: string; reason: string }
+  | { type: 'delivery.lease_lost'; deliveryId: string }
+  | { type: 'delivery.claimed'; deliveries: number }
+  | { type: 'delivery.claim_failed'; reason: string }
+  | { type: 'delivery.settle_failed'; deliveries: number; reason: string }
   | { type: 'database.listen_lost'; channel: string; reason: string }
   | { type: 'database.listen_restored'; channel: string };
 

@@ -1,0 +1,117 @@
+import { z } from 'zod';
+import { MoonguardError } from './errors.ts';
+
+/**
+ * Every setting: its variable, unit, default and what it is for. docs/configuration.md is generated from these
+ * descriptions, and this is the only file that reads the environment.
+ */
+const port = z.coerce.number().int().min(0).max(65_535);
+const seconds = z.coerce.number().int().min(1);
+const keyList = z
+  .string()
+  .transform((text) =>
+    text
+      .split(',')
+      .map((key) => key.trim())
+      .filter((key) => key !== ''),
+  )
+  .pipe(z.array(z.string()));
+
+export const settings = z.object({
+  DATABASE_URL: z
+    .url({ protocol: /^postgres(ql)?$/ })
+    .optional()
+    .describe('PostgreSQL or Supabase: postgresql://user:password@host:5432/database. Default: the embedded database.'),
+  MOONGUARD_DATA_DIRECTORY: z
+    .string()
+    .min(1)
+    .default('./data')
+    .describe('Directory of the embedded database and of the generated master key.'),
+  MOONGUARD_HOST: z.string().min(1).default('127.0.0.1').describe('Address the server listens on; 0.0.0.0 for all.'),
+  MOONGUARD_PORT: port.default(3000).describe('Port the server listens on; 0 lets the system choose.'),
+  MOONGUARD_MASTER_KEY: z
+    .string()
+    .optional()
+    .describe(
+      '32 bytes in base64 that encrypt stored secrets: openssl rand -base64 32. Default: generated once into master.key in the data directory.',
+    ),
+  MOONPAY_WEBHOOK_KEYS_SANDBOX: keyList
+    .default([])
+    .describe("MoonPay's webhook keys (wk_test_…) of the sandbox, comma-separated, besides those added with `moonguard keys add`."),
+  MOONPAY_WEBHOOK_KEYS_PRODUCTION: keyList
+    .default([])
+    .describe("MoonPay's webhook keys (wk_live_…) of production, comma-separated, besides those added with `moonguard keys add`."),
+  MOONGUARD_SIGNATURE_TOLERANCE_SECONDS: seconds
+    .default(300)
+    .describe('How far the signed time of a webhook may lie in the past or future, in seconds.'),
+  MOONGUARD_MAX_BODY_BYTES: z.coerce
+    .number()
+    .int()
+    .min(1024)
+    .default(1_048_576)
+    .describe('Largest webhook body that is accepted, in bytes.'),
+  MOONGUARD_DELIVERY_CONCURRENCY: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .max(1024)
+    .default(64)
+    .describe('Deliveries in flight at a time in one process.'),
+  MOONGUARD_ALLOW_LOOPBACK_DESTINATIONS: z
+    .stringbool()
+    .default(false)
+    .describe('Whether sandbox endpoints may be on this machine (127.0.0.1, ::1). Production endpoints never may.'),
+  MOONGUARD_LOG_LEVEL: z
+    .enum(['silent', 'error', 'warn', 'info', 'debug'])
+    .default('info')
+    .describe('Least severe log lines that are written.'),
+});
+
+export interface Config {
+  readonly databaseUrl: string | undefined;
+  readonly dataDirectory: string;
+  readonly host: string;
+  readonly port: number;
+  readonly masterKey: string | undefined;
+  readonly webhookKeys: { readonly sandbox: readonly string[]; readonly production: readonly string[] };
+  readonly signatureToleranceSeconds: number;
+  readonly maxBodyBytes: number;
+  readonly deliveryConcurrency: number;
+  readonly allowLoopbackDestinations: boolean;
+  readonly logLevel: 'silent' | 'error' | 'warn' | 'info' | 'debug';
+}
+
+/**
+ * Reads the settings; a variable that is empty counts as not set.
+ * @throws MoonguardError configuration_invalid naming every variable that is wrong, not only the first
+ */
+export function readConfig(environment: Readonly<Record<string, string | undefined>> = process.env): Config {
+  const given = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== ''));
+  const parsed = settings.safeParse(given);
+  if (!parsed.success) {
+    const problems = parsed.error.issues.map((issue) => ({
+      code: 'setting_invalid',
+      field: issue.path.join('.'),
+      message: issue.message,
+    }));
+    throw new MoonguardError(
+      'configuration_invalid',
+      problems.map(({ field, message }) => `${field}: ${message}`).join('\n'),
+      { problems },
+    );
+  }
+  const values = parsed.data;
+  return {
+    databaseUrl: values.DATABASE_URL,
+    dataDirectory: values.MOONGUARD_DATA_DIRECTORY,
+    host: values.MOONGUARD_HOST,
+    port: values.MOONGUARD_PORT,
+    masterKey: values.MOONGUARD_MASTER_KEY,
+    webhookKeys: { sandbox: values.MOONPAY_WEBHOOK_KEYS_SANDBOX, production: values.MOONPAY_WEBHOOK_KEYS_PRODUCTION },
+    signatureToleranceSeconds: values.MOONGUARD_SIGNATURE_TOLERANCE_SECONDS,
+    maxBodyBytes: values.MOONGUARD_MAX_BODY_BYTES,
+    deliveryConcurrency: values.MOONGUARD_DELIVERY_CONCURRENCY,
+    allowLoopbackDestinations: values.MOONGUARD_ALLOW_LOOPBACK_DESTINATIONS,
+    logLevel: values.MOONGUARD_LOG_LEVEL,
+  };
+}

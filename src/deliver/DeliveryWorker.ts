@@ -1,0 +1,152 @@
+import type { Database } from '../database/database.ts';
+import type { Observe } from '../observe/observation.ts';
+import type { Runtime } from '../runtime.ts';
+import type { EndpointSecrets } from '../webhooks/endpointSecrets.ts';
+import { attempt, type ReadyDelivery } from './attempt.ts';
+import type { Sender } from './send.ts';
+import { Settlement } from './settlement.ts';
+import { claimDueDeliveries } from './store/claimDueDeliveries.ts';
+import { findEndpoints } from './store/findEndpoints.ts';
+import { findNextDueTime } from './store/findNextDueTime.ts';
+
+/** A NOTIFY wakes the worker at once; this covers the time when nobody listens, or a pooler swallows it. */
+const POLL_MS = 1_000;
+/** Leased beyond an endpoint's timeout: the longest a delivery may wait in this process, and to be settled. */
+const DEFAULT_LEASE_MS = 15_000;
+
+export interface DeliveryWorkerOptions {
+  readonly database: Database;
+  readonly runtime: Runtime;
+  readonly observe: Observe;
+  readonly sender: Sender;
+  readonly endpointSecrets: Pick<EndpointSecrets, 'keysFor'>;
+  /** Requests in flight at a time. */
+  readonly concurrency: number;
+  readonly leaseMs?: number;
+}
+
+interface Leased extends ReadyDelivery {
+  /** After this it is not begun any more: the lease might end before its result is written. */
+  readonly beginBeforeMs: number;
+}
+
+/**
+ * Delivers what is due, as a stream: a free slot takes the next delivery, the next claim runs while slots are busy, and
+ * nobody waits for the slowest of a batch. Any number of workers share the work through the database alone.
+ */
+export class DeliveryWorker {
+  readonly #options: DeliveryWorkerOptions;
+  readonly #leaseMs: number;
+  readonly #settlement: Settlement;
+  readonly #leased: Leased[] = [];
+  #inFlight = 0;
+  #claiming: Promise<void> | undefined;
+  /** Something may have become due since the last claim began. */
+  #mayBeDue = false;
+  #timer: NodeJS.Timeout | undefined;
+  #stopListening: (() => Promise<void>) | undefined;
+  #stopped = true;
+  #onIdle: (() => void) | undefined;
+
+  constructor(options: DeliveryWorkerOptions) {
+    this.#options = options;
+    this.#leaseMs = options.leaseMs ?? DEFAULT_LEASE_MS;
+    this.#settlement = new Settlement(options);
+  }
+
+  async start(): Promise<void> {
+    this.#stopped = false;
+    this.#stopListening = await this.#options.database.listen('moonguard_deliveries', () => this.#wake());
+    this.#wake();
+  }
+
+  /** Takes nothing new, waits for the requests in flight and for their results to be written. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    clearTimeout(this.#timer);
+    await this.#stopListening?.();
+    await this.#claiming;
+    // What was leased and not begun falls due again by itself when its lease ends.
+    this.#leased.length = 0;
+    if (this.#inFlight > 0) {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      this.#onIdle = resolve;
+      await promise;
+    }
+    await this.#settlement.close();
+  }
+
+  #wake(): void {
+    if (this.#stopped) return;
+    this.#mayBeDue = true;
+    this.#fillSlots();
+  }
+
+  #fillSlots(): void {
+    while (this.#inFlight < this.#options.concurrency) {
+      const next = this.#leased.shift();
+      if (next === undefined) break;
+      if (this.#options.runtime.now() <= next.beginBeforeMs) void this.#deliver(next);
+    }
+    if (this.#mayBeDue && !this.#stopped && this.#leased.length < this.#options.concurrency) {
+      this.#claiming ??= this.#claim().finally(() => {
+        this.#claiming = undefined;
+        this.#fillSlots();
+      });
+    }
+  }
+
+  async #deliver(leased: Leased): Promise<void> {
+    this.#inFlight++;
+    try {
+      this.#settlement.add(await attempt(leased, this.#options));
+    } catch (error) {
+      // Nothing was recorded; the delivery falls due again when its lease ends.
+      this.#options.observe({ type: 'delivery.not_attempted', deliveryId: leased.delivery.id, reason: reasonOf(error) });
+    } finally {
+      this.#inFlight--;
+      if (this.#inFlight === 0 && this.#leased.length === 0) this.#settlement.flushNow();
+      if (this.#inFlight === 0) this.#onIdle?.();
+      if (!this.#stopped) this.#fillSlots();
+    }
+  }
+
+  async #claim(): Promise<void> {
+    const { database, runtime, observe, endpointSecrets, concurrency } = this.#options;
+    // Twice the slots: while one half is sent the other is fetched.
+    const limit = concurrency * 2;
+    const leaseToken = runtime.newId();
+    const beginBeforeMs = runtime.now() + this.#leaseMs / 2;
+    this.#mayBeDue = false;
+    try {
+      const claimed = await claimDueDeliveries(database.db, { limit, leaseMs: this.#leaseMs, leaseToken });
+      if (claimed.length > 0) {
+        observe({ type: 'delivery.claimed', deliveries: claimed.length });
+        const endpointIds = [...new Set(claimed.map(({ endpointId }) => endpointId))];
+        const endpoints = await findEndpoints(database.db, endpointIds);
+        const secrets = await endpointSecrets.keysFor(database.db, endpointIds);
+        for (const delivery of claimed) {
+          const endpoint = endpoints.get(delivery.endpointId);
+          const keys = secrets.get(delivery.endpointId);
+          // Deleted since: its deliveries went with it.
+          if (endpoint === undefined || keys === undefined) continue;
+          this.#leased.push({ delivery, endpoint, secrets: keys, leaseToken, beginBeforeMs });
+        }
+      }
+      if (claimed.length === limit) this.#mayBeDue = true;
+      else this.#wakeIn(Math.min((await findNextDueTime(database.db)) ?? POLL_MS, POLL_MS));
+    } catch (error) {
+      observe({ type: 'delivery.claim_failed', reason: reasonOf(error) });
+      this.#wakeIn(POLL_MS);
+    }
+  }
+
+  #wakeIn(delayMs: number): void {
+    clearTimeout(this.#timer);
+    if (!this.#stopped) this.#timer = setTimeout(() => this.#wake(), Math.max(delayMs, 1));
+  }
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
