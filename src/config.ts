@@ -37,10 +37,14 @@ export const settings = z.object({
     ),
   MOONPAY_WEBHOOK_KEYS_SANDBOX: keyList
     .default([])
-    .describe("MoonPay's webhook keys (wk_test_…) of the sandbox, comma-separated, besides those added with `moonguard keys add`."),
+    .describe(
+      "MoonPay's webhook keys (wk_test_…) of the sandbox, comma-separated, besides those added with `moonguard keys add`.",
+    ),
   MOONPAY_WEBHOOK_KEYS_PRODUCTION: keyList
     .default([])
-    .describe("MoonPay's webhook keys (wk_live_…) of production, comma-separated, besides those added with `moonguard keys add`."),
+    .describe(
+      "MoonPay's webhook keys (wk_live_…) of production, comma-separated, besides those added with `moonguard keys add`.",
+    ),
   MOONGUARD_SIGNATURE_TOLERANCE_SECONDS: seconds
     .default(300)
     .describe('How far the signed time of a webhook may lie in the past or future, in seconds.'),

@@ -19,6 +19,7 @@ export const errorCatalogue = {
   environment_unknown: { status: 404, action: 'Use sandbox or production.' },
   body_too_large: { status: 413, action: 'Send at most the number of bytes that the message names.' },
   content_encoding_unsupported: { status: 415, action: 'Send the body uncompressed.' },
+  receive_failed: { status: 500, action: 'Send the event again; the log of the server says what is wrong.' },
   provider_key_missing: {
     status: 503,
     action: 'Add the webhook key of this environment: moonguard keys add <sandbox|production>.',
@@ -36,6 +37,10 @@ export const errorCatalogue = {
   },
   webhook_invalid: { status: 422, action: 'Correct the fields that the problems name.' },
   webhook_status_conflict: { status: 409, action: 'Read the endpoint again: its status does not allow this.' },
+  endpoint_secret_missing: {
+    status: 409,
+    action: 'Rotate the secret of this endpoint to give it one: nothing is ever sent unsigned.',
+  },
   delivery_not_found: { status: 404, action: 'List the deliveries and use the id of one of them.' },
 
   // Compliance

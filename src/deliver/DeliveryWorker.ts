@@ -102,7 +102,11 @@ export class DeliveryWorker {
       this.#settlement.add(await attempt(leased, this.#options));
     } catch (error) {
       // Nothing was recorded; the delivery falls due again when its lease ends.
-      this.#options.observe({ type: 'delivery.not_attempted', deliveryId: leased.delivery.id, reason: reasonOf(error) });
+      this.#options.observe({
+        type: 'delivery.not_attempted',
+        deliveryId: leased.delivery.id,
+        reason: reasonOf(error),
+      });
     } finally {
       this.#inFlight--;
       if (this.#inFlight === 0 && this.#leased.length === 0) this.#settlement.flushNow();

@@ -54,7 +54,13 @@ type Decided = Pick<SettledDelivery, 'outcome' | 'retryInMs' | 'errorClass' | 'e
 function outcomeOf(sent: SendResult, delivery: ClaimedDelivery, endpoint: DeliveryEndpoint, runtime: Runtime): Decided {
   const outcome = classify(sent);
   if (outcome.outcome === 'delivered') {
-    return { outcome: 'delivered', retryInMs: undefined, errorClass: undefined, errorMessage: undefined, disablesEndpoint: false };
+    return {
+      outcome: 'delivered',
+      retryInMs: undefined,
+      errorClass: undefined,
+      errorMessage: undefined,
+      disablesEndpoint: false,
+    };
   }
   const { errorClass, disablesEndpoint } = outcome;
   const failure = {

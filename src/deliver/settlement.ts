@@ -51,7 +51,9 @@ export class Settlement {
     while (this.#results.length > 0) {
       const batch = this.#results.splice(0, FLUSH_AT_COUNT);
       try {
-        const settled = new Set(await this.#database.transaction((transaction) => settleDeliveries(transaction, batch)));
+        const settled = new Set(
+          await this.#database.transaction((transaction) => settleDeliveries(transaction, batch)),
+        );
         for (const result of batch) this.#observe(observationOf(result, settled.has(result.deliveryId)));
       } catch (error) {
         this.#observe({

@@ -12,6 +12,9 @@ export type Observation =
   | { type: 'event.refused'; environment: Environment; code: ErrorCode; reason: string }
   | { type: 'event.late'; eventId: string; eventName: string }
   | { type: 'event.projection_failed'; eventId: string; reason: string }
+  | { type: 'event.decided'; eventId: string; hits: number }
+  | { type: 'event.decide_failed'; eventId: string; reason: string }
+  | { type: 'decide.failed'; reason: string }
   | { type: 'delivery.delivered'; deliveryId: string; endpointId: string; durationMs: number }
   | { type: 'delivery.failed'; deliveryId: string; endpointId: string; errorClass: string; nextAttemptInMs: number }
   | { type: 'delivery.exhausted'; deliveryId: string; endpointId: string; errorClass: string }
@@ -21,6 +24,7 @@ export type Observation =
   | { type: 'delivery.claimed'; deliveries: number }
   | { type: 'delivery.claim_failed'; reason: string }
   | { type: 'delivery.settle_failed'; deliveries: number; reason: string }
+  | { type: 'master_key.generated'; file: string }
   | { type: 'database.listen_lost'; channel: string; reason: string }
   | { type: 'database.listen_restored'; channel: string };
 

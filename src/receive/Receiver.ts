@@ -1,5 +1,5 @@
-import { isUnavailable } from '../database/unavailable.ts';
 import type { Database } from '../database/database.ts';
+import { isUnavailable } from '../database/unavailable.ts';
 import { MoonguardError } from '../errors.ts';
 import type { Environment, Observe } from '../observe/observation.ts';
 import type { Runtime } from '../runtime.ts';
@@ -103,7 +103,8 @@ export class Receiver {
   #report(environment: Environment, eventName: string, stored: StoredEvent): void {
     const { observe } = this.#dependencies;
     const { id: eventId, deliveries } = stored;
-    if (stored.duplicate) return observe({ type: 'event.duplicate', environment, eventId, bodyDiffers: stored.bodyDiffers });
+    if (stored.duplicate)
+      return observe({ type: 'event.duplicate', environment, eventId, bodyDiffers: stored.bodyDiffers });
     observe({ type: 'event.received', environment, eventId, eventName, deliveries });
     if (stored.late) observe({ type: 'event.late', eventId, eventName });
     if (stored.projectionFailure !== undefined) {
@@ -124,6 +125,7 @@ const refusals = {
 /** Whatever went wrong on our side, MoonPay must send the event again: 5xx. */
 function asRefusal(error: unknown): MoonguardError {
   if (error instanceof MoonguardError) return error;
-  if (isUnavailable(error)) return new MoonguardError('database_unavailable', 'The database cannot be reached.', { cause: error });
+  if (isUnavailable(error))
+    return new MoonguardError('database_unavailable', 'The database cannot be reached.', { cause: error });
   return new MoonguardError('receive_failed', 'The event could not be stored.', { cause: error });
 }

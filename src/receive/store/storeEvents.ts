@@ -48,7 +48,14 @@ export async function storeEvents(transaction: Db, events: readonly IncomingEven
     if (row === undefined) {
       const original = originals.get(parsed.dedupeKey);
       const bodyDiffers = original !== undefined && !original.raw_body.equals(rawBody);
-      return { id: original?.id ?? id, duplicate: true, bodyDiffers, deliveries: 0, late: false, projectionFailure: undefined };
+      return {
+        id: original?.id ?? id,
+        duplicate: true,
+        bodyDiffers,
+        deliveries: 0,
+        late: false,
+        projectionFailure: undefined,
+      };
     }
     const projection = projections.get(id);
     return {

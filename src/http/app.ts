@@ -1,0 +1,45 @@
+import { Hono } from 'hono';
+import { MoonguardError } from '../errors.ts';
+import type { Moonguard } from '../moonguard.ts';
+
+/** Routes to services; holds no rules. */
+export function createApp(moonguard: Pick<Moonguard, 'webhooks' | 'readiness'>): Hono {
+  const app = new Hono();
+
+  app.all('/webhooks/moonpay/:environment', (c) => {
+    const environment = c.req.param('environment');
+    if (environment !== 'sandbox' && environment !== 'production') {
+      throw new MoonguardError('environment_unknown', `There is no environment ${environment}.`);
+    }
+    return moonguard.webhooks.handle(c.req.raw, environment);
+  });
+
+  /** The process is up; says nothing about the database. */
+  app.get('/healthz', (c) => c.json({ status: 'ok' }));
+
+  /** Whether requests can be served: the database answers and its schema is the one this program needs. */
+  app.get('/readyz', async (c) => {
+    const readiness = await moonguard.readiness();
+    return c.json(readiness, readiness.status === 'ready' ? 200 : 503);
+  });
+
+  app.notFound((c) =>
+    c.json({ error: { code: 'route_not_found', message: `There is no ${c.req.method} ${c.req.path}.` } }, 404),
+  );
+
+  app.onError((error) => {
+    if (error instanceof MoonguardError) return Response.json({ error }, { status: error.status });
+    return Response.json(
+      {
+        error: {
+          code: 'internal_error',
+          message: 'Something went wrong here.',
+          action: 'Try again; the log of the server says what is wrong.',
+        },
+      },
+      { status: 500 },
+    );
+  });
+
+  return app;
+}

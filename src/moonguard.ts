@@ -1,0 +1,174 @@
+import { ComplianceService } from './compliance/ComplianceService.ts';
+import { CustomerService } from './compliance/CustomerService.ts';
+import { connectDatabase, type DatabaseOptions } from './database/connect.ts';
+import type { Database } from './database/database.ts';
+import { migrate, schemaStatus } from './database/migrate.ts';
+import { DeliveryWorker } from './deliver/DeliveryWorker.ts';
+import { createSender } from './deliver/send.ts';
+import { MoonguardError } from './errors.ts';
+import { openSecretBox } from './masterKey.ts';
+import type { Environment, Observe } from './observe/observation.ts';
+import { AccountService } from './policy/AccountService.ts';
+import { createDecider } from './policy/decide.ts';
+import { PolicyService } from './policy/PolicyService.ts';
+import { createProviderKeys, type ProviderKeys } from './receive/providerKeys.ts';
+import { Receiver } from './receive/Receiver.ts';
+import { type Runtime, systemRuntime } from './runtime.ts';
+import { createEndpointSecrets } from './webhooks/endpointSecrets.ts';
+import { WebhookHandler } from './webhooks/WebhookHandler.ts';
+
+export interface MoonguardOptions {
+  /** PostgreSQL or Supabase; without it the embedded database in `dataDirectory` is used. */
+  readonly databaseUrl?: string | undefined;
+  /** Directory of the embedded database and of a generated master key. Default `./data`. */
+  readonly dataDirectory?: string;
+  /** Instead of the two above: any database that is open already, which the caller closes. */
+  readonly database?: Database;
+  /** 32 bytes in base64. Default: read from, or generated into, `master.key` in the data directory. */
+  readonly masterKey?: string | undefined;
+  /** MoonPay's webhook keys (`wk_…`), besides those in the database. */
+  readonly webhookKeys?: Partial<Record<Environment, readonly string[]>>;
+  /** Default 300. */
+  readonly signatureToleranceSeconds?: number;
+  /** Default 1 MiB. */
+  readonly maxBodyBytes?: number;
+  /** Requests in flight at a time; default 64. */
+  readonly deliveryConcurrency?: number;
+  /** Whether sandbox endpoints may be on this machine; default false. */
+  readonly allowLoopbackDestinations?: boolean;
+  /** Milliseconds a worker may hold a delivery beyond the endpoint's timeout; default 15000. */
+  readonly leaseMs?: number;
+  /** Default true: brings the schema up to date before anything else. */
+  readonly migrate?: boolean;
+  readonly observe?: Observe;
+  readonly runtime?: Runtime;
+}
+
+export interface Readiness {
+  readonly status: 'ready' | 'not_ready';
+  readonly database: 'ok' | 'unavailable';
+  readonly schema: 'current' | 'outdated' | 'newer' | 'unknown';
+}
+
+export interface Moonguard {
+  readonly database: Database;
+  readonly webhooks: WebhookHandler;
+  readonly compliance: ComplianceService;
+  readonly customers: CustomerService;
+  readonly policies: PolicyService;
+  readonly accounts: AccountService;
+  readonly providerKeys: ProviderKeys;
+  /** Whether requests can be served now. */
+  readiness(): Promise<Readiness>;
+  /** Begins to deliver and to decide in this process. Receiving and the services work without it. */
+  start(): Promise<void>;
+  /** Finishes what is under way and closes the database. */
+  stop(): Promise<void>;
+}
+
+/**
+ * Opens the database, brings its schema up to date and wires the services.
+ * @throws MoonguardError database_locked, migration_failed, schema_newer, schema_outdated, master_key_missing, master_key_mismatch
+ */
+export async function createMoonguard(options: MoonguardOptions = {}): Promise<Moonguard> {
+  const { observe = () => {}, runtime = systemRuntime, dataDirectory = './data' } = options;
+  const database =
+    options.database ?? (await connectDatabase(databaseOptions(options, dataDirectory), { observe, runtime }));
+  try {
+    await prepareSchema(database, options.migrate ?? true);
+    return await wire(database, { ...options, observe, runtime, dataDirectory });
+  } catch (error) {
+    if (options.database === undefined) await database.close();
+    throw error;
+  }
+}
+
+function databaseOptions({ databaseUrl }: MoonguardOptions, dataDirectory: string): DatabaseOptions {
+  return databaseUrl === undefined ? { dataDirectory } : { databaseUrl };
+}
+
+async function prepareSchema(database: Database, mayMigrate: boolean): Promise<void> {
+  if (mayMigrate) {
+    await migrate(database);
+    return;
+  }
+  const { pending } = await schemaStatus(database);
+  if (pending.length > 0) throw new MoonguardError('schema_outdated', `Migrations to run: ${pending.join(', ')}.`);
+}
+
+type WiringOptions = MoonguardOptions & Required<Pick<MoonguardOptions, 'observe' | 'runtime' | 'dataDirectory'>>;
+
+async function wire(database: Database, options: WiringOptions): Promise<Moonguard> {
+  const { observe, runtime, allowLoopbackDestinations = false } = options;
+  const secretBox = await openSecretBox(
+    database.db,
+    { masterKey: options.masterKey, dataDirectory: options.dataDirectory },
+    observe,
+  );
+  const endpointSecrets = createEndpointSecrets({ secretBox, runtime });
+  await endpointSecrets.sealAll(database.db);
+  const providerKeys = createProviderKeys({
+    database,
+    secretBox,
+    runtime,
+    configuredKeys: { sandbox: options.webhookKeys?.sandbox ?? [], production: options.webhookKeys?.production ?? [] },
+  });
+
+  const receiver = new Receiver({
+    database,
+    runtime,
+    observe,
+    providerKeys,
+    signatureToleranceSeconds: options.signatureToleranceSeconds ?? 300,
+    maxBodyBytes: options.maxBodyBytes ?? 1_048_576,
+  });
+  const webhooks = new WebhookHandler({ database, runtime, endpointSecrets, receiver, allowLoopbackDestinations });
+  const compliance = new ComplianceService({ database, runtime });
+  const customers = new CustomerService({ database, runtime, compliance });
+  const policies = new PolicyService({ database, runtime });
+  const accounts = new AccountService({ policies });
+
+  const sender = createSender({
+    allowLoopback: (environment) => allowLoopbackDestinations && environment === 'sandbox',
+  });
+  const worker = new DeliveryWorker({
+    database,
+    runtime,
+    observe,
+    sender,
+    endpointSecrets,
+    concurrency: options.deliveryConcurrency ?? 64,
+    ...(options.leaseMs !== undefined && { leaseMs: options.leaseMs }),
+  });
+  const decider = createDecider({ database, observe, compliance, customers, policies });
+
+  return {
+    database,
+    webhooks,
+    compliance,
+    customers,
+    policies,
+    accounts,
+    providerKeys,
+    readiness: () => readiness(database),
+    start: async () => {
+      await Promise.all([worker.start(), decider.start()]);
+    },
+    stop: async () => {
+      await Promise.all([worker.stop(), decider.stop()]);
+      await providerKeys.close();
+      await sender.close();
+      if (options.database === undefined) await database.close();
+    },
+  };
+}
+
+async function readiness(database: Database): Promise<Readiness> {
+  try {
+    const { pending, newer } = await schemaStatus(database);
+    const schema = newer ? 'newer' : pending.length > 0 ? 'outdated' : 'current';
+    return { status: schema === 'current' ? 'ready' : 'not_ready', database: 'ok', schema };
+  } catch {
+    return { status: 'not_ready', database: 'unavailable', schema: 'unknown' };
+  }
+}

@@ -1,0 +1,40 @@
+import { type DestinationStream, type Logger, pino } from 'pino';
+import type { Observation, Observe } from './observation.ts';
+
+type Level = 'error' | 'warn' | 'info' | 'debug';
+
+/** How loud each observation is. What somebody should act on is at least a warning; what happens all the time is debug. */
+const levels: Readonly<Record<Observation['type'], Level>> = {
+  'event.received': 'debug',
+  'event.duplicate': 'debug',
+  'event.refused': 'warn',
+  'event.late': 'info',
+  'event.projection_failed': 'error',
+  'event.decided': 'debug',
+  'event.decide_failed': 'error',
+  'decide.failed': 'error',
+  'delivery.claimed': 'debug',
+  'delivery.delivered': 'debug',
+  'delivery.failed': 'info',
+  'delivery.exhausted': 'warn',
+  'delivery.held': 'warn',
+  'delivery.lease_lost': 'warn',
+  'delivery.not_attempted': 'error',
+  'delivery.claim_failed': 'error',
+  'delivery.settle_failed': 'error',
+  'database.listen_lost': 'warn',
+  'database.listen_restored': 'info',
+  'master_key.generated': 'warn',
+};
+
+/** JSON lines on standard error, or where `destination` says. */
+export function createLogger(level: Level | 'silent', destination: DestinationStream = pino.destination(2)): Logger {
+  return pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime }, destination);
+}
+
+export function logObservations(logger: Logger): Observe {
+  return ({ type, ...details }) => {
+    const level = type === 'event.duplicate' && 'bodyDiffers' in details && details.bodyDiffers ? 'warn' : levels[type];
+    logger[level](details, type);
+  };
+}
