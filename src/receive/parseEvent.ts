@@ -48,7 +48,8 @@ export interface ParsedEvent {
 
 type JsonObject = Readonly<Record<string, unknown>>;
 
-const utf8 = new TextDecoder('utf-8', { fatal: true });
+/** Keeps a byte order mark, which JSON forbids and PostgreSQL refuses. */
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /** Longest text that counts as a fact, in UTF-16 units: at most 1,500 bytes, and PostgreSQL indexes up to 2,704. */
 const LONGEST_FACT = 500;
@@ -120,6 +121,7 @@ const entityTypes: Readonly<Record<EventKind, EventEntity['type']>> = {
   other: 'unknown',
 };
 
+/** A customer is known by MoonPay's id alone: the customers' state is kept under it. */
 function entityOf(kind: EventKind, facts: EventFacts): EventEntity | undefined {
   const id = kind === 'identity' ? facts.customerId : facts.id;
   return id === undefined ? undefined : { type: entityTypes[kind], id };
