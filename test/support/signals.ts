@@ -12,8 +12,10 @@ export interface Observed {
    * The next observation that fits, among those reported already and those to come. Each is handed out once, so asking
    * again waits for another one. Rejects after 10 seconds.
    */
-  next<T extends Observation>(fits: (observation: Observation) => observation is T): Promise<T>;
-  next(fits: (observation: Observation) => boolean): Promise<Observation>;
+  readonly next: {
+    <T extends Observation>(fits: (observation: Observation) => observation is T): Promise<T>;
+    (fits: (observation: Observation) => boolean): Promise<Observation>;
+  };
 }
 
 export function observed(): Observed {

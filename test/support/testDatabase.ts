@@ -13,11 +13,17 @@ export interface TestDatabase extends Database {
   readonly url: string | undefined;
 }
 
+export interface TestPostgres extends TestDatabase {
+  readonly url: string;
+}
+
 export interface TestDatabaseOptions extends Omit<PostgresOptions, 'databaseUrl'> {
   readonly observe?: Observe;
 }
 
 /** A fresh migrated database of its own. `close()` removes it. */
+export async function openTestDatabase(kind: 'postgres', options?: TestDatabaseOptions): Promise<TestPostgres>;
+export async function openTestDatabase(kind: DatabaseKind, options?: TestDatabaseOptions): Promise<TestDatabase>;
 export async function openTestDatabase(kind: DatabaseKind, options: TestDatabaseOptions = {}): Promise<TestDatabase> {
   return kind === 'postgres' ? openPostgresDatabase(options) : openEmbeddedDatabase(options);
 }
@@ -37,7 +43,7 @@ export async function createEmptyDatabase(): Promise<{ url: string; drop: () => 
   return createDatabase('template0');
 }
 
-async function openPostgresDatabase({ observe = () => {}, ...options }: TestDatabaseOptions): Promise<TestDatabase> {
+async function openPostgresDatabase({ observe = () => {}, ...options }: TestDatabaseOptions): Promise<TestPostgres> {
   const { url, drop } = await createDatabase('moonguard_template');
   const database = await connectDatabase({ databaseUrl: url, ...options }, { observe });
   const close = async (): Promise<void> => {
@@ -60,9 +66,8 @@ async function createDatabase(template: string): Promise<{ url: string; drop: ()
   created += 1;
   const name = `test_${process.pid}_${created}`;
   await administer(server, `create database ${name} template ${template}`);
-  const url = new URL(server);
-  url.pathname = `/${name}`;
-  return { url: url.href, drop: () => administer(server, `drop database if exists ${name} with (force)`) };
+  const url = new URL(`/${name}`, server).href;
+  return { url, drop: () => administer(server, `drop database if exists ${name} with (force)`) };
 }
 
 async function administer(server: string, statement: string): Promise<void> {
