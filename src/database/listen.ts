@@ -9,8 +9,10 @@ const LONGEST_RETRY_MS = 5_000;
 /** Listening on the embedded database, which has one session and no connection to lose. */
 export function embeddedListen(pglite: PGlite): Database['listen'] {
   return async (channel, onNotify) => {
-    const stop = await pglite.listen(escapeIdentifier(channel), onNotify);
-    return () => stop();
+    const quoted = escapeIdentifier(channel);
+    await pglite.listen(quoted, onNotify);
+    // What `listen` returns forgets the quotes and so the case of the name.
+    return () => pglite.unlisten(quoted, onNotify);
   };
 }
 

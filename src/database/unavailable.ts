@@ -32,7 +32,7 @@ const sqlStateClasses = new Set(['08', '53']);
 
 /** What `pg`, Kysely and PGlite say without a code. */
 const messages =
-  /^(Connection terminated|timeout exceeded when trying to connect|Client has encountered a connection error|Client was closed|Cannot use a pool after calling end|driver has already been destroyed|Postgres connection has been discarded|PGlite is clos)/;
+  /^(Connection terminated|timeout exceeded when trying to connect|Client has encountered a connection error|Client was closed|Cannot use a pool after calling end|driver has already been destroyed|Postgres connection has been discarded|PGlite (is|instance is already) clos)/;
 
 /**
  * Whether the database could not be asked or gave up for lack of time or room: nothing is wrong with the request, and the
