@@ -63,6 +63,10 @@ export const errorCatalogue = {
     status: 500,
     action: 'Set MOONGUARD_MASTER_KEY to the key that the stored secrets were encrypted with.',
   },
+  secret_unreadable: {
+    status: 500,
+    action: 'Rotate the secret, or remove the provider key and add it again: what is stored was changed by somebody else.',
+  },
   database_unavailable: { status: 503, action: 'Try again; nothing was stored.' },
   database_locked: { status: 503, action: 'Stop the other process that uses this data directory, or use another directory.' },
   schema_outdated: { status: 503, action: 'Run moonguard migrate.' },
