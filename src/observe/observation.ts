@@ -1,6 +1,7 @@
 import type { ErrorCode } from '../errors.ts';
 
-export type Environment = 'sandbox' | 'production';
+export const environments = ['sandbox', 'production'] as const;
+export type Environment = (typeof environments)[number];
 
 /**
  * Everything Moonguard reports while it runs. Sinks turn a member into a log line, a metric or a span; tests wait on
