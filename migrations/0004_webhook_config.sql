@@ -253,16 +253,13 @@ alter table public.moonpay_webhook_config
   alter column created_at set not null,
   alter column updated_at set not null;
 
-select moonguard.add_check('public.moonpay_webhook_config', 'moonpay_webhook_config_environment_check',
-  $$environment is not null and environment in ('sandbox', 'production')$$);
-select moonguard.add_check('public.moonpay_webhook_config', 'moonpay_webhook_config_status_check',
-  $$status in ('active', 'inactive', 'suspended', 'failed')$$);
+select moonguard.add_check('public.moonpay_webhook_config', 'moonpay_webhook_config_environment_check', $$environment is not null and environment in ('sandbox', 'production')$$);
+select moonguard.add_check('public.moonpay_webhook_config', 'moonpay_webhook_config_status_check', $$status in ('active', 'inactive', 'suspended', 'failed')$$);
 select moonguard.add_check('public.moonpay_webhook_config', 'moonpay_webhook_config_is_active_check', $$is_active = (status = 'active')$$);
 select moonguard.add_check('public.moonpay_webhook_config', 'moonpay_webhook_config_events_check',
   $$coalesce(cardinality(events), 0) > 0 and array_position(events, null) is null and not '' = any (events)$$);
 select moonguard.add_check('public.moonpay_webhook_config', 'moonpay_webhook_config_url_check', $$url is not null and url ~ '^https?://[^/?#]+'$$);
-select moonguard.add_check('public.moonpay_webhook_config', 'moonpay_webhook_config_url_https_check',
-  $$environment <> 'production' or url ~ '^https://'$$);
+select moonguard.add_check('public.moonpay_webhook_config', 'moonpay_webhook_config_url_https_check', $$environment <> 'production' or url ~ '^https://'$$);
 select moonguard.add_check('public.moonpay_webhook_config', 'moonpay_webhook_config_url_credentials_check', $$url !~ '^https?://[^/?#]*@'$$);
 select moonguard.add_check('public.moonpay_webhook_config', 'moonpay_webhook_config_url_private_check',
   $$environment <> 'production' or not moonguard.url_is_private(url)$$);
@@ -298,6 +295,8 @@ create table moonguard.endpoint_secrets (
   constraint endpoint_secrets_sealed_check check ((sealed is not null and key_id is not null) <> (unsealed is not null))
 );
 create index endpoint_secrets_endpoint_id_idx on moonguard.endpoint_secrets (endpoint_id);
+-- One secret is current; two workers that both find none make one.
+create unique index endpoint_secrets_current_key on moonguard.endpoint_secrets (endpoint_id) where expires_at is null;
 comment on table moonguard.endpoint_secrets is 'What our deliveries are signed with: the newest, and older ones until they expire.';
 comment on column moonguard.endpoint_secrets.sealed is 'AES-256-GCM: 12 bytes nonce, ciphertext, 16 bytes tag; the row''s id is authenticated with it.';
 comment on column moonguard.endpoint_secrets.key_id is 'Which master key sealed it: the first 8 hex digits of the key''s SHA-256.';

@@ -950,16 +950,13 @@ alter table public.moonpay_webhook_config
   alter column created_at set not null,
   alter column updated_at set not null;
 
-select moonguard.add_check('public.moonpay_webhook_config', 'moonpay_webhook_config_environment_check',
-  $$environment is not null and environment in ('sandbox', 'production')$$);
-select moonguard.add_check('public.moonpay_webhook_config', 'moonpay_webhook_config_status_check',
-  $$status in ('active', 'inactive', 'suspended', 'failed')$$);
+select moonguard.add_check('public.moonpay_webhook_config', 'moonpay_webhook_config_environment_check', $$environment is not null and environment in ('sandbox', 'production')$$);
+select moonguard.add_check('public.moonpay_webhook_config', 'moonpay_webhook_config_status_check', $$status in ('active', 'inactive', 'suspended', 'failed')$$);
 select moonguard.add_check('public.moonpay_webhook_config', 'moonpay_webhook_config_is_active_check', $$is_active = (status = 'active')$$);
 select moonguard.add_check('public.moonpay_webhook_config', 'moonpay_webhook_config_events_check',
   $$coalesce(cardinality(events), 0) > 0 and array_position(events, null) is null and not '' = any (events)$$);
 select moonguard.add_check('public.moonpay_webhook_config', 'moonpay_webhook_config_url_check', $$url is not null and url ~ '^https?://[^/?#]+'$$);
-select moonguard.add_check('public.moonpay_webhook_config', 'moonpay_webhook_config_url_https_check',
-  $$environment <> 'production' or url ~ '^https://'$$);
+select moonguard.add_check('public.moonpay_webhook_config', 'moonpay_webhook_config_url_https_check', $$environment <> 'production' or url ~ '^https://'$$);
 select moonguard.add_check('public.moonpay_webhook_config', 'moonpay_webhook_config_url_credentials_check', $$url !~ '^https?://[^/?#]*@'$$);
 select moonguard.add_check('public.moonpay_webhook_config', 'moonpay_webhook_config_url_private_check',
   $$environment <> 'production' or not moonguard.url_is_private(url)$$);
@@ -995,6 +992,8 @@ create table moonguard.endpoint_secrets (
   constraint endpoint_secrets_sealed_check check ((sealed is not null and key_id is not null) <> (unsealed is not null))
 );
 create index endpoint_secrets_endpoint_id_idx on moonguard.endpoint_secrets (endpoint_id);
+-- One secret is current; two workers that both find none make one.
+create unique index endpoint_secrets_current_key on moonguard.endpoint_secrets (endpoint_id) where expires_at is null;
 comment on table moonguard.endpoint_secrets is 'What our deliveries are signed with: the newest, and older ones until they expire.';
 comment on column moonguard.endpoint_secrets.sealed is 'AES-256-GCM: 12 bytes nonce, ciphertext, 16 bytes tag; the row''s id is authenticated with it.';
 comment on column moonguard.endpoint_secrets.key_id is 'Which master key sealed it: the first 8 hex digits of the key''s SHA-256.';
@@ -1097,8 +1096,8 @@ comment on column public.moonpay_webhook_config.consecutive_failures_count is 'F
 comment on column public.moonpay_webhook_config.created_by is 'Who created it.';
 comment on column public.moonpay_webhook_config.deleted_at is 'Set instead of removing the row, so that its deliveries keep their history.';
 $moonguard_0004$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (4, '0004_webhook_config', '7f97f9b632f0a092802ced889ee7bcffe80579b5fde6297d68262fd36c88745c');
-  elsif v_applied <> '7f97f9b632f0a092802ced889ee7bcffe80579b5fde6297d68262fd36c88745c' then
+    insert into moonguard.schema_migrations (number, name, checksum) values (4, '0004_webhook_config', 'ca09cac4c45b3eee1b58b349d089173f94aca519cd5d391b82466fa650553cb1');
+  elsif v_applied <> 'ca09cac4c45b3eee1b58b349d089173f94aca519cd5d391b82466fa650553cb1' then
     raise exception using
       errcode = 'MG002',
       message = 'the migration 0004_webhook_config that was applied here had another text',
@@ -1160,6 +1159,11 @@ alter table public.moonpay_compliance_alerts
   add column if not exists version integer not null default 1,
   add column if not exists archived_at timestamptz;
 
+create function moonguard.risk_level(p_score integer) returns text
+language sql immutable parallel safe set search_path = '' as $$
+  select case when p_score >= 85 then 'extreme' when p_score >= 70 then 'high' when p_score >= 40 then 'medium' when p_score >= 0 then 'low' end
+$$;
+
 do $adopt$
 begin
   perform moonguard.drop_not_null('public.moonpay_compliance_alerts', 'customer_id', 'transaction_id', 'entity_type', 'entity_id',
@@ -1193,7 +1197,7 @@ begin
     recommended_actions = coalesce(recommended_actions, '{}'),
     related_alerts = coalesce(related_alerts, '{}'),
     auto_generated = coalesce(auto_generated, false),
-    risk_level = coalesce(risk_level, case when risk_score >= 85 then 'extreme' when risk_score >= 70 then 'high' when risk_score >= 40 then 'medium' when risk_score >= 0 then 'low' end),
+    risk_level = coalesce(risk_level, moonguard.risk_level(risk_score)),
     created_at = coalesce(created_at, triggered_at, now()),
     triggered_at = coalesce(triggered_at, created_at, now()),
     updated_at = coalesce(updated_at, created_at, now());
@@ -1302,14 +1306,24 @@ declare
   v_needs text := 'nothing';
   v_decided boolean := new.status in ('resolved', 'dismissed');
 begin
-  if new.risk_level is null or (tg_op = 'UPDATE' and new.risk_score is distinct from old.risk_score and new.risk_level is not distinct from old.risk_level) then
-    new.risk_level := case when new.risk_score >= 85 then 'extreme' when new.risk_score >= 70 then 'high' when new.risk_score >= 40 then 'medium' when new.risk_score >= 0 then 'low' end;
+  -- A level that somebody gave stays; one that came from the score follows it.
+  if new.risk_level is null or (tg_op = 'UPDATE' and new.risk_score is distinct from old.risk_score
+      and new.risk_level is not distinct from old.risk_level and old.risk_level is not distinct from moonguard.risk_level(old.risk_score)) then
+    new.risk_level := moonguard.risk_level(new.risk_score);
   end if;
 
   if tg_op = 'UPDATE' then
     new.version := old.version + 1;
     new.updated_at := now();
     if new.status = old.status then
+      -- What was decided stands until the alert is reopened; what a row from before Moonguard lacks may be filled in.
+      if v_decided and ((old.resolved_by <> '' and new.resolved_by is distinct from old.resolved_by)
+          or (old.resolution_notes <> '' and new.resolution_notes is distinct from old.resolution_notes)) then
+        raise exception using
+          errcode = 'check_violation', constraint = 'moonpay_compliance_alerts_decision',
+          message = format('the notes and the person of an alert that is %s cannot change', old.status),
+          hint = 'Reopen the alert and decide it again.';
+      end if;
       return new;
     end if;
 
@@ -1326,14 +1340,16 @@ begin
     end if;
     if v_needs = 'reason' and coalesce(trim(new.status_reason), '') = '' then
       raise exception using
-        errcode = 'check_violation', constraint = 'moonpay_compliance_alerts_workflow',
+        errcode = 'check_violation', constraint = 'moonpay_compliance_alerts_reason',
         message = format('to reopen a %s alert a reason is needed', old.status), hint = 'Set status_reason.';
     end if;
   end if;
 
   -- Whoever comes with a verified identity acts as himself.
   if v_decided then
-    new.resolved_by := case when moonguard.claims() ? 'sub' then v_actor else coalesce(nullif(new.resolved_by, ''), v_actor) end;
+    new.resolved_by := case when moonguard.claims() ? 'sub' then v_actor
+      when new.resolved_by is distinct from case when tg_op = 'UPDATE' then old.resolved_by end then coalesce(nullif(new.resolved_by, ''), v_actor)
+      else v_actor end;
     if coalesce(new.resolved_by, '') = '' or coalesce(trim(new.resolution_notes), '') = '' then
       raise exception using
         errcode = 'check_violation', constraint = 'moonpay_compliance_alerts_resolution',
@@ -1344,6 +1360,11 @@ begin
     new.resolved_by := null;
     new.resolution_notes := null;
     new.resolved_at := null;
+    -- Work to do is never out of the daily lists.
+    if old.archived_at is not null then
+      new.archived_at := null;
+      new.metadata := new.metadata - 'archived';
+    end if;
   end if;
   if new.status = 'in_review' then
     new.reviewed_by := case when moonguard.claims() ? 'sub' then v_actor
@@ -1396,7 +1417,8 @@ begin
     coalesce(moonguard.current_actor(), session_user),
     case when tg_op = 'INSERT' then 'created' when new.status <> old.status then 'moved' else 'changed' end,
     case when tg_op = 'UPDATE' then old.status end, new.status,
-    coalesce(case when new.status in ('resolved', 'dismissed') then new.resolution_notes end, new.status_reason),
+    case when tg_op = 'INSERT' or new.status <> old.status
+      then coalesce(case when new.status in ('resolved', 'dismissed') then new.resolution_notes end, new.status_reason) end,
     v_before, v_after);
   return null;
 end
@@ -1430,8 +1452,8 @@ comment on column public.moonpay_compliance_alerts.occurrence_count is 'How many
 comment on column public.moonpay_compliance_alerts.version is 'Rises by one with each change: compare it to see whether somebody was faster.';
 comment on column public.moonpay_compliance_alerts.archived_at is 'Out of the daily lists; still there.';
 $moonguard_0005$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (5, '0005_compliance_alerts', '41ed4a081333d4a48217cbeaab641274a0dd862896edfb009b4fe07f854f0073');
-  elsif v_applied <> '41ed4a081333d4a48217cbeaab641274a0dd862896edfb009b4fe07f854f0073' then
+    insert into moonguard.schema_migrations (number, name, checksum) values (5, '0005_compliance_alerts', 'a4ca63ec6c64855b2ebe6a9c6e5ecc758e166351e0156bf57bb51a57c1db2878');
+  elsif v_applied <> 'a4ca63ec6c64855b2ebe6a9c6e5ecc758e166351e0156bf57bb51a57c1db2878' then
     raise exception using
       errcode = 'MG002',
       message = 'the migration 0005_compliance_alerts that was applied here had another text',
