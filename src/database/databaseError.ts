@@ -4,6 +4,10 @@ export interface DatabaseErrorReport {
   /** SQLSTATE, five characters. */
   readonly code: string | undefined;
   readonly detail: string | undefined;
+  /** The constraint that was broken. */
+  readonly constraint: string | undefined;
+  /** The column of a broken NOT NULL. */
+  readonly column: string | undefined;
   readonly hint: string | undefined;
   readonly where: string | undefined;
   /** The statement that a function or a DO block was running, when it is not the one that was sent. */
@@ -23,6 +27,8 @@ export function databaseErrorReport(error: unknown): DatabaseErrorReport {
     message: text('message') ?? String(error),
     code: text('code'),
     detail: text('detail'),
+    constraint: text('constraint'),
+    column: text('column'),
     hint: text('hint'),
     where: text('where'),
     internalQuery: text('internalQuery'),
