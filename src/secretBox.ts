@@ -11,7 +11,7 @@ export interface SecretBox {
   /** Tells master keys apart: the first 8 hex digits of the key's SHA-256. Stored beside what it sealed. */
   readonly keyId: string;
   /** @param boundTo id of the row: moved to another row, the bytes no longer open */
-  seal(text: string, boundTo: string): Uint8Array;
+  seal(text: string, boundTo: string): Buffer;
   /** @throws MoonguardError master_key_mismatch, or secret_unreadable when the bytes or their row are not the sealed ones */
   open(sealed: Uint8Array, keyId: string, boundTo: string): string;
 }
