@@ -45,6 +45,11 @@ alter table public.moonpay_compliance_alerts
   add column if not exists version integer not null default 1,
   add column if not exists archived_at timestamptz;
 
+create function moonguard.risk_level(p_score integer) returns text
+language sql immutable parallel safe set search_path = '' as $$
+  select case when p_score >= 85 then 'extreme' when p_score >= 70 then 'high' when p_score >= 40 then 'medium' when p_score >= 0 then 'low' end
+$$;
+
 do $adopt$
 begin
   perform moonguard.drop_not_null('public.moonpay_compliance_alerts', 'customer_id', 'transaction_id', 'entity_type', 'entity_id',
@@ -78,7 +83,7 @@ begin
     recommended_actions = coalesce(recommended_actions, '{}'),
     related_alerts = coalesce(related_alerts, '{}'),
     auto_generated = coalesce(auto_generated, false),
-    risk_level = coalesce(risk_level, case when risk_score >= 85 then 'extreme' when risk_score >= 70 then 'high' when risk_score >= 40 then 'medium' when risk_score >= 0 then 'low' end),
+    risk_level = coalesce(risk_level, moonguard.risk_level(risk_score)),
     created_at = coalesce(created_at, triggered_at, now()),
     triggered_at = coalesce(triggered_at, created_at, now()),
     updated_at = coalesce(updated_at, created_at, now());
@@ -187,14 +192,24 @@ declare
   v_needs text := 'nothing';
   v_decided boolean := new.status in ('resolved', 'dismissed');
 begin
-  if new.risk_level is null or (tg_op = 'UPDATE' and new.risk_score is distinct from old.risk_score and new.risk_level is not distinct from old.risk_level) then
-    new.risk_level := case when new.risk_score >= 85 then 'extreme' when new.risk_score >= 70 then 'high' when new.risk_score >= 40 then 'medium' when new.risk_score >= 0 then 'low' end;
+  -- A level that somebody gave stays; one that came from the score follows it.
+  if new.risk_level is null or (tg_op = 'UPDATE' and new.risk_score is distinct from old.risk_score
+      and new.risk_level is not distinct from old.risk_level and old.risk_level is not distinct from moonguard.risk_level(old.risk_score)) then
+    new.risk_level := moonguard.risk_level(new.risk_score);
   end if;
 
   if tg_op = 'UPDATE' then
     new.version := old.version + 1;
     new.updated_at := now();
     if new.status = old.status then
+      -- What was decided stands until the alert is reopened; what a row from before Moonguard lacks may be filled in.
+      if v_decided and ((old.resolved_by <> '' and new.resolved_by is distinct from old.resolved_by)
+          or (old.resolution_notes <> '' and new.resolution_notes is distinct from old.resolution_notes)) then
+        raise exception using
+          errcode = 'check_violation', constraint = 'moonpay_compliance_alerts_decision',
+          message = format('the notes and the person of an alert that is %s cannot change', old.status),
+          hint = 'Reopen the alert and decide it again.';
+      end if;
       return new;
     end if;
 
@@ -211,14 +226,16 @@ begin
     end if;
     if v_needs = 'reason' and coalesce(trim(new.status_reason), '') = '' then
       raise exception using
-        errcode = 'check_violation', constraint = 'moonpay_compliance_alerts_workflow',
+        errcode = 'check_violation', constraint = 'moonpay_compliance_alerts_reason',
         message = format('to reopen a %s alert a reason is needed', old.status), hint = 'Set status_reason.';
     end if;
   end if;
 
   -- Whoever comes with a verified identity acts as himself.
   if v_decided then
-    new.resolved_by := case when moonguard.claims() ? 'sub' then v_actor else coalesce(nullif(new.resolved_by, ''), v_actor) end;
+    new.resolved_by := case when moonguard.claims() ? 'sub' then v_actor
+      when new.resolved_by is distinct from case when tg_op = 'UPDATE' then old.resolved_by end then coalesce(nullif(new.resolved_by, ''), v_actor)
+      else v_actor end;
     if coalesce(new.resolved_by, '') = '' or coalesce(trim(new.resolution_notes), '') = '' then
       raise exception using
         errcode = 'check_violation', constraint = 'moonpay_compliance_alerts_resolution',
@@ -229,6 +246,11 @@ begin
     new.resolved_by := null;
     new.resolution_notes := null;
     new.resolved_at := null;
+    -- Work to do is never out of the daily lists.
+    if old.archived_at is not null then
+      new.archived_at := null;
+      new.metadata := new.metadata - 'archived';
+    end if;
   end if;
   if new.status = 'in_review' then
     new.reviewed_by := case when moonguard.claims() ? 'sub' then v_actor
@@ -281,7 +303,8 @@ begin
     coalesce(moonguard.current_actor(), session_user),
     case when tg_op = 'INSERT' then 'created' when new.status <> old.status then 'moved' else 'changed' end,
     case when tg_op = 'UPDATE' then old.status end, new.status,
-    coalesce(case when new.status in ('resolved', 'dismissed') then new.resolution_notes end, new.status_reason),
+    case when tg_op = 'INSERT' or new.status <> old.status
+      then coalesce(case when new.status in ('resolved', 'dismissed') then new.resolution_notes end, new.status_reason) end,
     v_before, v_after);
   return null;
 end
