@@ -61,6 +61,14 @@ export const settings = z.object({
     .max(1024)
     .default(64)
     .describe('Deliveries in flight at a time in one process.'),
+  MOONGUARD_LEASE_MS: z.coerce
+    .number()
+    .int()
+    .min(1000)
+    .default(15_000)
+    .describe(
+      "How long a worker may hold a delivery beyond the endpoint's timeout, in milliseconds: as long as this, the deliveries of a killed process wait.",
+    ),
   MOONGUARD_ALLOW_LOOPBACK_DESTINATIONS: z
     .stringbool()
     .default(false)
@@ -69,6 +77,7 @@ export const settings = z.object({
     .enum(['silent', 'error', 'warn', 'info', 'debug'])
     .default('info')
     .describe('Least severe log lines that are written.'),
+  NODE_ENV: z.string().optional().describe("production: warns about what is fine on a developer's machine only."),
 });
 
 export interface Config {
@@ -81,8 +90,11 @@ export interface Config {
   readonly signatureToleranceSeconds: number;
   readonly maxBodyBytes: number;
   readonly deliveryConcurrency: number;
+  readonly leaseMs: number;
   readonly allowLoopbackDestinations: boolean;
   readonly logLevel: 'silent' | 'error' | 'warn' | 'info' | 'debug';
+  /** Whether NODE_ENV says that this is no developer's machine. */
+  readonly isProduction: boolean;
 }
 
 /**
@@ -115,7 +127,9 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     signatureToleranceSeconds: values.MOONGUARD_SIGNATURE_TOLERANCE_SECONDS,
     maxBodyBytes: values.MOONGUARD_MAX_BODY_BYTES,
     deliveryConcurrency: values.MOONGUARD_DELIVERY_CONCURRENCY,
+    leaseMs: values.MOONGUARD_LEASE_MS,
     allowLoopbackDestinations: values.MOONGUARD_ALLOW_LOOPBACK_DESTINATIONS,
     logLevel: values.MOONGUARD_LOG_LEVEL,
+    isProduction: values.NODE_ENV === 'production',
   };
 }

@@ -4,7 +4,10 @@
  */
 export const errorCatalogue = {
   // Receiving
-  signature_missing: { status: 401, action: 'Send the Moonpay-Signature-V2 header that MoonPay puts on every webhook.' },
+  signature_missing: {
+    status: 401,
+    action: 'Send the Moonpay-Signature-V2 header that MoonPay puts on every webhook.',
+  },
   signature_malformed: { status: 401, action: 'Send the header as t=<unix seconds>,s=<lowercase hex HMAC-SHA256>.' },
   signature_mismatch: {
     status: 401,
@@ -47,7 +50,10 @@ export const errorCatalogue = {
   alert_not_found: { status: 404, action: 'List the alerts and use the id or alert_id of one of them.' },
   alert_invalid: { status: 422, action: 'Correct the fields that the problems name.' },
   alert_move_not_allowed: { status: 409, action: 'Use one of the moves that the message names.' },
-  alert_resolution_incomplete: { status: 422, action: 'Give notes and the person who resolves or dismisses the alert.' },
+  alert_resolution_incomplete: {
+    status: 422,
+    action: 'Give notes and the person who resolves or dismisses the alert.',
+  },
   alert_version_stale: { status: 409, action: 'Read the alert again and repeat the change on what it says now.' },
   customer_not_found: { status: 404, action: "Use MoonPay's customer id or your own external customer id." },
 
@@ -58,20 +64,33 @@ export const errorCatalogue = {
 
   // Running
   configuration_invalid: { status: 500, action: 'Correct the settings that the problems name.' },
-  master_key_missing: { status: 500, action: 'Set MOONGUARD_MASTER_KEY to 32 random bytes in base64: openssl rand -base64 32.' },
+  master_key_missing: {
+    status: 500,
+    action: 'Set MOONGUARD_MASTER_KEY to 32 random bytes in base64: openssl rand -base64 32.',
+  },
   master_key_mismatch: {
     status: 500,
     action: 'Set MOONGUARD_MASTER_KEY to the key that the stored secrets were encrypted with.',
   },
   secret_unreadable: {
     status: 500,
-    action: 'Rotate the secret, or remove the provider key and add it again: what is stored was changed by somebody else.',
+    action:
+      'Rotate the secret, or remove the provider key and add it again: what is stored was changed by somebody else.',
   },
   database_unavailable: { status: 503, action: 'Try again; nothing was stored.' },
-  database_locked: { status: 503, action: 'Stop the other process that uses this data directory, or use another directory.' },
+  database_locked: {
+    status: 503,
+    action:
+      'Stop the other process, or use another directory. The embedded database serves one process at a time; on PostgreSQL (DATABASE_URL) the server and other commands work side by side.',
+  },
   schema_outdated: { status: 503, action: 'Run moonguard migrate.' },
   schema_newer: { status: 503, action: 'Update Moonguard: the database was migrated by a newer version.' },
   migration_failed: { status: 500, action: 'Read the reason; the database is as it was before this migration.' },
+  address_unavailable: {
+    status: 500,
+    action: 'Stop the other program that listens there, or choose another address with --host and --port.',
+  },
+  server_unreachable: { status: 503, action: 'Start the server with moonguard start, or say where it is with --url.' },
   request_invalid: { status: 422, action: 'Correct the fields that the problems name.' },
 } as const satisfies Record<string, { status: number; action: string }>;
 
