@@ -500,17 +500,21 @@ begin
     v_round := v_round + 1;
     return query
     with incoming as (
-      select e.id as event_id, e.environment, e.entity_id, e.event_name, e.occurred_at, e.event_data -> 'data' as data,
-        e.event_type like 'sell\_%' as is_sell,
+      select e.id as event_id, e.environment, e.entity_id, e.event_name, e.occurred_at,
+        case when jsonb_typeof(e.event_data -> 'data') = 'object' then e.event_data -> 'data' else e.event_data end as data,
+        e.event_name like 'sell\_%' as is_sell,
         row_number() over (partition by e.environment, e.entity_id order by e.sequence) as round
       from public.moonpay_webhook_events e
-      where e.id = any (p_event_ids) and e.entity_type = 'transaction'
+      -- A payload that PostgreSQL cannot hold as JSON tells the database nothing.
+      where e.id = any (p_event_ids) and e.entity_type = 'transaction' and jsonb_typeof(e.event_data) = 'object'
     ),
     step as (
       select i.*, case
+          -- The name has weighed type and status already.
           when i.event_name like '%.failed' then 'failed'
-          when i.data ->> 'status' in ('waitingPayment', 'pending', 'waitingAuthorization', 'waitingForDeposit', 'requoteRequired', 'completed', 'failed')
-            then i.data ->> 'status'
+          when i.event_name like '%.completed' then 'completed'
+          when trim(i.data ->> 'status') in ('waitingPayment', 'pending', 'waitingAuthorization', 'waitingForDeposit', 'requoteRequired')
+            then trim(i.data ->> 'status')
           else 'pending'
         end as status
       from incoming i where i.round = v_round
@@ -679,8 +683,8 @@ $$;
 comment on function moonguard.project_events(uuid[]) is
   'Moves transactions and customers forward by newly stored events. Returns the events that came late (failure is null) and those whose projection failed, with the reason.';
 $moonguard_0003$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (3, '0003_projections', 'a44ffb69cdd41f8347c4e9c878aa1880c7a2251627ab2f9947bd7e1771a7b1db');
-  elsif v_applied <> 'a44ffb69cdd41f8347c4e9c878aa1880c7a2251627ab2f9947bd7e1771a7b1db' then
+    insert into moonguard.schema_migrations (number, name, checksum) values (3, '0003_projections', '8da402b60ac87e737741f19ffe3505870e249cf971dc45d313e0c33303775830');
+  elsif v_applied <> '8da402b60ac87e737741f19ffe3505870e249cf971dc45d313e0c33303775830' then
     raise exception using
       errcode = 'MG002',
       message = 'the migration 0003_projections that was applied here had another text',
