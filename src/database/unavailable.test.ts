@@ -1,4 +1,5 @@
 import { sql } from 'kysely';
+import { Client } from 'pg';
 import { afterEach, describe, expect, test } from 'vitest';
 import { openTestDatabase, type TestPostgres } from '../../test/support/testDatabase.ts';
 import { connectDatabase } from './connect.ts';
@@ -27,21 +28,31 @@ describe('isUnavailable', () => {
     expect(isUnavailable(await failure)).toBe(true);
   });
 
-  test('when the server ends the session, in a statement or between two, and the next query gets a new one', async () => {
+  test('when the server ends the session, in a statement or between two; one that nobody used is just replaced', async () => {
     database = await openTestDatabase('postgres');
+    const administrator = new Client(database.url);
+    await administrator.connect();
+    const endOtherSessions = (): Promise<unknown> =>
+      administrator.query(`select pg_terminate_backend(pid, 5000) from pg_stat_activity
+        where datname = current_database() and pid <> pg_backend_pid()`);
     const { db } = database;
-    const suicide = sql`select pg_terminate_backend(pg_backend_pid())`;
-    expect(isUnavailable(await failureOf(suicide.execute(db)))).toBe(true);
 
-    const failure = await failureOf(
+    const between = await failureOf(
       database.transaction(async (transaction) => {
-        const { rows } = await sql<{ pid: number }>`select pg_backend_pid() as pid`.execute(transaction);
-        await sql`select pg_terminate_backend(${rows[0]?.pid}, 5000)`.execute(db);
+        await sql`select 1`.execute(transaction);
+        await endOtherSessions();
         await sql`select 1`.execute(transaction);
       }),
     );
-    expect(isUnavailable(failure)).toBe(true);
-    await expect(sql`select 1 as one`.execute(db)).resolves.toMatchObject({ rows: [{ one: 1 }] });
+    expect(isUnavailable(between)).toBe(true);
+
+    await sql`select 1`.execute(db);
+    await endOtherSessions();
+    await sql`select 1`.execute(db);
+
+    const within = await failureOf(sql`select pg_terminate_backend(pg_backend_pid())`.execute(db));
+    expect(isUnavailable(within)).toBe(true);
+    await administrator.end();
   });
 
   test('when a transaction was left open for too long', async () => {
