@@ -1,0 +1,143 @@
+import * as fc from 'fast-check';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
+import { type RetryPolicy, retryPolicySchema } from '../webhooks/retryPolicy.ts';
+import { nextAttemptDelayMs, retryAfterMs } from './retrySchedule.ts';
+
+const hour = 60 * 60 * 1000;
+/** The middle of the jitter: neither shorter nor longer. */
+const middle = 0.5;
+
+function policy(settings: Partial<RetryPolicy> = {}): RetryPolicy {
+  return retryPolicySchema.parse({ jitter: 0, ...settings });
+}
+
+function delays(settings: Partial<RetryPolicy>, failures: number): number[] {
+  return Array.from({ length: failures }, (_, index) => nextAttemptDelayMs(policy(settings), index + 1, middle));
+}
+
+const anyPolicy = fc
+  .record({
+    max_attempts: fc.integer({ min: 1, max: 100 }),
+    backoff_strategy: fc.constantFrom('exponential', 'linear', 'fixed'),
+    delays: fc.tuple(fc.integer({ min: 0, max: 168 * hour }), fc.integer({ min: 0, max: 168 * hour })),
+    jitter: fc.double({ min: 0, max: 1, noNaN: true }),
+  })
+  .map(({ delays: [a, b], ...settings }) =>
+    policy({ ...settings, initial_delay_ms: Math.min(a, b), max_delay_ms: Math.max(a, b) }),
+  );
+const anyRandom = fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true });
+const anyAttempts = fc.oneof(fc.integer({ min: 1, max: 100 }), fc.integer({ min: 1, max: 1_000_000 }));
+
+describe('nextAttemptDelayMs', () => {
+  test('doubles, grows evenly or stays, up to the longest delay', () => {
+    const settings = { initial_delay_ms: 1000, max_delay_ms: 5000 };
+
+    expect(delays({ ...settings, backoff_strategy: 'exponential' }, 5)).toEqual([1000, 2000, 4000, 5000, 5000]);
+    expect(delays({ ...settings, backoff_strategy: 'linear' }, 6)).toEqual([1000, 2000, 3000, 4000, 5000, 5000]);
+    expect(delays({ ...settings, backoff_strategy: 'fixed' }, 3)).toEqual([1000, 1000, 1000]);
+  });
+
+  test('spreads the attempts of the default policy over about 23 hours', () => {
+    const { max_attempts } = policy();
+    const total = delays({}, max_attempts - 1).reduce((sum, delay) => sum + delay, 0);
+
+    expect(total / hour).toBeGreaterThan(23);
+    expect(total / hour).toBeLessThan(24);
+  });
+
+  test('stays within the jitter of the longest delay and is a whole number', () => {
+    fc.assert(
+      fc.property(anyPolicy, anyAttempts, anyRandom, (any, attempts, random) => {
+        const delay = nextAttemptDelayMs(any, attempts, random);
+
+        expect(Number.isInteger(delay)).toBe(true);
+        expect(delay).toBeGreaterThanOrEqual(0);
+        expect(delay).toBeLessThanOrEqual(any.max_delay_ms * (1 + any.jitter));
+      }),
+    );
+  });
+
+  test('never becomes shorter with further failures, jitter aside', () => {
+    fc.assert(
+      fc.property(anyPolicy, anyAttempts, (any, attempts) => {
+        const next = nextAttemptDelayMs(any, attempts + 1, middle);
+
+        expect(next).toBeGreaterThanOrEqual(nextAttemptDelayMs(any, attempts, middle));
+      }),
+    );
+  });
+
+  test('spreads failures of the same moment over the whole jitter', () => {
+    const jittery = policy({ initial_delay_ms: 5000, jitter: 0.2 });
+
+    expect(nextAttemptDelayMs(jittery, 1, 0)).toBe(4000);
+    expect(nextAttemptDelayMs(jittery, 1, 0.999_999)).toBe(5999);
+  });
+
+  test('comes no sooner than the receiver asked, and no later than the jitter after that', () => {
+    fc.assert(
+      fc.property(anyPolicy, anyRandom, fc.integer({ min: 0, max: 24 * hour }), (any, random, notBeforeMs) => {
+        const delay = nextAttemptDelayMs(any, 1, random, notBeforeMs);
+        const without = nextAttemptDelayMs(any, 1, random);
+
+        expect(delay).toBeGreaterThanOrEqual(Math.max(notBeforeMs, without));
+        expect(delay).toBeLessThanOrEqual(Math.max(notBeforeMs * (1 + any.jitter), without));
+      }),
+    );
+    const jittery = policy({ initial_delay_ms: 1000, jitter: 0.2 });
+    expect(nextAttemptDelayMs(jittery, 1, 0, 7000)).toBe(7000);
+    expect(nextAttemptDelayMs(jittery, 1, middle, 7000)).toBe(7700);
+  });
+});
+
+describe('retryAfterMs', () => {
+  const now = Date.UTC(2026, 10, 23, 12, 0, 0);
+
+  test.each([
+    ['7', 7000],
+    [' 7 ', 7000],
+    ['Mon, 23 Nov 2026 12:00:07 GMT', 7000],
+    ['Monday, 23-Nov-26 12:00:07 GMT', 7000],
+    ['Mon Nov 23 12:00:07 2026', 7000],
+    ['1000000000', 24 * hour],
+    ['9'.repeat(400), 24 * hour],
+    ['Mon, 23 Nov 2099 12:00:00 GMT', 24 * hour],
+  ])('%s is a wait of %i ms, whatever the time zone', (header, wait) => {
+    vi.stubEnv('TZ', 'Asia/Kolkata');
+    onTestFinished(() => void vi.unstubAllEnvs());
+
+    expect(retryAfterMs(header, now)).toBe(wait);
+  });
+
+  test.each([
+    '0',
+    '-7',
+    '7.5',
+    '1e3',
+    'abc',
+    '',
+    '7 s',
+    'Mon, 23 Nov 2026 11:59:59 GMT',
+    'Mon, 99 Nov 2026 12:00:07 GMT',
+    '2027-01-01',
+    'Monday',
+  ])('%j is ignored', (header) => expect(retryAfterMs(header, now)).toBeUndefined());
+
+  test('is undefined without a header', () => expect(retryAfterMs(undefined, now)).toBeUndefined());
+
+  test('is undefined or between 0 and 24 h, whatever the header says', () => {
+    const anyHeader = fc.oneof(
+      fc.string(),
+      fc.integer().map(String),
+      fc.date().map((date) => date.toUTCString()),
+    );
+    fc.assert(
+      fc.property(anyHeader, (header) => {
+        const wait = retryAfterMs(header, now) ?? 1;
+
+        expect(wait).toBeGreaterThan(0);
+        expect(wait).toBeLessThanOrEqual(24 * hour);
+      }),
+    );
+  });
+});
