@@ -1,0 +1,75 @@
+/** Why an exchange came to no complete response. Stored with the attempt and shown to the endpoint's owner. */
+export type ErrorClass =
+  | 'timeout'
+  | 'connection_refused'
+  | 'connection_reset'
+  | 'dns_failure'
+  | 'tls_certificate_expired'
+  | 'tls_hostname_mismatch'
+  | 'tls_untrusted'
+  | 'tls_other'
+  | 'destination_refused'
+  | 'protocol_error'
+  | 'request_invalid'
+  | 'other';
+
+const classByCode: ReadonlyMap<string, ErrorClass> = new Map<string, ErrorClass>([
+  ['destination_refused', 'destination_refused'],
+
+  ['ETIMEDOUT', 'timeout'],
+  ['UND_ERR_CONNECT_TIMEOUT', 'timeout'],
+
+  ['ECONNREFUSED', 'connection_refused'],
+
+  ['ECONNRESET', 'connection_reset'],
+  ['ECONNABORTED', 'connection_reset'],
+  ['EPIPE', 'connection_reset'],
+  ['UND_ERR_SOCKET', 'connection_reset'],
+  // The connection ended in the middle of the body.
+  ['UND_ERR_RES_CONTENT_LENGTH_MISMATCH', 'connection_reset'],
+
+  ['ENOTFOUND', 'dns_failure'],
+
+  ['CERT_HAS_EXPIRED', 'tls_certificate_expired'],
+  ['ERR_TLS_CERT_ALTNAME_INVALID', 'tls_hostname_mismatch'],
+  ['DEPTH_ZERO_SELF_SIGNED_CERT', 'tls_untrusted'],
+  ['SELF_SIGNED_CERT_IN_CHAIN', 'tls_untrusted'],
+  ['UNABLE_TO_GET_ISSUER_CERT', 'tls_untrusted'],
+  ['UNABLE_TO_GET_ISSUER_CERT_LOCALLY', 'tls_untrusted'],
+  ['UNABLE_TO_VERIFY_LEAF_SIGNATURE', 'tls_untrusted'],
+  ['CERT_SIGNATURE_FAILURE', 'tls_untrusted'],
+  ['CERT_UNTRUSTED', 'tls_untrusted'],
+  ['CERT_REJECTED', 'tls_untrusted'],
+  ['CERT_REVOKED', 'tls_untrusted'],
+  ['INVALID_CA', 'tls_untrusted'],
+
+  ['UND_ERR_HEADERS_OVERFLOW', 'protocol_error'],
+
+  ['ERR_INVALID_URL', 'request_invalid'],
+  ['UND_ERR_INVALID_ARG', 'request_invalid'],
+]);
+
+/** What undici 8 reports without a code that tells one from the other. */
+const classByMessage: readonly (readonly [RegExp, ErrorClass])[] = [
+  // The connection ended in the middle of a chunked body.
+  [/Invalid EOF state/, 'connection_reset'],
+  [/^Response does not match the HTTP\/1\.1 protocol/, 'protocol_error'],
+  // A response of status 100, or 101.
+  [/^bad (response|upgrade)$/, 'protocol_error'],
+];
+
+export function errorClassOf(error: Error): ErrorClass {
+  const told = classByMessage.find(([message]) => message.test(error.message));
+  if (told !== undefined) return told[1];
+  const code = errorCode(error) ?? '';
+  const known = classByCode.get(code);
+  if (known !== undefined) return known;
+  if (code.startsWith('EAI_')) return 'dns_failure';
+  if (/^(ERR_SSL_|ERR_TLS_|EPROTO|CERT_)/.test(code)) return 'tls_other';
+  return 'other';
+}
+
+/** The code that Node, OpenSSL or undici gave the error. */
+export function errorCode(error: Error): string | undefined {
+  return 'code' in error && typeof error.code === 'string' ? error.code : undefined;
+}
