@@ -22,9 +22,12 @@ comment on column moonguard.installation_findings.resolution is 'Begins with "co
 
 create table moonguard.adopted_tables (
   table_name text primary key,
-  adopted_at timestamptz not null default now()
+  adopted_at timestamptz not null default now(),
+  to_put_back text[] not null default '{}'
 );
 comment on table moonguard.adopted_tables is 'Tables of ours that were there before Moonguard was.';
+comment on column moonguard.adopted_tables.to_put_back is
+  'While the installer works on the table: what makes its views and triggers again. Empty afterwards.';
 insert into moonguard.adopted_tables (table_name)
 select name from unnest(array['moonpay_webhook_events', 'moonpay_transactions', 'moonpay_customers', 'moonpay_policies',
   'moonpay_webhook_config', 'moonpay_compliance_alerts', 'moonpay_policy_logs']) as name
@@ -34,6 +37,11 @@ create function moonguard.report_finding(p_table text, p_row_key text, p_reason 
 language sql set search_path = '' as $$
   insert into moonguard.installation_findings (table_name, row_key, reason, resolution)
   values (p_table, p_row_key, p_reason, p_resolution)
+$$;
+
+create function moonguard.table_name(p_table regclass) returns text
+language sql stable set search_path = '' as $$
+  select relname::text from pg_catalog.pg_class where oid = p_table
 $$;
 
 -- The three database roles exist on Supabase and are created elsewhere. Roles belong to the whole server, so another
@@ -131,9 +139,43 @@ begin
     execute format(
       'insert into moonguard.installation_findings (table_name, row_key, reason, resolution)
        select %L, id::text, %L, %L from %s where not (%s)',
-      p_table::text, 'breaks the rule ' || p_name,
+      moonguard.table_name(p_table), 'breaks the rule ' || p_name,
       'left: the row is as it was; a change to it must satisfy the rule', p_table, p_expression);
   end;
+end
+$$;
+
+-- An index that begins with the same column serves already; a second one would only cost.
+create function moonguard.add_index(p_table regclass, p_name text, p_column text, p_definition text) returns void
+language plpgsql set search_path = '' as $$
+begin
+  if not exists (
+    select from pg_catalog.pg_index i
+    join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
+    join pg_catalog.pg_class c on c.oid = i.indexrelid
+    join pg_catalog.pg_am m on m.oid = c.relam
+    where i.indrelid = p_table and a.attname = p_column and i.indpred is null and i.indisvalid and m.amname = 'btree'
+  ) then
+    execute format('create index %I on %s %s', p_name, p_table, p_definition);
+  end if;
+end
+$$;
+
+-- A key that foreign keys and ON CONFLICT can name.
+create function moonguard.add_key(p_table regclass, p_name text, variadic p_columns text[]) returns void
+language plpgsql set search_path = '' as $$
+declare
+  v_columns text := (select string_agg(quote_ident(name), ', ') from unnest(p_columns) as name);
+begin
+  if not exists (
+    select from pg_catalog.pg_index i
+    where i.indrelid = p_table and i.indisunique and i.indisvalid and i.indimmediate and i.indpred is null and i.indexprs is null
+      and (select array_agg(a.attname::text order by a.attname) from pg_catalog.pg_attribute a
+           where a.attrelid = p_table and a.attnum = any ((i.indkey::int2[])[0:i.indnkeyatts - 1]))
+        = (select array_agg(name order by name) from unnest(p_columns) as name)
+  ) then
+    execute format('alter table %s add constraint %I unique (%s)', p_table, p_name, v_columns);
+  end if;
 end
 $$;
 
@@ -160,34 +202,5 @@ begin
       perform moonguard.report_finding(p_table::text, null, v_rule.reason, 'corrected: replaced by the policies of this version');
     end if;
   end loop;
-end
-$$;
-
--- What a hand-made version demanded of a column and we cannot promise.
-create function moonguard.drop_not_null(p_table regclass, variadic p_columns text[]) returns void
-language plpgsql set search_path = '' as $$
-declare
-  v_column text;
-begin
-  for v_column in
-    select attname from pg_catalog.pg_attribute
-    where attrelid = p_table and attname = any (p_columns) and attnotnull and not attisdropped
-  loop
-    execute format('alter table %s alter column %I drop not null', p_table, v_column);
-  end loop;
-end
-$$;
-
--- An index that begins with the same column serves already; a second one would only cost.
-create function moonguard.add_index(p_table regclass, p_name text, p_column text, p_definition text) returns void
-language plpgsql set search_path = '' as $$
-begin
-  if not exists (
-    select from pg_catalog.pg_index i
-    join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
-    where i.indrelid = p_table and a.attname = p_column and i.indpred is null
-  ) then
-    execute format('create index %I on %s %s', p_name, p_table, p_definition);
-  end if;
 end
 $$;

@@ -34,7 +34,7 @@ begin
     );
     comment on table moonguard.schema_migrations is 'The migrations that were applied, with the SHA-256 of their text.';
   end if;
-  if exists (select from moonguard.schema_migrations where number > 9) then
+  if exists (select from moonguard.schema_migrations where number > 11) then
     raise exception using
       errcode = 'MG001',
       message = 'this database was migrated by a newer version of Moonguard',
@@ -73,9 +73,12 @@ comment on column moonguard.installation_findings.resolution is 'Begins with "co
 
 create table moonguard.adopted_tables (
   table_name text primary key,
-  adopted_at timestamptz not null default now()
+  adopted_at timestamptz not null default now(),
+  to_put_back text[] not null default '{}'
 );
 comment on table moonguard.adopted_tables is 'Tables of ours that were there before Moonguard was.';
+comment on column moonguard.adopted_tables.to_put_back is
+  'While the installer works on the table: what makes its views and triggers again. Empty afterwards.';
 insert into moonguard.adopted_tables (table_name)
 select name from unnest(array['moonpay_webhook_events', 'moonpay_transactions', 'moonpay_customers', 'moonpay_policies',
   'moonpay_webhook_config', 'moonpay_compliance_alerts', 'moonpay_policy_logs']) as name
@@ -85,6 +88,11 @@ create function moonguard.report_finding(p_table text, p_row_key text, p_reason 
 language sql set search_path = '' as $$
   insert into moonguard.installation_findings (table_name, row_key, reason, resolution)
   values (p_table, p_row_key, p_reason, p_resolution)
+$$;
+
+create function moonguard.table_name(p_table regclass) returns text
+language sql stable set search_path = '' as $$
+  select relname::text from pg_catalog.pg_class where oid = p_table
 $$;
 
 -- The three database roles exist on Supabase and are created elsewhere. Roles belong to the whole server, so another
@@ -182,9 +190,43 @@ begin
     execute format(
       'insert into moonguard.installation_findings (table_name, row_key, reason, resolution)
        select %L, id::text, %L, %L from %s where not (%s)',
-      p_table::text, 'breaks the rule ' || p_name,
+      moonguard.table_name(p_table), 'breaks the rule ' || p_name,
       'left: the row is as it was; a change to it must satisfy the rule', p_table, p_expression);
   end;
+end
+$$;
+
+-- An index that begins with the same column serves already; a second one would only cost.
+create function moonguard.add_index(p_table regclass, p_name text, p_column text, p_definition text) returns void
+language plpgsql set search_path = '' as $$
+begin
+  if not exists (
+    select from pg_catalog.pg_index i
+    join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
+    join pg_catalog.pg_class c on c.oid = i.indexrelid
+    join pg_catalog.pg_am m on m.oid = c.relam
+    where i.indrelid = p_table and a.attname = p_column and i.indpred is null and i.indisvalid and m.amname = 'btree'
+  ) then
+    execute format('create index %I on %s %s', p_name, p_table, p_definition);
+  end if;
+end
+$$;
+
+-- A key that foreign keys and ON CONFLICT can name.
+create function moonguard.add_key(p_table regclass, p_name text, variadic p_columns text[]) returns void
+language plpgsql set search_path = '' as $$
+declare
+  v_columns text := (select string_agg(quote_ident(name), ', ') from unnest(p_columns) as name);
+begin
+  if not exists (
+    select from pg_catalog.pg_index i
+    where i.indrelid = p_table and i.indisunique and i.indisvalid and i.indimmediate and i.indpred is null and i.indexprs is null
+      and (select array_agg(a.attname::text order by a.attname) from pg_catalog.pg_attribute a
+           where a.attrelid = p_table and a.attnum = any ((i.indkey::int2[])[0:i.indnkeyatts - 1]))
+        = (select array_agg(name order by name) from unnest(p_columns) as name)
+  ) then
+    execute format('alter table %s add constraint %I unique (%s)', p_table, p_name, v_columns);
+  end if;
 end
 $$;
 
@@ -213,6 +255,26 @@ begin
   end loop;
 end
 $$;
+$moonguard_0001$;
+    insert into moonguard.schema_migrations (number, name, checksum) values (1, '0001_foundation', '0b9444af33d580317be21822659cce98a41963453b380d1bd3450dbf19e6c785');
+  elsif v_applied <> '0b9444af33d580317be21822659cce98a41963453b380d1bd3450dbf19e6c785' then
+    raise exception using
+      errcode = 'MG002',
+      message = 'the migration 0001_foundation that was applied here had another text',
+      hint = 'Migrations never change once released. Use the files of the version that installed this database, or a newer one.';
+  end if;
+end
+$moonguard_install$;
+
+do $moonguard_install$
+declare
+  v_applied text := (select checksum from moonguard.schema_migrations where number = 2);
+begin
+  if v_applied is null then
+    execute $moonguard_0002$
+-- Why: the three additional tables may exist in an earlier, hand-made version: its columns become what they shall be.
+-- Locks: none; the functions are called by later migrations.
+-- Older program: there is none.
 
 -- What a hand-made version demanded of a column and we cannot promise.
 create function moonguard.drop_not_null(p_table regclass, variadic p_columns text[]) returns void
@@ -229,25 +291,159 @@ begin
 end
 $$;
 
--- An index that begins with the same column serves already; a second one would only cost.
-create function moonguard.add_index(p_table regclass, p_name text, p_column text, p_definition text) returns void
+-- A value in another type, as text; null where it cannot be read as one. Numbers are rounded to whole ones.
+create function moonguard.cast_or_null(p_value text, p_type text) returns text
 language plpgsql set search_path = '' as $$
+declare
+  v_result text;
 begin
-  if not exists (
-    select from pg_catalog.pg_index i
-    join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
-    where i.indrelid = p_table and a.attname = p_column and i.indpred is null
-  ) then
-    execute format('create index %I on %s %s', p_name, p_table, p_definition);
-  end if;
+  execute format('select $1%s::%s::text', case when p_type in ('integer', 'bigint') then '::numeric' end, p_type)
+    into v_result using p_value;
+  return v_result;
+exception when data_exception then
+  return null;
 end
 $$;
-$moonguard_0001$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (1, '0001_foundation', 'd5523891a7af92d9000daf2d63a751a79b80b6a94a38ee947fe650360a73a4f0');
-  elsif v_applied <> 'd5523891a7af92d9000daf2d63a751a79b80b6a94a38ee947fe650360a73a4f0' then
+
+create function moonguard.json_or_text(p_value text) returns jsonb
+language plpgsql set search_path = '' as $$
+begin
+  return p_value::jsonb;
+exception when data_exception then
+  return to_jsonb(p_value);
+end
+$$;
+
+-- A list that was kept as JSON, as an array's text, or separated by commas.
+create function moonguard.text_array(p_value text) returns text[]
+language plpgsql set search_path = '' as $$
+begin
+  return case
+    when p_value ~ '^\s*\[' then array(select jsonb_array_elements_text(p_value::jsonb))
+    when p_value ~ '^\s*\{' then p_value::text[]
+    else regexp_split_to_array(trim(both ' "' from p_value), '\s*,\s*')
+  end;
+exception when data_exception then
+  return array[p_value];
+end
+$$;
+
+create function moonguard.drop_dependent_indexes(p_table regclass, p_column text) returns void
+language plpgsql set search_path = '' as $$
+declare
+  v_index record;
+begin
+  for v_index in
+    select i.indexrelid::regclass as name, pg_catalog.pg_get_indexdef(i.indexrelid) as definition
+    from pg_catalog.pg_index i
+    where i.indrelid = p_table and (i.indpred is not null or i.indexprs is not null) and exists (
+      select from pg_catalog.pg_depend d
+      join pg_catalog.pg_attribute a on a.attrelid = p_table and a.attnum = d.refobjsubid
+      where d.classid = 'pg_catalog.pg_class'::regclass and d.objid = i.indexrelid and d.refobjid = p_table and a.attname = p_column)
+  loop
+    execute format('drop index %s', v_index.name);
+    perform moonguard.report_finding(moonguard.table_name(p_table), null, format('index %s compared %s in its earlier type', v_index.name, p_column),
+      'corrected: dropped; it was ' || v_index.definition);
+  end loop;
+end
+$$;
+
+-- A column of an earlier version becomes what it shall be. What cannot be said in the new type is reported with its value;
+-- what cannot be converted at all (something that holds on to the column) stays and is reported.
+create function moonguard.convert_column(p_table regclass, p_column text, p_from text, p_to text) returns void
+language plpgsql set search_path = '' as $$
+declare
+  v_name text := moonguard.table_name(p_table);
+  v_is_direct boolean := p_to = 'text'
+    or (p_to = 'text[]' and p_from like '%[]')
+    or (p_to = 'timestamp with time zone' and p_from in ('timestamp without time zone', 'date'))
+    or (p_to in ('integer', 'bigint') and p_from in ('smallint', 'integer'));
+  v_converted text := case
+      when v_is_direct then format('%I::%s', p_column, p_to)
+      when p_to = 'text[]' then format('moonguard.text_array(%I::text)', p_column)
+      when p_to = 'jsonb' and p_from like '%[]' then format('to_jsonb(%I)', p_column)
+      when p_to = 'jsonb' then format('moonguard.json_or_text(%I::text)', p_column)
+      else format('moonguard.cast_or_null(%I::text, %L)::%s', p_column, p_to, p_to)
+    end;
+  v_command text := format('alter table %s alter column %I type %s using %s', p_table, p_column, p_to, v_converted);
+begin
+  if not v_is_direct and p_to <> 'jsonb' then
+    execute format(
+      'insert into moonguard.installation_findings (table_name, row_key, reason, resolution)
+       select %1$L, id::text, format(''%%s was %%s'', %2$L, %3$I::text), ''corrected: is '' || coalesce((%4$s)::text, ''null'') || '' now''
+       from %5$s where moonguard.cast_or_null((%4$s)::text, %6$L) is distinct from %3$I::text',
+      v_name, p_column, p_column, v_converted, p_table, p_from);
+  end if;
+  begin
+    execute v_command;
+  exception when undefined_function or datatype_mismatch then
+    -- Indexes with a predicate or an expression compare the column as the type it had.
+    perform moonguard.drop_dependent_indexes(p_table, p_column);
+    execute v_command;
+  end;
+  perform moonguard.report_finding(v_name, null, format('column %s was %s', p_column, p_from),
+    format('corrected: is %s now', p_to) || case when p_to = 'timestamp with time zone' and v_is_direct
+      then format('; values were read in the time zone %s', current_setting('TimeZone')) else '' end);
+exception
+  when lock_not_available or deadlock_detected then
+    raise;
+  when others then
+    perform moonguard.report_finding(v_name, null, format('column %s is %s: %s', p_column, p_from, sqlerrm),
+      'action needed: remove what holds on to it, then ' || v_command);
+end
+$$;
+
+-- Gives a table of an earlier version the columns of the wanted one: missing ones with their default, others in their
+-- type. Defaults and NOT NULL follow in finish_adoption(), when the rows have been put right.
+create function moonguard.adopt_columns(p_table regclass, p_wanted regclass) returns void
+language plpgsql set search_path = '' as $$
+declare
+  v_column record;
+begin
+  for v_column in
+    select w.attname as name, pg_catalog.format_type(w.atttypid, w.atttypmod) as type, e.attname is null as is_missing,
+      pg_catalog.format_type(e.atttypid, e.atttypmod) as earlier_type, coalesce(e.attidentity, '') as identity,
+      coalesce(e.attgenerated, '') as generated,
+      (select ' default ' || pg_catalog.pg_get_expr(d.adbin, d.adrelid) from pg_catalog.pg_attrdef d where d.adrelid = w.attrelid and d.adnum = w.attnum) as default_clause
+    from pg_catalog.pg_attribute w
+    left join pg_catalog.pg_attribute e on e.attrelid = p_table and e.attname = w.attname and not e.attisdropped
+    where w.attrelid = p_wanted and w.attnum > 0 and not w.attisdropped
+    order by w.attnum
+  loop
+    if v_column.name = 'id' and v_column.earlier_type <> v_column.type then
+      execute format('alter table %s rename column id to id_before_moonguard', p_table);
+      perform moonguard.report_finding(moonguard.table_name(p_table), null, 'id was ' || v_column.earlier_type,
+        'corrected: new ids; the earlier ones are in id_before_moonguard');
+      v_column.is_missing := true;
+    end if;
+    if v_column.is_missing then
+      execute format('alter table %s add column %I %s%s', p_table, v_column.name, v_column.type, v_column.default_clause);
+      continue;
+    end if;
+
+    if v_column.identity <> '' then
+      execute format('alter table %s alter column %I drop identity', p_table, v_column.name);
+    elsif v_column.generated = 's' then
+      execute format('alter table %s alter column %I drop expression', p_table, v_column.name);
+    elsif v_column.generated = 'v' then
+      execute format('alter table %1$s add column stored_before_moonguard %3$s; update %1$s set stored_before_moonguard = %2$I;
+        alter table %1$s drop column %2$I; alter table %1$s rename column stored_before_moonguard to %2$I',
+        p_table, v_column.name, v_column.earlier_type);
+    else
+      execute format('alter table %s alter column %I drop default', p_table, v_column.name);
+    end if;
+    if v_column.earlier_type <> v_column.type then
+      perform moonguard.convert_column(p_table, v_column.name, v_column.earlier_type, v_column.type);
+    end if;
+  end loop;
+end
+$$;
+$moonguard_0002$;
+    insert into moonguard.schema_migrations (number, name, checksum) values (2, '0002_adopt_columns', '334bda43257b76735d397ab492fbd13e32c31019bedb4d6af98670312a367f41');
+  elsif v_applied <> '334bda43257b76735d397ab492fbd13e32c31019bedb4d6af98670312a367f41' then
     raise exception using
       errcode = 'MG002',
-      message = 'the migration 0001_foundation that was applied here had another text',
+      message = 'the migration 0002_adopt_columns that was applied here had another text',
       hint = 'Migrations never change once released. Use the files of the version that installed this database, or a newer one.';
   end if;
 end
@@ -255,10 +451,274 @@ $moonguard_install$;
 
 do $moonguard_install$
 declare
-  v_applied text := (select checksum from moonguard.schema_migrations where number = 2);
+  v_applied text := (select checksum from moonguard.schema_migrations where number = 3);
 begin
   if v_applied is null then
-    execute $moonguard_0002$
+    execute $moonguard_0003$
+-- Why: what an earlier, hand-made version of a table brings besides its columns: rules, views, triggers, grants. What is
+--   put right and what is left is reported in moonguard.installation_findings; nothing goes without being named there.
+-- Locks: none; the functions are called by later migrations.
+-- Older program: there is none.
+
+-- Sets the grants of a relation to exactly these: its creation may have come with default privileges.
+create function moonguard.restore_grants(p_relation regclass, p_grants aclitem[]) returns void
+language plpgsql set search_path = '' as $$
+declare
+  v_command text;
+begin
+  for v_command in
+    select distinct format('revoke all on %s from %s', p_relation, case grantee when 0 then 'public' else grantee::regrole::text end)
+    from pg_catalog.pg_class, pg_catalog.aclexplode(relacl) where oid = p_relation and grantee <> relowner
+  loop
+    execute v_command;
+  end loop;
+  for v_command in
+    select format('grant %s on %s to %s%s', privilege_type, p_relation, case grantee when 0 then 'public' else grantee::regrole::text end,
+      case when is_grantable then ' with grant option' else '' end)
+    from pg_catalog.pg_class, pg_catalog.aclexplode(p_grants) where oid = p_relation and grantee <> relowner
+  loop
+    execute v_command;
+  end loop;
+end
+$$;
+
+-- A script that makes a view again: its definition with everything that hangs on it.
+create function moonguard.view_script(p_view regclass) returns text
+language sql stable set search_path = '' as $$
+  select concat_ws(E';\n',
+    format('create %s %s%s as %s%s', case c.relkind when 'm' then 'materialized view' else 'view' end, p_view,
+      ' with (' || array_to_string(c.reloptions, ', ') || ')', rtrim(pg_catalog.pg_get_viewdef(c.oid), '; '),
+      case when c.relkind = 'm' and not c.relispopulated then ' with no data' end),
+    (select string_agg(pg_catalog.pg_get_indexdef(indexrelid), E';\n') from pg_catalog.pg_index where indrelid = c.oid),
+    (select string_agg(pg_catalog.pg_get_triggerdef(oid), E';\n') from pg_catalog.pg_trigger where tgrelid = c.oid and not tgisinternal),
+    format('comment on %s %s is %L', case c.relkind when 'm' then 'materialized view' else 'view' end, p_view,
+      pg_catalog.obj_description(c.oid, 'pg_class')),
+    format('select moonguard.restore_grants(%L, %L)', p_view, c.relacl),
+    case when c.relowner <> current_user::regrole then format('alter table %s owner to %s', p_view, c.relowner::regrole) end)
+  from pg_catalog.pg_class c where c.oid = p_view
+$$;
+
+-- Views and triggers hold on to columns, and triggers must not run while the installer puts rows right. They are noted,
+-- taken down, and put back by moonguard.put_back(). Triggers that only set updated_at give way to ours.
+create function moonguard.take_down(p_table regclass) returns void
+language plpgsql set search_path = '' as $$
+declare
+  v_name text := moonguard.table_name(p_table);
+  v_item record;
+begin
+  for v_item in
+    with recursive dependent as (
+      select p_table::oid as oid, 0 as depth
+      union
+      select r.ev_class, dependent.depth + 1
+      from dependent
+      join pg_catalog.pg_depend d on d.refclassid = 'pg_catalog.pg_class'::regclass and d.refobjid = dependent.oid
+        and d.classid = 'pg_catalog.pg_rewrite'::regclass
+      join pg_catalog.pg_rewrite r on r.oid = d.objid and r.ev_class <> dependent.oid
+    ), view as (
+      select c.oid::regclass as name, c.relkind, max(dependent.depth) as depth
+      from dependent join pg_catalog.pg_class c using (oid)
+      where c.relkind in ('v', 'm') group by c.oid
+    )
+    select format('view %s', name) as item, depth, moonguard.view_script(name) as script,
+      format('drop %s %s', case relkind when 'm' then 'materialized view' else 'view' end, name) as command
+    from view
+    union all
+    select format('trigger %s', t.tgname), 0,
+      case when p.proname not in ('update_updated_at_column', 'moddatetime') and p.prosrc !~* '^\s*begin\s+new\.updated_at\s*:?=[^;]+;\s*return\s+new\s*;\s*end\s*;?\s*$'
+        then concat_ws(E';\n', pg_catalog.pg_get_triggerdef(t.oid), case t.tgenabled
+          when 'D' then format('alter table %s disable trigger %I', p_table, t.tgname)
+          when 'R' then format('alter table %s enable replica trigger %I', p_table, t.tgname)
+          when 'A' then format('alter table %s enable always trigger %I', p_table, t.tgname) end)
+      end,
+      format('drop trigger %I on %s', t.tgname, p_table)
+    from pg_catalog.pg_trigger t join pg_catalog.pg_proc p on p.oid = t.tgfoid
+    where t.tgrelid = p_table and not t.tgisinternal
+    order by depth desc, item
+  loop
+    begin
+      execute v_item.command;
+      if v_item.script is not null then
+        update moonguard.adopted_tables set to_put_back = array[v_item.script] || to_put_back where table_name = v_name;
+      end if;
+    exception when dependent_objects_still_exist or insufficient_privilege then
+      perform moonguard.report_finding(v_name, null, format('%s holds on to the table: %s', v_item.item, sqlerrm), 'left: it stays as it is');
+    end;
+  end loop;
+end
+$$;
+
+create function moonguard.put_back(p_name text) returns void
+language plpgsql set search_path = '' as $$
+declare
+  v_script text;
+begin
+  for v_script in select unnest(to_put_back) from moonguard.adopted_tables where table_name = p_name loop
+    begin
+      execute v_script;
+    exception
+      when lock_not_available or deadlock_detected then
+        raise;
+      when others then
+        perform moonguard.report_finding(p_name, null, 'could not be made again: ' || sqlerrm, 'action needed: adapt and run: ' || v_script);
+    end;
+  end loop;
+  update moonguard.adopted_tables set to_put_back = '{}' where table_name = p_name;
+end
+$$;
+
+-- Rules of an earlier version about columns that are ours now give way to our own. What concerns only further columns of
+-- the user's stays.
+create function moonguard.retire_handmade_rules(p_table regclass, p_wanted regclass) returns void
+language plpgsql set search_path = '' as $$
+declare
+  v_name text := moonguard.table_name(p_table);
+  v_ours text[] := array(select attname::text from pg_catalog.pg_attribute where attrelid = p_wanted and attnum > 0 and not attisdropped);
+  v_rule record;
+begin
+  for v_rule in
+    with column_name as (
+      select attnum, attname::text as name from pg_catalog.pg_attribute where attrelid = p_table and attnum > 0 and not attisdropped
+    ), rule as (
+      select c.*, array(select name from column_name where attnum = any (c.conkey) order by name) as columns
+      from pg_catalog.pg_constraint c where c.conrelid = p_table
+    ), wanted_key as (
+      select array(select attname::text from pg_catalog.pg_attribute where attrelid = p_wanted and attnum = any (c.conkey) order by attname) as columns
+      from pg_catalog.pg_constraint c where c.conrelid = p_wanted and c.contype in ('p', 'u')
+    ), unique_index as (
+      select i.indexrelid, array(select name from column_name where attnum = any (i.indkey::int2[]) order by name) as columns
+      from pg_catalog.pg_index i
+      where i.indrelid = p_table and i.indisunique and i.indpred is null and i.indexprs is null
+        and not exists (select from pg_catalog.pg_constraint c where c.conindid = i.indexrelid and c.conrelid = p_table)
+    )
+    select 'policy ' || polname as reason, format('drop policy %I on %s', polname, p_table) as command
+    from pg_catalog.pg_policy where polrelid = p_table
+    union all
+    select format('constraint %s: %s', conname, pg_catalog.pg_get_constraintdef(oid)), format('alter table %s drop constraint %I', p_table, conname)
+    from rule where (contype in ('c', 'f', 'x') and columns && v_ours)
+      or (contype = 'u' and columns <@ v_ours and columns not in (select columns from wanted_key))
+    union all
+    select 'index ' || pg_catalog.pg_get_indexdef(indexrelid), format('drop index %s', indexrelid::regclass)
+    from unique_index where columns <@ v_ours and columns not in (select columns from wanted_key)
+  loop
+    begin
+      execute v_rule.command;
+      perform moonguard.report_finding(v_name, null, v_rule.reason, 'corrected: the rules of this version replace it');
+    exception when dependent_objects_still_exist then
+      perform moonguard.report_finding(v_name, null, v_rule.reason, 'action needed: ' || sqlerrm || '; then ' || v_rule.command);
+    end;
+  end loop;
+end
+$$;
+
+-- NAME was made in moonguard as it shall be. Where there is none in public it moves there; else the one there is brought
+-- to the same columns, and what follows until finish_adoption(NAME) puts its rows right.
+create function moonguard.begin_adoption(p_name text) returns void
+language plpgsql set search_path = '' as $$
+declare
+  v_wanted regclass := format('moonguard.%I', p_name);
+  v_table regclass := to_regclass(format('public.%I', p_name));
+  v_index record;
+begin
+  if v_table is null then
+    execute format('alter table %s set schema public', v_wanted);
+    return;
+  end if;
+  perform moonguard.take_down(v_table);
+  perform moonguard.retire_handmade_rules(v_table, v_wanted);
+  perform moonguard.adopt_columns(v_table, v_wanted);
+  -- PostgreSQL names an index that was given no name just as we name ours.
+  for v_index in
+    select c.relname from pg_catalog.pg_index i join pg_catalog.pg_class c on c.oid = i.indexrelid
+    where i.indrelid = v_table and c.relname like p_name || '%\_idx'
+  loop
+    execute format('alter index public.%I rename to %I', v_index.relname, left(v_index.relname, 46) || '_before_moonguard');
+  end loop;
+end
+$$;
+
+create function moonguard.adopt_keys(p_table regclass, p_wanted regclass) returns void
+language plpgsql set search_path = '' as $$
+declare
+  v_key record;
+begin
+  for v_key in
+    select conname, contype, array(select attname::text from pg_catalog.pg_attribute where attrelid = p_wanted and attnum = any (conkey)) as columns
+    from pg_catalog.pg_constraint where conrelid = p_wanted and contype in ('p', 'u')
+  loop
+    if v_key.contype = 'p' and not exists (select from pg_catalog.pg_index where indrelid = p_table and indisprimary) then
+      execute format('alter table %s add constraint %I primary key (%s)', p_table, v_key.conname, (select string_agg(quote_ident(name), ', ') from unnest(v_key.columns) as name));
+    else
+      perform moonguard.add_key(p_table, case v_key.contype when 'p' then replace(v_key.conname, '_pkey', '_id_key') else v_key.conname end, variadic v_key.columns);
+    end if;
+  end loop;
+end
+$$;
+
+create function moonguard.finish_adoption(p_name text) returns void
+language plpgsql set search_path = '' as $$
+declare
+  v_wanted regclass := to_regclass(format('moonguard.%I', p_name));
+  v_table regclass := format('public.%I', p_name);
+  v_column record;
+  v_count bigint;
+begin
+  if v_wanted is null then
+    return;
+  end if;
+  for v_column in
+    select e.attname as name, w.attname is not null as is_ours, w.attnotnull as wants_value, e.attnotnull as demands_value,
+      (select pg_catalog.pg_get_expr(d.adbin, d.adrelid) from pg_catalog.pg_attrdef d where d.adrelid = w.attrelid and d.adnum = w.attnum) as default_value,
+      e.atthasdef or e.attidentity <> '' as fills_itself,
+      exists (select from pg_catalog.pg_index i where i.indrelid = v_table and i.indisprimary and e.attnum = any (i.indkey::int2[])) as is_key
+    from pg_catalog.pg_attribute e
+    left join pg_catalog.pg_attribute w on w.attrelid = v_wanted and w.attname = e.attname and not w.attisdropped
+    where e.attrelid = v_table and e.attnum > 0 and not e.attisdropped
+  loop
+    if v_column.default_value is not null then
+      if v_column.wants_value then
+        execute format('update %s set %I = %s where %I is null', v_table, v_column.name, v_column.default_value, v_column.name);
+        get diagnostics v_count = row_count;
+        if v_count > 0 then
+          perform moonguard.report_finding(p_name, null, format('%s had no value in %s rows', v_column.name, v_count),
+            'corrected: set to the default ' || v_column.default_value);
+        end if;
+      end if;
+      execute format('alter table %s alter column %I set default %s', v_table, v_column.name, v_column.default_value);
+    end if;
+    if v_column.wants_value then
+      execute format('alter table %s alter column %I set not null', v_table, v_column.name);
+    elsif v_column.demands_value and not v_column.is_key and (v_column.is_ours or not v_column.fills_itself) then
+      execute format('alter table %s alter column %I drop not null', v_table, v_column.name);
+      if not v_column.is_ours then
+        perform moonguard.report_finding(p_name, null, format('column %s, which this version does not fill, was NOT NULL without a default', v_column.name),
+          'corrected: it may be null');
+      end if;
+    end if;
+  end loop;
+
+  perform moonguard.adopt_keys(v_table, v_wanted);
+  execute format('drop table %s', v_wanted);
+  perform moonguard.put_back(p_name);
+end
+$$;
+$moonguard_0003$;
+    insert into moonguard.schema_migrations (number, name, checksum) values (3, '0003_adopt_tables', '6349ed590aff538502e24524d701c476e05d28c6cf5ac35d8dff00764a7ad3d2');
+  elsif v_applied <> '6349ed590aff538502e24524d701c476e05d28c6cf5ac35d8dff00764a7ad3d2' then
+    raise exception using
+      errcode = 'MG002',
+      message = 'the migration 0003_adopt_tables that was applied here had another text',
+      hint = 'Migrations never change once released. Use the files of the version that installed this database, or a newer one.';
+  end if;
+end
+$moonguard_install$;
+
+do $moonguard_install$
+declare
+  v_applied text := (select checksum from moonguard.schema_migrations where number = 4);
+begin
+  if v_applied is null then
+    execute $moonguard_0004$
 -- Why: the tables an installation may already have: events, transactions, customers, policies. Created where missing,
 --   given further columns where present. Nothing in them is removed or narrowed.
 -- Locks: ACCESS EXCLUSIVE on each, for the time of a catalogue change; the unique index on dedupe_key is built on a
@@ -427,12 +887,12 @@ begin
   end loop;
 end
 $widen$;
-$moonguard_0002$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (2, '0002_existing_tables', '9d0a1ad0f93e954e6b80b760fffe65d1011366490917495ee0dfc0abb41d8f5d');
+$moonguard_0004$;
+    insert into moonguard.schema_migrations (number, name, checksum) values (4, '0004_existing_tables', '9d0a1ad0f93e954e6b80b760fffe65d1011366490917495ee0dfc0abb41d8f5d');
   elsif v_applied <> '9d0a1ad0f93e954e6b80b760fffe65d1011366490917495ee0dfc0abb41d8f5d' then
     raise exception using
       errcode = 'MG002',
-      message = 'the migration 0002_existing_tables that was applied here had another text',
+      message = 'the migration 0004_existing_tables that was applied here had another text',
       hint = 'Migrations never change once released. Use the files of the version that installed this database, or a newer one.';
   end if;
 end
@@ -440,10 +900,10 @@ $moonguard_install$;
 
 do $moonguard_install$
 declare
-  v_applied text := (select checksum from moonguard.schema_migrations where number = 3);
+  v_applied text := (select checksum from moonguard.schema_migrations where number = 5);
 begin
   if v_applied is null then
-    execute $moonguard_0003$
+    execute $moonguard_0005$
 -- Why: the newest state of a transaction or of a customer's identity check, kept in step with the events as they are stored.
 -- Locks: none.
 -- Older program: there is none.
@@ -682,12 +1142,12 @@ end
 $$;
 comment on function moonguard.project_events(uuid[]) is
   'Moves transactions and customers forward by newly stored events. Returns the events that came late (failure is null) and those whose projection failed, with the reason.';
-$moonguard_0003$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (3, '0003_projections', '8da402b60ac87e737741f19ffe3505870e249cf971dc45d313e0c33303775830');
+$moonguard_0005$;
+    insert into moonguard.schema_migrations (number, name, checksum) values (5, '0005_projections', '8da402b60ac87e737741f19ffe3505870e249cf971dc45d313e0c33303775830');
   elsif v_applied <> '8da402b60ac87e737741f19ffe3505870e249cf971dc45d313e0c33303775830' then
     raise exception using
       errcode = 'MG002',
-      message = 'the migration 0003_projections that was applied here had another text',
+      message = 'the migration 0005_projections that was applied here had another text',
       hint = 'Migrations never change once released. Use the files of the version that installed this database, or a newer one.';
   end if;
 end
@@ -695,10 +1155,10 @@ $moonguard_install$;
 
 do $moonguard_install$
 declare
-  v_applied text := (select checksum from moonguard.schema_migrations where number = 4);
+  v_applied text := (select checksum from moonguard.schema_migrations where number = 6);
 begin
   if v_applied is null then
-    execute $moonguard_0004$
+    execute $moonguard_0006$
 -- Why: the endpoints that events are delivered to, their secrets, and the provider keys that events are verified with.
 -- Locks: ACCESS EXCLUSIVE on moonpay_webhook_config where an earlier version of it exists; it has few rows.
 -- Older program: an older hand-made program may go on writing; what it writes must satisfy the checks.
@@ -1099,12 +1559,12 @@ comment on column public.moonpay_webhook_config.failed_deliveries_count is 'Requ
 comment on column public.moonpay_webhook_config.consecutive_failures_count is 'Failed requests since the last success.';
 comment on column public.moonpay_webhook_config.created_by is 'Who created it.';
 comment on column public.moonpay_webhook_config.deleted_at is 'Set instead of removing the row, so that its deliveries keep their history.';
-$moonguard_0004$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (4, '0004_webhook_config', 'ca09cac4c45b3eee1b58b349d089173f94aca519cd5d391b82466fa650553cb1');
+$moonguard_0006$;
+    insert into moonguard.schema_migrations (number, name, checksum) values (6, '0006_webhook_config', 'ca09cac4c45b3eee1b58b349d089173f94aca519cd5d391b82466fa650553cb1');
   elsif v_applied <> 'ca09cac4c45b3eee1b58b349d089173f94aca519cd5d391b82466fa650553cb1' then
     raise exception using
       errcode = 'MG002',
-      message = 'the migration 0004_webhook_config that was applied here had another text',
+      message = 'the migration 0006_webhook_config that was applied here had another text',
       hint = 'Migrations never change once released. Use the files of the version that installed this database, or a newer one.';
   end if;
 end
@@ -1112,10 +1572,10 @@ $moonguard_install$;
 
 do $moonguard_install$
 declare
-  v_applied text := (select checksum from moonguard.schema_migrations where number = 5);
+  v_applied text := (select checksum from moonguard.schema_migrations where number = 7);
 begin
   if v_applied is null then
-    execute $moonguard_0005$
+    execute $moonguard_0007$
 -- Why: alerts, their workflow, and a timeline of every change. The workflow holds for every client, psql and supabase-js included.
 -- Locks: ACCESS EXCLUSIVE on moonpay_compliance_alerts where an earlier version of it exists, for the time of one scan.
 -- Older program: an older hand-made program may go on writing; moves that the workflow does not have are refused.
@@ -1455,12 +1915,12 @@ comment on column public.moonpay_compliance_alerts.dedupe_key is 'Hits with the 
 comment on column public.moonpay_compliance_alerts.occurrence_count is 'How many hits it stands for.';
 comment on column public.moonpay_compliance_alerts.version is 'Rises by one with each change: compare it to see whether somebody was faster.';
 comment on column public.moonpay_compliance_alerts.archived_at is 'Out of the daily lists; still there.';
-$moonguard_0005$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (5, '0005_compliance_alerts', 'a4ca63ec6c64855b2ebe6a9c6e5ecc758e166351e0156bf57bb51a57c1db2878');
+$moonguard_0007$;
+    insert into moonguard.schema_migrations (number, name, checksum) values (7, '0007_compliance_alerts', 'a4ca63ec6c64855b2ebe6a9c6e5ecc758e166351e0156bf57bb51a57c1db2878');
   elsif v_applied <> 'a4ca63ec6c64855b2ebe6a9c6e5ecc758e166351e0156bf57bb51a57c1db2878' then
     raise exception using
       errcode = 'MG002',
-      message = 'the migration 0005_compliance_alerts that was applied here had another text',
+      message = 'the migration 0007_compliance_alerts that was applied here had another text',
       hint = 'Migrations never change once released. Use the files of the version that installed this database, or a newer one.';
   end if;
 end
@@ -1468,10 +1928,10 @@ $moonguard_install$;
 
 do $moonguard_install$
 declare
-  v_applied text := (select checksum from moonguard.schema_migrations where number = 6);
+  v_applied text := (select checksum from moonguard.schema_migrations where number = 8);
 begin
   if v_applied is null then
-    execute $moonguard_0006$
+    execute $moonguard_0008$
 -- Why: the log of policy decisions: append-only, partitioned by month of executed_at, removed only by its retention.
 -- Locks: an earlier, unpartitioned log is locked while its rows are copied into the partitions.
 -- Older program: an older hand-made program may go on inserting; it can no longer update or delete.
@@ -1698,12 +2158,12 @@ comment on column public.moonpay_policy_logs.retention_class is 'Which retention
 comment on column public.moonpay_policy_logs.correlation_id is 'Same for all that happened because of one event.';
 comment on column public.moonpay_policy_logs.executed_at is 'When it was decided.';
 comment on column public.moonpay_policy_logs.updated_at is 'As created_at: rows never change.';
-$moonguard_0006$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (6, '0006_policy_logs', '39273bb0a7dd2b9037f3f820566723af2a379a54e680a99ee2f7b67895f91de0');
+$moonguard_0008$;
+    insert into moonguard.schema_migrations (number, name, checksum) values (8, '0008_policy_logs', '39273bb0a7dd2b9037f3f820566723af2a379a54e680a99ee2f7b67895f91de0');
   elsif v_applied <> '39273bb0a7dd2b9037f3f820566723af2a379a54e680a99ee2f7b67895f91de0' then
     raise exception using
       errcode = 'MG002',
-      message = 'the migration 0006_policy_logs that was applied here had another text',
+      message = 'the migration 0008_policy_logs that was applied here had another text',
       hint = 'Migrations never change once released. Use the files of the version that installed this database, or a newer one.';
   end if;
 end
@@ -1711,10 +2171,10 @@ $moonguard_install$;
 
 do $moonguard_install$
 declare
-  v_applied text := (select checksum from moonguard.schema_migrations where number = 7);
+  v_applied text := (select checksum from moonguard.schema_migrations where number = 9);
 begin
   if v_applied is null then
-    execute $moonguard_0007$
+    execute $moonguard_0009$
 -- Why: what is to be delivered where, and every attempt at it.
 -- Locks: none on tables that exist.
 -- Older program: there is none.
@@ -1797,12 +2257,12 @@ comment on view public.moonpay_webhook_delivery_attempts is 'Attempts, for those
 create view public.moonpay_alert_timeline with (security_invoker = true) as
   select id, alert_id, alert_version, at, actor, action, from_status, to_status, reason, before, after from moonguard.alert_timeline;
 comment on view public.moonpay_alert_timeline is 'The history of alerts, for those who may see the alert.';
-$moonguard_0007$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (7, '0007_deliveries', 'd021e8ae1c163e959cee975b5aeef5da2f2c6628e52209ab8320f9ae79ae1afc');
+$moonguard_0009$;
+    insert into moonguard.schema_migrations (number, name, checksum) values (9, '0009_deliveries', 'd021e8ae1c163e959cee975b5aeef5da2f2c6628e52209ab8320f9ae79ae1afc');
   elsif v_applied <> 'd021e8ae1c163e959cee975b5aeef5da2f2c6628e52209ab8320f9ae79ae1afc' then
     raise exception using
       errcode = 'MG002',
-      message = 'the migration 0007_deliveries that was applied here had another text',
+      message = 'the migration 0009_deliveries that was applied here had another text',
       hint = 'Migrations never change once released. Use the files of the version that installed this database, or a newer one.';
   end if;
 end
@@ -1810,10 +2270,10 @@ $moonguard_install$;
 
 do $moonguard_install$
 declare
-  v_applied text := (select checksum from moonguard.schema_migrations where number = 8);
+  v_applied text := (select checksum from moonguard.schema_migrations where number = 10);
 begin
   if v_applied is null then
-    execute $moonguard_0008$
+    execute $moonguard_0010$
 -- Why: the three functions of the manual: cleanup of the policy log, archive of alerts, webhook statistics.
 -- Locks: none on tables that exist.
 -- Older program: functions of an earlier version with the same names are replaced; they return the same or more.
@@ -1972,12 +2432,12 @@ language sql stable security invoker set search_path = '' as $$
 $$;
 comment on function public.get_moonpay_webhook_stats() is
   'One row: endpoints by status, the mean success rate of endpoints that were tried (in percent; null when none was), attempts and open deliveries.';
-$moonguard_0008$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (8, '0008_maintenance', 'a30903520446c0305058e3b7898a45e272378e78062928b1bb7797d84ccf0ac1');
+$moonguard_0010$;
+    insert into moonguard.schema_migrations (number, name, checksum) values (10, '0010_maintenance', 'a30903520446c0305058e3b7898a45e272378e78062928b1bb7797d84ccf0ac1');
   elsif v_applied <> 'a30903520446c0305058e3b7898a45e272378e78062928b1bb7797d84ccf0ac1' then
     raise exception using
       errcode = 'MG002',
-      message = 'the migration 0008_maintenance that was applied here had another text',
+      message = 'the migration 0010_maintenance that was applied here had another text',
       hint = 'Migrations never change once released. Use the files of the version that installed this database, or a newer one.';
   end if;
 end
@@ -1985,10 +2445,10 @@ $moonguard_install$;
 
 do $moonguard_install$
 declare
-  v_applied text := (select checksum from moonguard.schema_migrations where number = 9);
+  v_applied text := (select checksum from moonguard.schema_migrations where number = 11);
 begin
   if v_applied is null then
-    execute $moonguard_0009$
+    execute $moonguard_0011$
 -- Why: who may do what: Row Level Security, grants and revokes by name. Supabase grants new tables and functions in
 --   public to everybody by its default privileges, and PostgreSQL grants EXECUTE on new functions to PUBLIC.
 -- Locks: ACCESS EXCLUSIVE on each table, for the time of a catalogue change.
@@ -2149,12 +2609,12 @@ alter table moonguard.adopted_tables enable row level security;
 alter table moonguard.alert_moves enable row level security;
 alter table moonguard.schema_migrations enable row level security;
 create policy alert_moves_read on moonguard.alert_moves for select to authenticated, service_role using (true);
-$moonguard_0009$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (9, '0009_access', '386e0d324ba86d13d9490ac19731c88c221a3496f18a32ebf1f4364fdcb514b0');
+$moonguard_0011$;
+    insert into moonguard.schema_migrations (number, name, checksum) values (11, '0011_access', '386e0d324ba86d13d9490ac19731c88c221a3496f18a32ebf1f4364fdcb514b0');
   elsif v_applied <> '386e0d324ba86d13d9490ac19731c88c221a3496f18a32ebf1f4364fdcb514b0' then
     raise exception using
       errcode = 'MG002',
-      message = 'the migration 0009_access that was applied here had another text',
+      message = 'the migration 0011_access that was applied here had another text',
       hint = 'Migrations never change once released. Use the files of the version that installed this database, or a newer one.';
   end if;
 end
