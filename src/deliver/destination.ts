@@ -3,7 +3,7 @@ import { isIP, type LookupFunction } from 'node:net';
 import ipaddr from 'ipaddr.js';
 
 /** A connection that was not made because it would have led to an address that is not public. */
-export class DestinationRefusedError extends Error {
+class DestinationRefusedError extends Error {
   override readonly name = 'DestinationRefusedError';
   readonly code = 'destination_refused';
 }

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { acceptOlderSpellings, type OlderSpelling } from './olderSpellings.ts';
 
 /** 7 days, in ms. */
-export const longestDelayMs = 7 * 24 * 60 * 60 * 1000;
+const longestDelayMs = 7 * 24 * 60 * 60 * 1000;
 
 const delayMs = z.int().min(0).max(longestDelayMs);
 
