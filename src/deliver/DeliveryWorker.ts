@@ -44,6 +44,7 @@ export class DeliveryWorker {
   /** Something may have become due since the last claim began. */
   #mayBeDue = false;
   #timer: NodeJS.Timeout | undefined;
+  #wakesAtMs = Number.POSITIVE_INFINITY;
   #stopListening: (() => Promise<void>) | undefined;
   #stopped = true;
   #onIdle: (() => void) | undefined;
@@ -51,7 +52,7 @@ export class DeliveryWorker {
   constructor(options: DeliveryWorkerOptions) {
     this.#options = options;
     this.#leaseMs = options.leaseMs ?? DEFAULT_LEASE_MS;
-    this.#settlement = new Settlement(options);
+    this.#settlement = new Settlement(options, (delayMs) => this.#wakeIn(delayMs));
   }
 
   async start(): Promise<void> {
@@ -78,6 +79,8 @@ export class DeliveryWorker {
 
   #wake(): void {
     if (this.#stopped) return;
+    clearTimeout(this.#timer);
+    this.#wakesAtMs = Number.POSITIVE_INFINITY;
     this.#mayBeDue = true;
     this.#fillSlots();
   }
@@ -145,9 +148,13 @@ export class DeliveryWorker {
     }
   }
 
+  /** At the latest then: an earlier appointment stands. */
   #wakeIn(delayMs: number): void {
+    const wakesAtMs = this.#options.runtime.now() + delayMs;
+    if (this.#stopped || wakesAtMs >= this.#wakesAtMs) return;
     clearTimeout(this.#timer);
-    if (!this.#stopped) this.#timer = setTimeout(() => this.#wake(), Math.max(delayMs, 1));
+    this.#wakesAtMs = wakesAtMs;
+    this.#timer = setTimeout(() => this.#wake(), Math.max(delayMs, 1));
   }
 }
 

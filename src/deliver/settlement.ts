@@ -14,14 +14,21 @@ const RETRY_AFTER_MS = 500;
 export class Settlement {
   readonly #database: Database;
   readonly #observe: Observe;
+  readonly #onRetryIn: (delayMs: number) => void;
   #results: SettledDelivery[] = [];
   #timer: NodeJS.Timeout | undefined;
-  #writing: Promise<void> | undefined;
+  #isWriting = false;
+  #written: Promise<void> = Promise.resolve();
   #closed = false;
 
-  constructor({ database, observe }: { readonly database: Database; readonly observe: Observe }) {
+  /** @param onRetryIn told in how many milliseconds a delivery will be due again */
+  constructor(
+    { database, observe }: { readonly database: Database; readonly observe: Observe },
+    onRetryIn: (delayMs: number) => void,
+  ) {
     this.#database = database;
     this.#observe = observe;
+    this.#onRetryIn = onRetryIn;
   }
 
   add(result: SettledDelivery): void {
@@ -33,40 +40,40 @@ export class Settlement {
   flushNow(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    if (this.#results.length === 0) return;
-    this.#writing ??= this.#write().finally(() => {
-      this.#writing = undefined;
-    });
+    if (!this.#isWriting && this.#results.length > 0) this.#written = this.#write();
   }
 
   /** Writes what is left, once: whatever cannot be written now is delivered again by whoever leases it next. */
   async close(): Promise<void> {
     this.#closed = true;
-    await this.#writing;
+    await this.#written;
     this.flushNow();
-    await this.#writing;
+    await this.#written;
   }
 
+  /** Takes in what is added while it writes. */
   async #write(): Promise<void> {
+    this.#isWriting = true;
     while (this.#results.length > 0) {
       const batch = this.#results.splice(0, FLUSH_AT_COUNT);
       try {
         const settled = new Set(
           await this.#database.transaction((transaction) => settleDeliveries(transaction, batch)),
         );
-        for (const result of batch) this.#observe(observationOf(result, settled.has(result.deliveryId)));
+        for (const result of batch) {
+          this.#observe(observationOf(result, settled.has(result.deliveryId)));
+          if (result.retryInMs !== undefined) this.#onRetryIn(result.retryInMs);
+        }
       } catch (error) {
-        this.#observe({
-          type: 'delivery.settle_failed',
-          deliveries: batch.length,
-          reason: error instanceof Error ? error.message : String(error),
-        });
-        if (this.#closed) return;
+        const reason = error instanceof Error ? error.message : String(error);
+        this.#observe({ type: 'delivery.settle_failed', deliveries: batch.length, reason });
+        if (this.#closed) break;
         this.#results.unshift(...batch);
         this.#timer ??= setTimeout(() => this.flushNow(), RETRY_AFTER_MS);
-        return;
+        break;
       }
     }
+    this.#isWriting = false;
   }
 }
 
