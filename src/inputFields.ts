@@ -7,7 +7,7 @@ const LONGEST_IDENTIFIER = 500;
 const LONGEST_TEXT_BYTES = 64 * 1024;
 const LONGEST_JSON_BYTES = 256 * 1024;
 
-const storable = (text: string): boolean => !text.includes('\0') && text.isWellFormed();
+const storable = (value: string): boolean => !value.includes('\0') && value.isWellFormed();
 const notStorable = { error: 'holds a character that cannot be stored', params: { code: 'not_storable' } };
 
 /** An identifier; an index entry of PostgreSQL takes 2,704 bytes. */
@@ -36,15 +36,15 @@ function checkJson(value: unknown, context: z.core.$RefinementCtx): void {
 }
 
 function jsonProblem(value: unknown): { code: string; message: string } | undefined {
-  let text: string | undefined;
+  let written: string | undefined;
   try {
-    text = JSON.stringify(value);
+    written = JSON.stringify(value);
   } catch {
     // A bigint or a circle; a function or symbol gives undefined below.
   }
-  if (text === undefined) return { code: 'wrong_type', message: 'cannot be written as JSON' };
-  if (Buffer.byteLength(text) > LONGEST_JSON_BYTES) {
+  if (written === undefined) return { code: 'wrong_type', message: 'cannot be written as JSON' };
+  if (Buffer.byteLength(written) > LONGEST_JSON_BYTES) {
     return { code: 'too_long', message: `at most ${LONGEST_JSON_BYTES} bytes of JSON` };
   }
-  return fitsJsonb(text) ? undefined : { code: 'not_storable', message: 'PostgreSQL cannot store it as jsonb' };
+  return fitsJsonb(written) ? undefined : { code: 'not_storable', message: 'PostgreSQL cannot store it as jsonb' };
 }

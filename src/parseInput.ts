@@ -17,47 +17,41 @@ export function parseInput<Schema extends z.ZodType>(
 
 /** An error about input, whose message says all that its problems say. */
 export function inputError(code: ErrorCode, problems: readonly Problem[], cause?: unknown): MoonguardError {
-  const message = problems.map((problem) => (problem.field === '' ? '' : `${problem.field}: `) + problem.message);
-  return new MoonguardError(code, message.join('; '), { problems, cause });
+  const parts = problems.map(({ field, message }) => (field === '' ? message : `${field}: ${message}`));
+  return new MoonguardError(code, parts.join('; '), { problems, cause });
 }
 
 function problemsOf(issue: z.core.$ZodIssue): Problem[] {
-  if (issue.code === 'unrecognized_keys') {
-    return issue.keys.map((key) => ({
-      code: 'unknown_field',
-      field: [...issue.path, key].join('.'),
-      message: 'there is no such field',
-    }));
-  }
-  return [{ code: problemCode(issue), field: issue.path.join('.'), message: message(issue) }];
-}
-
-function problemCode(issue: z.core.$ZodIssue): string {
+  const field = issue.path.join('.');
+  const missing = issue.input === undefined;
   switch (issue.code) {
+    case 'unrecognized_keys':
+      return issue.keys.map((key) => ({
+        code: 'unknown_field',
+        field: [...issue.path, key].join('.'),
+        message: 'there is no such field',
+      }));
     case 'invalid_type':
-      return issue.input === undefined ? 'required' : 'wrong_type';
+      return [{ code: missing ? 'required' : 'wrong_type', field, message: issue.message }];
     case 'invalid_value':
-      return issue.input === undefined ? 'required' : 'unknown_value';
+      return [
+        { code: missing ? 'required' : 'unknown_value', field, message: `must be one of ${issue.values.join(', ')}` },
+      ];
     case 'too_small':
-      return issue.origin === 'string' ? 'empty' : 'too_small';
+      return issue.origin === 'string'
+        ? [{ code: 'empty', field, message: 'must not be empty' }]
+        : [{ code: 'too_small', field, message: `must be at least ${issue.minimum}` }];
     case 'too_big':
-      return issue.origin === 'string' ? 'too_long' : 'too_big';
+      return issue.origin === 'string'
+        ? [{ code: 'too_long', field, message: `at most ${issue.maximum} characters` }]
+        : [{ code: 'too_big', field, message: `must be at most ${issue.maximum}` }];
     case 'custom':
-      return typeof issue.params?.['code'] === 'string' ? issue.params['code'] : 'invalid';
-    default:
-      return 'malformed';
-  }
-}
-
-function message(issue: z.core.$ZodIssue): string {
-  switch (issue.code) {
-    case 'invalid_value':
-      return `must be one of ${issue.values.join(', ')}`;
-    case 'too_small':
-      return issue.origin === 'string' ? 'must not be empty' : `must be at least ${issue.minimum}`;
-    case 'too_big':
-      return issue.origin === 'string' ? `at most ${issue.maximum} characters` : `must be at most ${issue.maximum}`;
-    default:
-      return issue.message;
+      return [{ code: String(issue.params?.['code'] ?? 'invalid'), field, message: issue.message }];
+    case 'invalid_format':
+    case 'invalid_union':
+    case 'invalid_key':
+    case 'invalid_element':
+    case 'not_multiple_of':
+      return [{ code: 'malformed', field, message: issue.message }];
   }
 }

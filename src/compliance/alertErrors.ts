@@ -1,0 +1,52 @@
+import { databaseErrorReport } from '../database/databaseError.ts';
+import { MoonguardError } from '../errors.ts';
+import { inputError } from '../parseInput.ts';
+import { refusedRow } from '../refusedRow.ts';
+import type { AlertStatus } from './alert.ts';
+
+// The workflow is refused here before the database is asked, so that a caller's transaction survives the refusal, and by
+// the database for everybody else, with the same words.
+
+export function moveNotAllowed(from: AlertStatus, to: AlertStatus, allowed: readonly AlertStatus[]): MoonguardError {
+  const moves = allowed.length === 0 ? 'nothing' : allowed.join(', ');
+  return new MoonguardError(
+    'alert_move_not_allowed',
+    `An alert that is ${from} cannot become ${to}. Allowed from ${from}: ${moves}.`,
+  );
+}
+
+export function resolutionIncomplete(to: AlertStatus): MoonguardError {
+  return new MoonguardError('alert_resolution_incomplete', `To make an alert ${to} notes and a person are needed.`);
+}
+
+export function reasonMissing(from: AlertStatus): MoonguardError {
+  return invalidReason(`to reopen a ${from} alert a reason is needed`);
+}
+
+function invalidReason(message: string): MoonguardError {
+  return inputError('alert_invalid', [{ code: 'required', field: 'reason', message }]);
+}
+
+/** The error that stands for what the database refused; the error itself where it is about something else. */
+export function alertWriteError(error: unknown): unknown {
+  const { constraint, message, hint } = databaseErrorReport(error);
+  switch (constraint) {
+    case 'moonpay_compliance_alerts_workflow':
+      return new MoonguardError('alert_move_not_allowed', `${sentence(message)} ${hint ?? ''}`.trim(), {
+        cause: error,
+      });
+    case 'moonpay_compliance_alerts_resolution':
+      return new MoonguardError('alert_resolution_incomplete', sentence(message), { cause: error });
+    case 'moonpay_compliance_alerts_reason':
+      return invalidReason(message);
+    case undefined:
+    default: {
+      const problem = refusedRow(error, 'moonpay_compliance_alerts');
+      return problem === undefined ? error : inputError('alert_invalid', [problem], error);
+    }
+  }
+}
+
+function sentence(message: string): string {
+  return `${message.charAt(0).toUpperCase()}${message.slice(1)}.`;
+}
