@@ -27,6 +27,10 @@ export type Timestamp = ColumnType<Date, Date | string, Date | string>;
 export interface MoonguardAdoptedTables {
   adopted_at: Generated<Timestamp>;
   table_name: string;
+  /**
+   * While the installer works on the table: what makes its views and triggers again. Empty afterwards.
+   */
+  to_put_back: Generated<string[]>;
 }
 
 export interface MoonguardAlertMoves {
