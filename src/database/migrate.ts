@@ -83,16 +83,13 @@ function lineOf({ internalQuery, internalPosition }: DatabaseErrorReport, file: 
 function migrationError(cause: unknown, what: string, file?: MigrationFile): MoonguardError {
   const { code, message, detail, hint, where } = databaseErrorReport(cause);
   if (isUnavailable(cause)) return new MoonguardError('database_unavailable', `${what}: ${message}`, { cause });
-  const parts = [
-    `${what}: ${message}`,
-    detail && `Detail: ${detail}`,
-    hint && `Hint: ${hint}`,
-    // The context repeats the whole text of the migration.
-    where && `Where: ${file === undefined ? where : where.replaceAll(file.sql.trim(), file.name)}`,
-  ];
-  const text = parts.filter(Boolean).join('\n');
   if (code === SCHEMA_IS_NEWER) return new MoonguardError('schema_newer', message, { cause });
-  return new MoonguardError('migration_failed', code === MIGRATION_WAS_CHANGED ? `${message}. ${hint}` : text, {
-    cause,
-  });
+  if (code === MIGRATION_WAS_CHANGED) return new MoonguardError('migration_failed', `${message}. ${hint}`, { cause });
+  const lines = [`${what}: ${message}`];
+  if (detail !== undefined) lines.push(`Detail: ${detail}`);
+  if (hint !== undefined) lines.push(`Hint: ${hint}`);
+  // The database's context repeats the whole text of the migration.
+  if (where !== undefined)
+    lines.push(`Where: ${file === undefined ? where : where.replaceAll(file.sql.trim(), file.name)}`);
+  return new MoonguardError('migration_failed', lines.join('\n'), { cause });
 }

@@ -45,7 +45,7 @@ export function observed(): Observed {
 }
 
 /** The promise, or an error once `DEADLINE_MS` have passed: a test that hangs says what it waited for. */
-export async function withDeadline<T>(promise: Promise<T>, explain: () => string): Promise<T> {
+async function withDeadline<T>(promise: Promise<T>, explain: () => string): Promise<T> {
   const deadline = Promise.withResolvers<never>();
   const timer = setTimeout(
     () => deadline.reject(new Error(`Nothing within ${DEADLINE_MS} ms: ${explain()}`)),
