@@ -11,7 +11,9 @@ const defaults = {
 
 function problemsOf(settings: unknown): string[] {
   return (
-    deliverySettingsSchema.safeParse(settings).error?.issues.map(({ path, message }) => `${path}: ${message}`) ?? []
+    deliverySettingsSchema
+      .safeParse(settings)
+      .error?.issues.map(({ path, message }) => `${path.join('.')}: ${message}`) ?? []
   );
 }
 

@@ -10,7 +10,9 @@ const defaults = {
 };
 
 function problemsOf(policy: unknown): string[] {
-  return retryPolicySchema.safeParse(policy).error?.issues.map(({ path, message }) => `${path}: ${message}`) ?? [];
+  return (
+    retryPolicySchema.safeParse(policy).error?.issues.map(({ path, message }) => `${path.join('.')}: ${message}`) ?? []
+  );
 }
 
 describe('retryPolicySchema', () => {
