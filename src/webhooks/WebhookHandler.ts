@@ -1,0 +1,300 @@
+import { z } from 'zod';
+import type { Database, Db } from '../database/database.ts';
+import { MoonguardError } from '../errors.ts';
+import { identifier, text } from '../inputFields.ts';
+import type { Environment } from '../observe/observation.ts';
+import type { Page } from '../pageCursor.ts';
+import { parseInput } from '../parseInput.ts';
+import type { IncomingWebhook, Receiver } from '../receive/Receiver.ts';
+import type { StoredEvent } from '../receive/store/storeEvents.ts';
+import type { Runtime } from '../runtime.ts';
+import { SYSTEM_ACTOR, type WriteOptions } from '../writeOptions.ts';
+import { asEndpointError } from './constraintErrors.ts';
+import type { Delivery, DeliveryStatus, DeliveryWithAttempts } from './delivery.ts';
+import { isStopped, type WebhookEndpoint } from './endpoint.ts';
+import {
+  type CreateWebhookInput,
+  parseEndpointChanges,
+  parseNewEndpoint,
+  type WebhookChanges,
+} from './endpointInput.ts';
+import type { EndpointSecrets, RotatedSecret } from './endpointSecrets.ts';
+import {
+  type DeliveryFilter,
+  deliveryFilterSchema,
+  overlapSecondsSchema,
+  pageById,
+  type StatisticsWindow,
+  statisticsWindowSchema,
+  type UndeliveredFilter,
+  undeliveredFilterSchema,
+  type WebhookFilter,
+  webhookFilterSchema,
+} from './listFilters.ts';
+import { attemptStatistics, type DeliveryStatistics } from './store/attemptStatistics.ts';
+import { countDeliveryAttempt } from './store/countDeliveryAttempt.ts';
+import { deleteEndpoint } from './store/deleteEndpoint.ts';
+import { findDelivery } from './store/findDelivery.ts';
+import { findEndpoint, lockEndpoint } from './store/findEndpoint.ts';
+import { findEndpointId } from './store/findEndpointId.ts';
+import { insertEndpoint } from './store/insertEndpoint.ts';
+import { insertTestEvent } from './store/insertTestEvent.ts';
+import { listAttempts } from './store/listAttempts.ts';
+import { listDeliveries } from './store/listDeliveries.ts';
+import { listEndpoints } from './store/listEndpoints.ts';
+import { retryDelivery } from './store/retryDelivery.ts';
+import { setEndpointStatus } from './store/setEndpointStatus.ts';
+import { updateEndpoint } from './store/updateEndpoint.ts';
+import { type WebhookStats, webhookStats } from './store/webhookStats.ts';
+import { testEventBody } from './testEvent.ts';
+
+export interface WebhookHandlerDependencies {
+  readonly database: Database;
+  readonly runtime: Pick<Runtime, 'now' | 'newId'>;
+  readonly endpointSecrets: EndpointSecrets;
+  readonly receiver: Pick<Receiver, 'receive' | 'handle'>;
+  /** Lets sandbox endpoints be on this machine. */
+  readonly allowLoopbackDestinations: boolean;
+}
+
+type ReadOptions = Pick<WriteOptions, 'transaction'>;
+
+/**
+ * The endpoints that events are delivered to, and their deliveries. A `webhookId` is the id or the webhook_id of an
+ * endpoint; methods that take one throw MoonguardError webhook_not_found when no endpoint has it, or it was deleted.
+ */
+export class WebhookHandler {
+  readonly #database: Database;
+  readonly #runtime: Pick<Runtime, 'now' | 'newId'>;
+  readonly #secrets: EndpointSecrets;
+  readonly #receiver: Pick<Receiver, 'receive' | 'handle'>;
+  readonly #allowLoopback: boolean;
+
+  constructor(dependencies: WebhookHandlerDependencies) {
+    this.#database = dependencies.database;
+    this.#runtime = dependencies.runtime;
+    this.#secrets = dependencies.endpointSecrets;
+    this.#receiver = dependencies.receiver;
+    this.#allowLoopback = dependencies.allowLoopbackDestinations;
+  }
+
+  /**
+   * Creates an endpoint, active at once. Its `secret`, which deliveries are signed with, is not to be seen again.
+   * @throws MoonguardError webhook_invalid with every problem; webhook_duplicate when a live endpoint of the environment
+   *   has this URL
+   */
+  async createWebhook(
+    input: CreateWebhookInput,
+    options: WriteOptions = {},
+  ): Promise<WebhookEndpoint & { readonly secret: string }> {
+    const { actor } = parseInput(writerSchema, { actor: options.actor }, 'webhook_invalid');
+    const { secret: given, ...endpoint } = parseNewEndpoint(input, { allowLoopback: this.#allowLoopback });
+    return this.#write(options, async (transaction) => {
+      const created = await insertEndpoint(transaction, endpoint, actor);
+      return { ...created, secret: await this.#secrets.create(transaction, created.id, given) };
+    });
+  }
+
+  async getWebhook(webhookId: string, { transaction = this.#database.db }: ReadOptions = {}): Promise<WebhookEndpoint> {
+    return known(await findEndpoint(transaction, webhookId), webhookId);
+  }
+
+  /** The newest first. @throws MoonguardError request_invalid */
+  async listWebhooks(
+    filter: WebhookFilter = {},
+    { transaction = this.#database.db }: ReadOptions = {},
+  ): Promise<Page<WebhookEndpoint>> {
+    const { limit, ...wanted } = parseInput(webhookFilterSchema, filter, 'request_invalid');
+    return pageById(await listEndpoints(transaction, wanted, limit + 1), limit);
+  }
+
+  /** @throws MoonguardError webhook_invalid with every problem; webhook_duplicate */
+  updateWebhook(webhookId: string, changes: WebhookChanges, options: WriteOptions = {}): Promise<WebhookEndpoint> {
+    return this.#write(options, async (transaction) => {
+      const endpoint = known(await lockEndpoint(transaction, webhookId), webhookId);
+      const rules = { environment: endpoint.environment, allowLoopback: this.#allowLoopback };
+      return updateEndpoint(transaction, endpoint, parseEndpointChanges(changes, rules));
+    });
+  }
+
+  /** Its deliveries keep their history; those that were still to be made are held for good. */
+  async deleteWebhook(webhookId: string, options: WriteOptions = {}): Promise<void> {
+    await this.#write(options, async (transaction) => {
+      known(await deleteEndpoint(transaction, webhookId), webhookId);
+    });
+  }
+
+  /**
+   * Replaces the secret. During the overlap deliveries carry both signatures, so that receivers can change over.
+   * @throws MoonguardError request_invalid
+   */
+  async rotateSecret(
+    webhookId: string,
+    rotation: { readonly overlapSeconds?: number | undefined } = {},
+    options: WriteOptions = {},
+  ): Promise<RotatedSecret> {
+    const { overlapSeconds } = parseInput(overlapSecondsSchema, rotation, 'request_invalid');
+    return this.#write(options, async (transaction) => {
+      const { id } = known(await lockEndpoint(transaction, webhookId), webhookId);
+      return this.#secrets.rotate(transaction, id, overlapSeconds);
+    });
+  }
+
+  /** Switches the endpoint off (status inactive) for a reason of yours: its deliveries are held. */
+  async suspendWebhook(webhookId: string, reason?: string, options: WriteOptions = {}): Promise<WebhookEndpoint> {
+    const given = parseInput(z.object({ reason: text.optional() }), { reason }, 'webhook_invalid');
+    return this.#write(options, async (transaction) =>
+      known(await setEndpointStatus(transaction, webhookId, 'inactive', given.reason ?? null), webhookId),
+    );
+  }
+
+  /** Makes the endpoint active, whatever stopped it. What was held stays held: see `listUndelivered`, `retryDelivery`. */
+  resumeWebhook(webhookId: string, options: WriteOptions = {}): Promise<WebhookEndpoint> {
+    return this.#write(options, async (transaction) =>
+      known(await setEndpointStatus(transaction, webhookId, 'active', null), webhookId),
+    );
+  }
+
+  /**
+   * Sends the event `webhook.test` to this endpoint alone, whatever it subscribes to.
+   * @returns id of the delivery
+   * @throws MoonguardError webhook_status_conflict when the endpoint is inactive or failed
+   */
+  sendTestEvent(webhookId: string, options: WriteOptions = {}): Promise<string> {
+    return this.#write(options, async (transaction) => {
+      const endpoint = known(await lockEndpoint(transaction, webhookId), webhookId);
+      if (isStopped(endpoint.status)) throw stopped(`The endpoint is ${endpoint.status}`);
+      const id = this.#runtime.newId();
+      const deliveryId = this.#runtime.newId();
+      const body = testEventBody(id, endpoint.webhookId, new Date(this.#runtime.now()));
+      await insertTestEvent(transaction, endpoint, { id, deliveryId, body });
+      return deliveryId;
+    });
+  }
+
+  /**
+   * Counts an attempt of a host that delivers by itself, as our own deliveries are counted.
+   * @param errorMessage why it failed; its first 1000 characters are kept
+   */
+  async trackDeliveryAttempt(
+    webhookId: string,
+    success: boolean,
+    errorMessage?: string,
+    options: WriteOptions = {},
+  ): Promise<void> {
+    const failure = success ? undefined : (errorMessage ?? 'unknown').replaceAll('\0', ' ').slice(0, 1000);
+    await this.#write(options, async (transaction) => {
+      if (!(await countDeliveryAttempt(transaction, webhookId, failure))) throw unknownWebhook(webhookId);
+    });
+  }
+
+  /** The newest first. @throws MoonguardError request_invalid */
+  async listDeliveries(filter: DeliveryFilter = {}, options: ReadOptions = {}): Promise<Page<Delivery>> {
+    const { status, ...wanted } = parseInput(deliveryFilterSchema, filter, 'request_invalid');
+    return this.#listDeliveries(wanted, status && [status], options);
+  }
+
+  /** Deliveries that are exhausted or held, the newest first. @throws MoonguardError request_invalid */
+  async listUndelivered(filter: UndeliveredFilter = {}, options: ReadOptions = {}): Promise<Page<Delivery>> {
+    const wanted = parseInput(undeliveredFilterSchema, filter, 'request_invalid');
+    return this.#listDeliveries(wanted, ['exhausted', 'held'], options);
+  }
+
+  /** @throws MoonguardError delivery_not_found */
+  async getDelivery(
+    deliveryId: string,
+    { transaction = this.#database.db }: ReadOptions = {},
+  ): Promise<DeliveryWithAttempts> {
+    const delivery = isUuid(deliveryId) ? await findDelivery(transaction, deliveryId) : undefined;
+    if (delivery === undefined) throw unknownDelivery(deliveryId);
+    return { ...delivery, attempts: await listAttempts(transaction, deliveryId) };
+  }
+
+  /**
+   * Makes a delivery due now, also one that was delivered, exhausted or held. Its attempts stay and count.
+   * @throws MoonguardError delivery_not_found; webhook_status_conflict when a worker has it at this moment, or its
+   *   endpoint is inactive, failed or deleted
+   */
+  async retryDelivery(deliveryId: string, options: WriteOptions = {}): Promise<void> {
+    const outcome = isUuid(deliveryId)
+      ? await this.#write(options, (transaction) => retryDelivery(transaction, deliveryId))
+      : undefined;
+    switch (outcome) {
+      case 'retried':
+        return;
+      case 'in_flight':
+        throw new MoonguardError('webhook_status_conflict', 'The delivery is being sent at this moment.');
+      case 'stopped':
+        throw stopped('The endpoint of this delivery is inactive, failed or deleted');
+      case undefined:
+        throw unknownDelivery(deliveryId);
+    }
+  }
+
+  /** How attempts went, by when they began. @throws MoonguardError request_invalid */
+  async getStatistics(
+    window: StatisticsWindow = {},
+    { transaction = this.#database.db }: ReadOptions = {},
+  ): Promise<DeliveryStatistics> {
+    const { webhookId, ...times } = parseInput(statisticsWindowSchema, window, 'request_invalid');
+    return attemptStatistics(transaction, { ...times, endpointId: await idOf(transaction, webhookId) });
+  }
+
+  /** What the SQL function get_moonpay_webhook_stats() says. */
+  async getStats({ transaction = this.#database.db }: ReadOptions = {}): Promise<WebhookStats> {
+    return webhookStats(transaction);
+  }
+
+  /** Receives a webhook of MoonPay for a host with an HTTP server of its own; see {@link Receiver.receive}. */
+  receive(webhook: IncomingWebhook): Promise<StoredEvent> {
+    return this.#receiver.receive(webhook);
+  }
+
+  /** The same for a web-standard Request: mount it where MoonPay posts to. It never rejects. */
+  handle(request: Request, environment: Environment): Promise<Response> {
+    return this.#receiver.handle(request, environment);
+  }
+
+  async #listDeliveries(
+    { webhookId, limit, ...wanted }: z.output<typeof undeliveredFilterSchema>,
+    statuses: readonly DeliveryStatus[] | undefined,
+    { transaction = this.#database.db }: ReadOptions,
+  ): Promise<Page<Delivery>> {
+    const filter = { ...wanted, statuses, endpointId: await idOf(transaction, webhookId) };
+    return pageById(await listDeliveries(transaction, filter, limit + 1), limit);
+  }
+
+  async #write<T>({ transaction }: WriteOptions, work: (transaction: Db) => Promise<T>): Promise<T> {
+    try {
+      return await this.#database.transaction(work, transaction);
+    } catch (error) {
+      throw asEndpointError(error);
+    }
+  }
+}
+
+const writerSchema = z.object({ actor: identifier.default(SYSTEM_ACTOR) });
+
+const isUuid = (id: string): boolean => z.guid().safeParse(id).success;
+
+async function idOf(db: Db, webhookId: string | undefined): Promise<string | undefined> {
+  if (webhookId === undefined) return undefined;
+  return known(await findEndpointId(db, webhookId), webhookId);
+}
+
+function known<T>(found: T | undefined, webhookId: string): T {
+  if (found === undefined) throw unknownWebhook(webhookId);
+  return found;
+}
+
+function unknownWebhook(webhookId: string): MoonguardError {
+  return new MoonguardError('webhook_not_found', `There is no endpoint ${JSON.stringify(webhookId)}.`);
+}
+
+function unknownDelivery(deliveryId: string): MoonguardError {
+  return new MoonguardError('delivery_not_found', `There is no delivery ${JSON.stringify(deliveryId)}.`);
+}
+
+function stopped(what: string): MoonguardError {
+  return new MoonguardError('webhook_status_conflict', `${what}: nothing is sent to it until it is resumed.`);
+}

@@ -1,0 +1,50 @@
+import type { Environment } from '../observe/observation.ts';
+import type { DeliverySettings } from './deliverySettings.ts';
+import type { RetryPolicy } from './retryPolicy.ts';
+
+/**
+ * `inactive`: switched off by somebody. `suspended`: failing, being probed. `failed`: given up. Deliveries of inactive
+ * and failed endpoints are held.
+ */
+export const endpointStatuses = ['active', 'inactive', 'suspended', 'failed'] as const;
+export type EndpointStatus = (typeof endpointStatuses)[number];
+
+/** Whether nothing is sent to endpoints of this status. */
+export function isStopped(status: EndpointStatus): boolean {
+  return status === 'inactive' || status === 'failed';
+}
+
+/** A row of moonpay_webhook_config. Its secret is in no field. */
+export interface WebhookEndpoint {
+  readonly id: string;
+  /** Name for people and programs; every method takes it in the place of the id. */
+  readonly webhookId: string;
+  readonly url: string;
+  readonly environment: Environment;
+  /** Event names, `transaction.*` or `*`. */
+  readonly events: readonly string[];
+  readonly status: EndpointStatus;
+  readonly statusReason: string | null;
+  readonly statusChangedAt: Date;
+  readonly isActive: boolean;
+  /** Of the payload contract, for the receiver's use. */
+  readonly version: string | null;
+  readonly description: string | null;
+  readonly retryPolicy: RetryPolicy;
+  /** Sent with every delivery. */
+  readonly headers: Readonly<Record<string, string>>;
+  readonly deliverySettings: DeliverySettings;
+  readonly metadata: Readonly<Record<string, unknown>>;
+  readonly lastDeliveryAttempt: Date | null;
+  readonly lastSuccessfulDelivery: Date | null;
+  readonly lastFailureReason: string | null;
+  readonly deliveryAttemptsCount: number;
+  readonly successfulDeliveriesCount: number;
+  readonly failedDeliveriesCount: number;
+  /** Since the last success. */
+  readonly consecutiveFailuresCount: number;
+  readonly createdBy: string | null;
+  readonly createdAt: Date;
+  readonly updatedAt: Date;
+  readonly deletedAt: Date | null;
+}
