@@ -1,0 +1,23 @@
+import type { BenchDatabase } from '../database.ts';
+import { insertEndpoint } from '../endpoints.ts';
+import { startLoad } from '../load.ts';
+import { WEBHOOK_KEY } from '../product.ts';
+import type { Bench } from '../rounds.ts';
+import { moonguard, moonguardWithoutDatabase } from './moonguard.ts';
+import { ENDPOINTS } from './scenario.ts';
+
+const CONNECTIONS = 64;
+
+/** Signed webhooks a second that the server verifies, stores with 3 deliveries, and answers. */
+export async function ingestBench(database: BenchDatabase, events: number): Promise<Bench> {
+  for (let place = 1; place <= ENDPOINTS; place++)
+    await insertEndpoint(database.db, `https://receiver.example/${place}`);
+  const load = startLoad({ connections: CONNECTIONS, webhookKey: WEBHOOK_KEY });
+  const scenario = { events, load, database };
+  return {
+    unit: 'events/s',
+    limit: 'moonguard-no-database',
+    variants: [moonguard(scenario), moonguardWithoutDatabase(scenario)],
+    close: load.close,
+  };
+}

@@ -1,0 +1,53 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { monotonicMs } from '../clock.ts';
+import { startProcessorClock } from '../processorTime.ts';
+import { checkReceived } from '../receiver.ts';
+import type { Received } from '../receiverProcess.ts';
+import type { Measurement } from '../rounds.ts';
+import { percentile } from '../statistics.ts';
+import type { LatencyScenario } from './scenario.ts';
+
+const GIVE_UP_AFTER_MS = 10_000;
+
+/**
+ * Hands events over at a steady pace, whether or not the ones before have arrived, and times each until it has.
+ * @param handOver resolves to the `webhook-id` that the event arrives with
+ */
+export async function measureArrivals(
+  { events, eventsPerSecond, receiver, database }: LatencyScenario,
+  handOver: (place: number) => Promise<string>,
+): Promise<Measurement> {
+  await receiver.takeReceived();
+  const processorTime = startProcessorClock(database.server?.databaseName);
+  const startedAt = monotonicMs();
+  const handedOver: Promise<{ id: string; at: number }>[] = [];
+  for (let place = 0; place < events; place++) {
+    const dueIn = startedAt + (place * 1_000) / eventsPerSecond - monotonicMs();
+    if (dueIn > 0) await sleep(dueIn);
+    const at = monotonicMs();
+    handedOver.push(handOver(place).then((id) => ({ id, at })));
+  }
+  const sent = await Promise.all(handedOver);
+  const { arrivals } = await receivedInTime({ events, receiver });
+  const times = sent.map(({ id, at }) => (arrivals.get(id) ?? Number.NaN) - at);
+  const p50 = percentile(times, 0.5);
+  return {
+    figure: p50,
+    times: { p50, p95: percentile(times, 0.95), p99: percentile(times, 0.99) },
+    processorTime: processorTime(events),
+  };
+}
+
+/** Throws unless every event arrives once. */
+async function receivedInTime({ events, receiver }: Pick<LatencyScenario, 'events' | 'receiver'>): Promise<Received> {
+  const all = { url: receiver.url, requests: 0, arrivals: new Map<string, number>() };
+  const deadline = monotonicMs() + GIVE_UP_AFTER_MS;
+  while (all.arrivals.size < events && monotonicMs() < deadline) {
+    const { requests, arrivals } = await receiver.takeReceived();
+    all.requests += requests;
+    for (const [id, at] of arrivals) all.arrivals.set(id, at);
+    await sleep(10);
+  }
+  checkReceived(all, events);
+  return all;
+}

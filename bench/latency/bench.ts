@@ -1,0 +1,19 @@
+import type { BenchDatabase } from '../database.ts';
+import { startReceiver } from '../receiver.ts';
+import type { Bench } from '../rounds.ts';
+import { sendOnly } from './limit.ts';
+import { moonguard } from './moonguard.ts';
+
+const EVENTS_PER_SECOND = 200;
+
+/** Milliseconds from an event's being handed over to its arrival at the endpoint. */
+export async function latencyBench(database: BenchDatabase, events: number): Promise<Bench> {
+  const receiver = await startReceiver();
+  const scenario = { events, eventsPerSecond: EVENTS_PER_SECOND, receiver, database };
+  return {
+    unit: 'ms',
+    limit: 'limit',
+    variants: [await moonguard(scenario), sendOnly(scenario)],
+    close: receiver.close,
+  };
+}

@@ -1,0 +1,10 @@
+import type { BenchDatabase } from '../database.ts';
+import type { LocalReceiver } from '../receiver.ts';
+
+/** What every variant of the latency bench is given: hand over `events` at a steady pace, each to arrive once. */
+export interface LatencyScenario {
+  readonly events: number;
+  readonly eventsPerSecond: number;
+  readonly receiver: LocalReceiver;
+  readonly database: BenchDatabase;
+}
