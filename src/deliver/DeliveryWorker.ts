@@ -1,10 +1,12 @@
 import type { Database } from '../database/database.ts';
+import { MoonguardError } from '../errors.ts';
 import type { Observe } from '../observe/observation.ts';
 import type { Runtime } from '../runtime.ts';
 import type { EndpointSecrets } from '../webhooks/endpointSecrets.ts';
 import { attempt, type ReadyDelivery } from './attempt.ts';
 import type { Sender } from './send.ts';
 import { Settlement } from './settlement.ts';
+import type { EndpointSecretKey } from './sign.ts';
 import { claimDueDeliveries } from './store/claimDueDeliveries.ts';
 import { findEndpoints } from './store/findEndpoints.ts';
 import { findNextDueTime } from './store/findNextDueTime.ts';
@@ -119,7 +121,7 @@ export class DeliveryWorker {
   }
 
   async #claim(): Promise<void> {
-    const { database, runtime, observe, endpointSecrets, concurrency } = this.#options;
+    const { database, runtime, observe, concurrency } = this.#options;
     // Twice the slots: while one half is sent the other is fetched.
     const limit = concurrency * 2;
     const leaseToken = runtime.newId();
@@ -131,13 +133,16 @@ export class DeliveryWorker {
         observe({ type: 'delivery.claimed', deliveries: claimed.length });
         const endpointIds = [...new Set(claimed.map(({ endpointId }) => endpointId))];
         const endpoints = await findEndpoints(database.db, endpointIds);
-        const secrets = await endpointSecrets.keysFor(database.db, endpointIds);
+        const secrets = await this.#secretsOf(endpointIds);
         for (const delivery of claimed) {
           const endpoint = endpoints.get(delivery.endpointId);
           const keys = secrets.get(delivery.endpointId);
-          // Deleted since: its deliveries went with it.
-          if (endpoint === undefined || keys === undefined) continue;
-          this.#leased.push({ delivery, endpoint, secrets: keys, leaseToken, beginBeforeMs });
+          if (endpoint === undefined || keys === undefined) {
+            const reason = endpoint === undefined ? 'the endpoint is gone' : 'its secret cannot be read';
+            observe({ type: 'delivery.not_attempted', deliveryId: delivery.id, reason });
+          } else {
+            this.#leased.push({ delivery, endpoint, secrets: keys, leaseToken, beginBeforeMs });
+          }
         }
       }
       if (claimed.length === limit) this.#mayBeDue = true;
@@ -145,6 +150,20 @@ export class DeliveryWorker {
     } catch (error) {
       observe({ type: 'delivery.claim_failed', reason: reasonOf(error) });
       this.#wakeIn(POLL_MS);
+    }
+  }
+
+  /** One endpoint whose secret cannot be read must not keep the others waiting. */
+  async #secretsOf(endpointIds: readonly string[]): Promise<Map<string, readonly EndpointSecretKey[]>> {
+    const { database, endpointSecrets } = this.#options;
+    try {
+      return await endpointSecrets.keysFor(database.db, endpointIds);
+    } catch (error) {
+      if (!(error instanceof MoonguardError)) throw error;
+      if (endpointIds.length === 1) return new Map();
+      const each = new Map<string, readonly EndpointSecretKey[]>();
+      for (const id of endpointIds) for (const [key, keys] of await this.#secretsOf([id])) each.set(key, keys);
+      return each;
     }
   }
 

@@ -1,0 +1,11 @@
+export { ComplianceService } from './compliance/ComplianceService.ts';
+export { CustomerService } from './compliance/CustomerService.ts';
+export type { Database, Db } from './database/database.ts';
+export type { Database as SupabaseDatabase } from './database/supabase.generated.ts';
+export { transactionOf } from './database/transaction.ts';
+export { type ErrorCode, errorCatalogue, MoonguardError, type Problem } from './errors.ts';
+export { createMoonguard, type Moonguard, type MoonguardOptions, type Readiness } from './moonguard.ts';
+export type { Environment, Observation, Observe } from './observe/observation.ts';
+export { AccountService } from './policy/AccountService.ts';
+export { PolicyService } from './policy/PolicyService.ts';
+export { WebhookHandler } from './webhooks/WebhookHandler.ts';
