@@ -2009,10 +2009,12 @@ $$;
 create function moonguard.ensure_policy_log_partition(p_month date) returns boolean
 language plpgsql security definer set search_path = '' as $$
 declare
-  v_from date := date_trunc('month', p_month)::date;
-  v_to date := (date_trunc('month', p_month) + interval '1 month')::date;
+  -- Months are those of UTC, whatever time zone a session has: partitions made by two sessions must not overlap.
+  v_from timestamptz := date_trunc('month', p_month::timestamp) at time zone 'UTC';
+  v_to timestamptz := (date_trunc('month', p_month::timestamp) + interval '1 month') at time zone 'UTC';
   v_name text := 'moonpay_policy_logs_' || to_char(p_month, 'YYYY_MM');
 begin
+  perform pg_advisory_xact_lock(hashtextextended('moonguard.ensure_policy_log_partition', 0));
   if to_regclass('moonguard_partitions.' || v_name) is not null then
     return false;
   end if;
@@ -2022,10 +2024,10 @@ begin
   perform set_config('moonguard.retention', 'on', true);
   execute format(
     'with moved as (delete from moonguard_partitions.moonpay_policy_logs_default where executed_at >= %L and executed_at < %L returning *)
-     insert into moonguard_partitions.%I select * from moved', v_from::timestamptz, v_to::timestamptz, v_name);
+     insert into moonguard_partitions.%I select * from moved', v_from, v_to, v_name);
   perform set_config('moonguard.retention', '', true);
   execute format('alter table public.moonpay_policy_logs attach partition moonguard_partitions.%I for values from (%L) to (%L)',
-    v_name, v_from::timestamptz, v_to::timestamptz);
+    v_name, v_from, v_to);
   execute format('create trigger moonpay_policy_logs_no_truncate before truncate on moonguard_partitions.%I
     for each statement execute function moonguard.refuse_policy_log_change()', v_name);
   return true;
@@ -2035,7 +2037,7 @@ comment on function moonguard.ensure_policy_log_partition(date) is 'Makes the pa
 
 create function moonguard.ensure_policy_log_partitions(p_months_ahead integer default 3, p_now timestamptz default now()) returns integer
 language sql set search_path = '' as $$
-  select count(*) filter (where moonguard.ensure_policy_log_partition((date_trunc('month', p_now) + make_interval(months => ahead))::date))::integer
+  select count(*) filter (where moonguard.ensure_policy_log_partition((date_trunc('month', p_now at time zone 'UTC') + make_interval(months => ahead))::date))::integer
   from generate_series(0, p_months_ahead) as ahead
 $$;
 comment on function moonguard.ensure_policy_log_partitions(integer, timestamptz) is 'Makes the partitions of this month and of those ahead; returns how many were missing.';
@@ -2083,7 +2085,7 @@ begin
   execute format('insert into moonguard.installation_findings (table_name, row_key, reason, resolution)
     select ''moonpay_policy_logs'', id::text, ''retention_period_days is null'', ''corrected: 2555 days'' from %s where retention_period_days is null', v_old);
   execute format('select moonguard.ensure_policy_log_partition(month::date) from
-    (select distinct date_trunc(''month'', executed_at) as month from %s where executed_at > now() - interval ''20 years'' and executed_at < now() + interval ''1 year'') months', v_old);
+    (select distinct date_trunc(''month'', executed_at at time zone ''UTC'') as month from %s where executed_at > now() - interval ''20 years'' and executed_at < now() + interval ''1 year'') months', v_old);
   execute format('insert into public.moonpay_policy_logs (%s) select %s from %s', v_targets, v_values, v_old);
   get diagnostics v_copied = row_count;
   execute format('select count(*) from %s', v_old) into v_count;
@@ -2159,8 +2161,8 @@ comment on column public.moonpay_policy_logs.correlation_id is 'Same for all tha
 comment on column public.moonpay_policy_logs.executed_at is 'When it was decided.';
 comment on column public.moonpay_policy_logs.updated_at is 'As created_at: rows never change.';
 $moonguard_0008$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (8, '0008_policy_logs', '39273bb0a7dd2b9037f3f820566723af2a379a54e680a99ee2f7b67895f91de0');
-  elsif v_applied <> '39273bb0a7dd2b9037f3f820566723af2a379a54e680a99ee2f7b67895f91de0' then
+    insert into moonguard.schema_migrations (number, name, checksum) values (8, '0008_policy_logs', '04d9f87ead3c65aaa528b334cfe75c87da76b837721d2b26c1dfe26e8707a9fd');
+  elsif v_applied <> '04d9f87ead3c65aaa528b334cfe75c87da76b837721d2b26c1dfe26e8707a9fd' then
     raise exception using
       errcode = 'MG002',
       message = 'the migration 0008_policy_logs that was applied here had another text',
