@@ -138,7 +138,9 @@ begin
   exception when check_violation then
     execute format(
       'insert into moonguard.installation_findings (table_name, row_key, reason, resolution)
-       select %L, id::text, %L, %L from %s where not (%s)',
+       select %1$L, id::text, %2$L, %3$L from %4$s as earlier where not (%5$s) and not exists (
+         select from moonguard.installation_findings f
+         where f.table_name = %1$L and f.row_key = earlier.id::text and f.resolution like ''action needed:%%'')',
       moonguard.table_name(p_table), 'breaks the rule ' || p_name,
       'left: the row is as it was; a change to it must satisfy the rule', p_table, p_expression);
   end;
@@ -179,28 +181,18 @@ begin
 end
 $$;
 
--- The three additional tables may exist in an earlier, hand-made version. Its checks, policies and updated_at triggers
--- give way to ours; indexes, other triggers and further columns stay.
-create function moonguard.retire_handmade_rules(p_table regclass) returns void
+-- A view in public through which Supabase's API shows a table of moonguard, under the reader's own rights. Something of
+-- the user's that has its name stays.
+create function moonguard.add_view(p_name text, p_comment text, p_query text) returns void
 language plpgsql set search_path = '' as $$
-declare
-  v_rule record;
 begin
-  for v_rule in
-    select format('alter table %s drop constraint %I', p_table, conname) as command, null::text as reason
-      from pg_catalog.pg_constraint where conrelid = p_table and contype = 'c'
-    union all
-    select format('drop trigger %I on %s', t.tgname, p_table), null
-      from pg_catalog.pg_trigger t join pg_catalog.pg_proc p on p.oid = t.tgfoid
-      where t.tgrelid = p_table and not t.tgisinternal and p.proname in ('update_updated_at_column', 'set_updated_at', 'moddatetime')
-    union all
-    select format('drop policy %I on %s', polname, p_table), format('policy %s of an earlier version', polname)
-      from pg_catalog.pg_policy where polrelid = p_table
-  loop
-    execute v_rule.command;
-    if v_rule.reason is not null then
-      perform moonguard.report_finding(p_table::text, null, v_rule.reason, 'corrected: replaced by the policies of this version');
-    end if;
-  end loop;
+  if to_regclass(format('public.%I', p_name)) is not null then
+    perform moonguard.report_finding(p_name, null, 'there is something of this name already', 'left: the view of this version was not made; rename it to get the view');
+    return;
+  end if;
+  execute format('create view public.%I with (security_invoker = true) as %s', p_name, p_query);
+  execute format('comment on view public.%I is %L', p_name, p_comment);
+  execute format('revoke all on public.%I from public, anon, authenticated, service_role', p_name);
+  execute format('grant select on public.%I to authenticated, service_role', p_name);
 end
 $$;

@@ -107,9 +107,12 @@ begin
     perform moonguard.drop_dependent_indexes(p_table, p_column);
     execute v_command;
   end;
-  perform moonguard.report_finding(v_name, null, format('column %s was %s', p_column, p_from),
-    format('corrected: is %s now', p_to) || case when p_to = 'timestamp with time zone' and v_is_direct
-      then format('; values were read in the time zone %s', current_setting('TimeZone')) else '' end);
+  -- A longer text or a larger number is nothing to tell anybody.
+  if p_from not like 'character%' and not (v_is_direct and p_to in ('integer', 'bigint')) then
+    perform moonguard.report_finding(v_name, null, format('column %s was %s', p_column, p_from),
+      format('corrected: is %s now', p_to) || case when p_to = 'timestamp with time zone' and v_is_direct
+        then format('; values were read in the time zone %s', current_setting('TimeZone')) else '' end);
+  end if;
 exception
   when lock_not_available or deadlock_detected then
     raise;

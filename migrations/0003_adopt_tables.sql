@@ -42,7 +42,7 @@ language sql stable set search_path = '' as $$
 $$;
 
 -- Views and triggers hold on to columns, and triggers must not run while the installer puts rows right. They are noted,
--- taken down, and put back by moonguard.put_back(). Triggers that only set updated_at give way to ours.
+-- taken down, and put back by moonguard.put_back() at the end. Triggers that only set updated_at give way to ours.
 create function moonguard.take_down(p_table regclass) returns void
 language plpgsql set search_path = '' as $$
 declare
@@ -242,6 +242,5 @@ begin
 
   perform moonguard.adopt_keys(v_table, v_wanted);
   execute format('drop table %s', v_wanted);
-  perform moonguard.put_back(p_name);
 end
 $$;

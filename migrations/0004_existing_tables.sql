@@ -1,5 +1,6 @@
 -- Why: the tables an installation may already have: events, transactions, customers, policies. Created where missing,
---   given further columns where present. Nothing in them is removed or narrowed.
+--   given further columns where present. No row, column or type of them is changed; rules that would refuse what MoonPay
+--   sends are widened, and that is reported.
 -- Locks: ACCESS EXCLUSIVE on each, for the time of a catalogue change; the unique index on dedupe_key is built on a
 --   column that is null in every existing row, in one scan.
 -- Older program: runs on; new columns are optional, widened checks allow more.
@@ -19,6 +20,12 @@ create table if not exists public.moonpay_webhook_events (
 create sequence if not exists moonguard.event_sequence;
 
 alter table public.moonpay_webhook_events
+  add column if not exists signature text,
+  add column if not exists processed boolean not null default false,
+  add column if not exists processing_attempts integer not null default 0,
+  add column if not exists last_processing_error text,
+  add column if not exists received_at timestamptz not null default now(),
+  add column if not exists processed_at timestamptz,
   add column if not exists environment text,
   add column if not exists event_name text,
   add column if not exists dedupe_key text,
@@ -71,6 +78,19 @@ create table if not exists public.moonpay_transactions (
 );
 
 alter table public.moonpay_transactions
+  add column if not exists external_transaction_id text,
+  add column if not exists crypto_currency text,
+  add column if not exists fiat_currency text,
+  add column if not exists crypto_amount numeric,
+  add column if not exists fiat_amount numeric,
+  add column if not exists wallet_address text,
+  add column if not exists redirect_url text,
+  add column if not exists widget_redirect_url text,
+  add column if not exists customer_id text,
+  add column if not exists payment_method text,
+  add column if not exists fees jsonb,
+  add column if not exists created_at timestamptz not null default now(),
+  add column if not exists updated_at timestamptz not null default now(),
   add column if not exists environment text,
   add column if not exists moonpay_transaction_id text,
   add column if not exists moonpay_status text,
@@ -113,6 +133,11 @@ create table if not exists public.moonpay_customers (
 );
 
 alter table public.moonpay_customers
+  add column if not exists external_customer_id text,
+  add column if not exists moonpay_customer_id text,
+  add column if not exists identity_verification_status text not null default 'pending',
+  add column if not exists created_at timestamptz not null default now(),
+  add column if not exists updated_at timestamptz not null default now(),
   add column if not exists environment text,
   add column if not exists kyc_check_id text,
   add column if not exists kyc_result text,
@@ -144,22 +169,80 @@ select moonguard.drop_not_null('public.moonpay_transactions', 'external_transact
 select moonguard.drop_not_null('public.moonpay_customers', 'external_customer_id', 'moonpay_customer_id', 'email', 'first_name',
   'last_name', 'date_of_birth', 'address', 'verification_documents', 'transaction_limits', 'preferred_payment_methods');
 
+-- An event is never refused: not its type, not for a value that we do not have.
+do $events$
+declare
+  v_rule record;
+begin
+  for v_rule in
+    select format('the check %s: %s', c.conname, pg_catalog.pg_get_constraintdef(c.oid)) as reason, 'corrected: dropped; every type of event is stored' as resolution,
+      format('alter table public.moonpay_webhook_events drop constraint %I', c.conname) as command
+    from pg_catalog.pg_constraint c
+    join pg_catalog.pg_attribute a on a.attrelid = c.conrelid and a.attname in ('event_type', 'event_data', 'signature')
+    where c.conrelid = 'public.moonpay_webhook_events'::regclass and c.contype = 'c' and a.attnum = any (c.conkey)
+    union
+    select format('column %s, which this version does not fill, was NOT NULL without a default', attname), 'corrected: it may be null',
+      format('alter table public.moonpay_webhook_events alter column %I drop not null', attname)
+    from pg_catalog.pg_attribute
+    where attrelid = 'public.moonpay_webhook_events'::regclass and attnum > 0 and not attisdropped and attnotnull and not atthasdef and attidentity = ''
+      and attname not in ('id', 'event_type', 'event_data', 'signature')
+    union
+    select format('column %s is %s', attname, pg_catalog.format_type(atttypid, atttypmod)), 'corrected: is text now; MoonPay sends longer ones',
+      format('alter table public.moonpay_webhook_events alter column %I type text', attname)
+    from pg_catalog.pg_attribute
+    where attrelid = 'public.moonpay_webhook_events'::regclass and attname in ('event_type', 'signature', 'last_processing_error')
+      and atttypid in ('varchar'::regtype, 'bpchar'::regtype) and atttypmod > 0
+  loop
+    begin
+      execute v_rule.command;
+      perform moonguard.report_finding('moonpay_webhook_events', null, v_rule.reason, v_rule.resolution);
+    exception when feature_not_supported or syntax_error then
+      -- A view, a trigger or a generated column holds on to it.
+      perform moonguard.report_finding('moonpay_webhook_events', null, v_rule.reason, 'action needed: ' || sqlerrm || '; then ' || v_rule.command);
+    end;
+  end loop;
+end
+$events$;
+
+-- Deliveries point at events; states are kept by MoonPay's ids.
+select moonguard.add_key('public.moonpay_webhook_events', 'moonpay_webhook_events_id_key', 'id');
+do $keys$
+begin
+  perform moonguard.add_key('public.moonpay_customers', 'moonpay_customers_moonpay_customer_id_key', 'moonpay_customer_id');
+exception when unique_violation then
+  perform moonguard.report_finding('moonpay_customers', null, 'moonpay_customer_id is not unique: ' || sqlerrm,
+    'action needed: join the rows, then alter table public.moonpay_customers add unique (moonpay_customer_id); until then no identity check can be kept');
+end
+$keys$;
+
+-- What demands a value that we do not have, of rows that we add.
+insert into moonguard.installation_findings (table_name, reason, resolution)
+select c.relname, format('column %s is NOT NULL without a default and this version does not fill it', a.attname),
+  'action needed: give it a default or drop NOT NULL; until then no row of it can be added, and events say so in last_processing_error'
+from pg_catalog.pg_class c
+join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped and a.attnotnull and not a.atthasdef and a.attidentity = ''
+where c.oid in ('public.moonpay_transactions'::regclass, 'public.moonpay_customers'::regclass)
+  and a.attname not in ('id', 'type', 'status', 'identity_verification_status');
+
 -- A check list made by hand does not have every state of MoonPay: it allows them besides what it allowed before.
 do $widen$
 declare
   v_check record;
 begin
   for v_check in
-    select c.conname, pg_catalog.pg_get_expr(c.conbin, c.conrelid) as expression
+    select c.conname, pg_catalog.pg_get_expr(c.conbin, c.conrelid) as expression, c.convalidated
     from pg_catalog.pg_constraint c
     join pg_catalog.pg_attribute a on a.attrelid = c.conrelid and a.attname = 'status'
     where c.conrelid = 'public.moonpay_transactions'::regclass and c.contype = 'c' and c.conkey = array[a.attnum]
-      and pg_catalog.pg_get_expr(c.conbin, c.conrelid) not like '%requoteRequired%'
+      and a.atttypid in ('text'::regtype, 'varchar'::regtype, 'bpchar'::regtype)
+      and exists (
+        select from unnest(array['waitingPayment', 'pending', 'waitingAuthorization', 'waitingForDeposit', 'requoteRequired', 'completed', 'failed']) as state
+        where strpos(pg_catalog.pg_get_expr(c.conbin, c.conrelid), quote_literal(state)) = 0)
   loop
     execute format('alter table public.moonpay_transactions drop constraint %I', v_check.conname);
     execute format('alter table public.moonpay_transactions add constraint %I check ((%s) or status in
-      (''waitingPayment'', ''pending'', ''waitingAuthorization'', ''waitingForDeposit'', ''requoteRequired'', ''completed'', ''failed''))',
-      v_check.conname, v_check.expression);
+      (''waitingPayment'', ''pending'', ''waitingAuthorization'', ''waitingForDeposit'', ''requoteRequired'', ''completed'', ''failed''))%s',
+      v_check.conname, v_check.expression, case when v_check.convalidated then '' else ' not valid' end);
     perform moonguard.report_finding('moonpay_transactions', null,
       format('the check %s did not allow every state of MoonPay', v_check.conname),
       'corrected: it allows them besides what it allowed before');

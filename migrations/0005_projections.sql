@@ -35,13 +35,15 @@ language plpgsql set search_path = '' as $$
 declare
   v_round integer := 0;
 begin
-  -- Rows from before Moonguard know their transaction only by external_transaction_id: either side's id.
+  -- Rows from before Moonguard know their transaction only by external_transaction_id: either side's id. Your own id
+  -- counts in production alone: in the sandbox anybody can give it to a purchase that costs nothing.
   update public.moonpay_transactions t
   set environment = known.environment, moonpay_transaction_id = known.entity_id
   from (
     select distinct on (e.environment, e.entity_id) e.environment, e.entity_id, older.id
     from public.moonpay_webhook_events e
-    cross join lateral (values (1, e.entity_id), (2, e.event_data -> 'data' ->> 'externalTransactionId')) as key (preference, value)
+    cross join lateral (values (1, e.entity_id),
+      (2, case when e.environment = 'production' then e.event_data -> 'data' ->> 'externalTransactionId' end)) as key (preference, value)
     join public.moonpay_transactions older on older.external_transaction_id = key.value and older.moonpay_transaction_id is null
     where e.id = any (p_event_ids) and e.entity_type = 'transaction'
       and not exists (select from public.moonpay_transactions other
@@ -49,6 +51,14 @@ begin
     order by e.environment, e.entity_id, key.preference
   ) known
   where t.id = known.id;
+  -- For the same reason a row of the sandbox makes way for one of production with the same id of yours.
+  update public.moonpay_transactions t
+  set external_transaction_id = 'sandbox:' || t.moonpay_transaction_id
+  from public.moonpay_webhook_events e
+  where e.id = any (p_event_ids) and e.entity_type = 'transaction' and e.environment = 'production'
+    and t.external_transaction_id = e.event_data -> 'data' ->> 'externalTransactionId' and t.environment = 'sandbox'
+    and not exists (select from public.moonpay_transactions other
+      where other.environment = e.environment and other.moonpay_transaction_id = e.entity_id);
 
   loop
     v_round := v_round + 1;
@@ -167,10 +177,16 @@ begin
     order by e.environment, e.entity_id, e.sequence
   loop
     perform pg_advisory_xact_lock(hashtextextended('moonpay_customers:' || v_event.entity_id, 0));
-    update public.moonpay_customers c
-    set moonpay_customer_id = v_event.entity_id, environment = v_event.environment
-    where c.external_customer_id = v_event.external_customer_id and c.moonpay_customer_id is null
-      and not exists (select from public.moonpay_customers other where other.moonpay_customer_id = v_event.entity_id);
+    -- A row from before Moonguard, and your own id of the customer, belong to production: in the sandbox anybody passes the
+    -- check, under any id.
+    if v_event.environment = 'production' then
+      update public.moonpay_customers c
+      set moonpay_customer_id = v_event.entity_id, environment = v_event.environment
+      where c.external_customer_id = v_event.external_customer_id and c.moonpay_customer_id is null
+        and not exists (select from public.moonpay_customers other where other.moonpay_customer_id = v_event.entity_id);
+      update public.moonpay_customers c set external_customer_id = null
+      where c.external_customer_id = v_event.external_customer_id and c.environment = 'sandbox';
+    end if;
 
     insert into public.moonpay_customers as c (
       id, moonpay_customer_id, external_customer_id, environment, identity_verification_status,
@@ -211,23 +227,31 @@ language plpgsql set search_path = '' as $$
 declare
   v_event_id uuid;
   v_late uuid[];
+  v_attempts integer := 0;
 begin
-  begin
-    v_late := array(select moonguard.project_transactions(p_event_ids)) || array(select moonguard.project_customers(p_event_ids));
-  exception
-    when serialization_failure or deadlock_detected or lock_not_available or query_canceled then
-      raise;
-    when others then
-      if cardinality(p_event_ids) = 1 then
+  loop
+    v_attempts := v_attempts + 1;
+    begin
+      v_late := array(select moonguard.project_transactions(p_event_ids)) || array(select moonguard.project_customers(p_event_ids));
+      exit;
+    exception
+      when transaction_rollback or lock_not_available or insufficient_resources or operator_intervention or system_error then
+        -- The database, not the event: the sender tries again.
+        raise;
+      when others then
+        if cardinality(p_event_ids) > 1 then
+          for v_event_id in select id from public.moonpay_webhook_events where id = any (p_event_ids) order by sequence loop
+            return query select * from moonguard.project_events(array[v_event_id]);
+          end loop;
+          return;
+        end if;
+        -- Another transaction committed a row with your id meanwhile: seen now, it is made way for.
+        continue when sqlstate = '23505' and v_attempts < 3;
         update public.moonpay_webhook_events set last_processing_error = sqlerrm where id = p_event_ids[1];
         return query select p_event_ids[1], sqlerrm;
-      else
-        foreach v_event_id in array p_event_ids loop
-          return query select * from moonguard.project_events(array[v_event_id]);
-        end loop;
-      end if;
-      return;
-  end;
+        return;
+    end;
+  end loop;
   if cardinality(v_late) > 0 then
     update public.moonpay_webhook_events set is_late = true, processed = true, processed_at = now() where id = any (v_late);
     return query select id, null::text from unnest(v_late) as id;

@@ -34,7 +34,7 @@ begin
     );
     comment on table moonguard.schema_migrations is 'The migrations that were applied, with the SHA-256 of their text.';
   end if;
-  if exists (select from moonguard.schema_migrations where number > 11) then
+  if exists (select from moonguard.schema_migrations where number > 12) then
     raise exception using
       errcode = 'MG001',
       message = 'this database was migrated by a newer version of Moonguard',
@@ -189,7 +189,9 @@ begin
   exception when check_violation then
     execute format(
       'insert into moonguard.installation_findings (table_name, row_key, reason, resolution)
-       select %L, id::text, %L, %L from %s where not (%s)',
+       select %1$L, id::text, %2$L, %3$L from %4$s as earlier where not (%5$s) and not exists (
+         select from moonguard.installation_findings f
+         where f.table_name = %1$L and f.row_key = earlier.id::text and f.resolution like ''action needed:%%'')',
       moonguard.table_name(p_table), 'breaks the rule ' || p_name,
       'left: the row is as it was; a change to it must satisfy the rule', p_table, p_expression);
   end;
@@ -230,34 +232,24 @@ begin
 end
 $$;
 
--- The three additional tables may exist in an earlier, hand-made version. Its checks, policies and updated_at triggers
--- give way to ours; indexes, other triggers and further columns stay.
-create function moonguard.retire_handmade_rules(p_table regclass) returns void
+-- A view in public through which Supabase's API shows a table of moonguard, under the reader's own rights. Something of
+-- the user's that has its name stays.
+create function moonguard.add_view(p_name text, p_comment text, p_query text) returns void
 language plpgsql set search_path = '' as $$
-declare
-  v_rule record;
 begin
-  for v_rule in
-    select format('alter table %s drop constraint %I', p_table, conname) as command, null::text as reason
-      from pg_catalog.pg_constraint where conrelid = p_table and contype = 'c'
-    union all
-    select format('drop trigger %I on %s', t.tgname, p_table), null
-      from pg_catalog.pg_trigger t join pg_catalog.pg_proc p on p.oid = t.tgfoid
-      where t.tgrelid = p_table and not t.tgisinternal and p.proname in ('update_updated_at_column', 'set_updated_at', 'moddatetime')
-    union all
-    select format('drop policy %I on %s', polname, p_table), format('policy %s of an earlier version', polname)
-      from pg_catalog.pg_policy where polrelid = p_table
-  loop
-    execute v_rule.command;
-    if v_rule.reason is not null then
-      perform moonguard.report_finding(p_table::text, null, v_rule.reason, 'corrected: replaced by the policies of this version');
-    end if;
-  end loop;
+  if to_regclass(format('public.%I', p_name)) is not null then
+    perform moonguard.report_finding(p_name, null, 'there is something of this name already', 'left: the view of this version was not made; rename it to get the view');
+    return;
+  end if;
+  execute format('create view public.%I with (security_invoker = true) as %s', p_name, p_query);
+  execute format('comment on view public.%I is %L', p_name, p_comment);
+  execute format('revoke all on public.%I from public, anon, authenticated, service_role', p_name);
+  execute format('grant select on public.%I to authenticated, service_role', p_name);
 end
 $$;
 $moonguard_0001$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (1, '0001_foundation', '0b9444af33d580317be21822659cce98a41963453b380d1bd3450dbf19e6c785');
-  elsif v_applied <> '0b9444af33d580317be21822659cce98a41963453b380d1bd3450dbf19e6c785' then
+    insert into moonguard.schema_migrations (number, name, checksum) values (1, '0001_foundation', '6ac2aacc3c13ff2a282c54755186f0ad4f16e63e56ecf888098921ec850e1139');
+  elsif v_applied <> '6ac2aacc3c13ff2a282c54755186f0ad4f16e63e56ecf888098921ec850e1139' then
     raise exception using
       errcode = 'MG002',
       message = 'the migration 0001_foundation that was applied here had another text',
@@ -381,9 +373,12 @@ begin
     perform moonguard.drop_dependent_indexes(p_table, p_column);
     execute v_command;
   end;
-  perform moonguard.report_finding(v_name, null, format('column %s was %s', p_column, p_from),
-    format('corrected: is %s now', p_to) || case when p_to = 'timestamp with time zone' and v_is_direct
-      then format('; values were read in the time zone %s', current_setting('TimeZone')) else '' end);
+  -- A longer text or a larger number is nothing to tell anybody.
+  if p_from not like 'character%' and not (v_is_direct and p_to in ('integer', 'bigint')) then
+    perform moonguard.report_finding(v_name, null, format('column %s was %s', p_column, p_from),
+      format('corrected: is %s now', p_to) || case when p_to = 'timestamp with time zone' and v_is_direct
+        then format('; values were read in the time zone %s', current_setting('TimeZone')) else '' end);
+  end if;
 exception
   when lock_not_available or deadlock_detected then
     raise;
@@ -439,8 +434,8 @@ begin
 end
 $$;
 $moonguard_0002$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (2, '0002_adopt_columns', '334bda43257b76735d397ab492fbd13e32c31019bedb4d6af98670312a367f41');
-  elsif v_applied <> '334bda43257b76735d397ab492fbd13e32c31019bedb4d6af98670312a367f41' then
+    insert into moonguard.schema_migrations (number, name, checksum) values (2, '0002_adopt_columns', '6eb3a196b292bfe85a73b7619e19283ed1be0a11817c035edb1db60c1e6a616c');
+  elsif v_applied <> '6eb3a196b292bfe85a73b7619e19283ed1be0a11817c035edb1db60c1e6a616c' then
     raise exception using
       errcode = 'MG002',
       message = 'the migration 0002_adopt_columns that was applied here had another text',
@@ -499,7 +494,7 @@ language sql stable set search_path = '' as $$
 $$;
 
 -- Views and triggers hold on to columns, and triggers must not run while the installer puts rows right. They are noted,
--- taken down, and put back by moonguard.put_back(). Triggers that only set updated_at give way to ours.
+-- taken down, and put back by moonguard.put_back() at the end. Triggers that only set updated_at give way to ours.
 create function moonguard.take_down(p_table regclass) returns void
 language plpgsql set search_path = '' as $$
 declare
@@ -699,12 +694,11 @@ begin
 
   perform moonguard.adopt_keys(v_table, v_wanted);
   execute format('drop table %s', v_wanted);
-  perform moonguard.put_back(p_name);
 end
 $$;
 $moonguard_0003$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (3, '0003_adopt_tables', '6349ed590aff538502e24524d701c476e05d28c6cf5ac35d8dff00764a7ad3d2');
-  elsif v_applied <> '6349ed590aff538502e24524d701c476e05d28c6cf5ac35d8dff00764a7ad3d2' then
+    insert into moonguard.schema_migrations (number, name, checksum) values (3, '0003_adopt_tables', '5b2c669dd7b99cf5b50abf29ac01f050710571e3fd78b88faff72c541f45742b');
+  elsif v_applied <> '5b2c669dd7b99cf5b50abf29ac01f050710571e3fd78b88faff72c541f45742b' then
     raise exception using
       errcode = 'MG002',
       message = 'the migration 0003_adopt_tables that was applied here had another text',
@@ -720,7 +714,8 @@ begin
   if v_applied is null then
     execute $moonguard_0004$
 -- Why: the tables an installation may already have: events, transactions, customers, policies. Created where missing,
---   given further columns where present. Nothing in them is removed or narrowed.
+--   given further columns where present. No row, column or type of them is changed; rules that would refuse what MoonPay
+--   sends are widened, and that is reported.
 -- Locks: ACCESS EXCLUSIVE on each, for the time of a catalogue change; the unique index on dedupe_key is built on a
 --   column that is null in every existing row, in one scan.
 -- Older program: runs on; new columns are optional, widened checks allow more.
@@ -740,6 +735,12 @@ create table if not exists public.moonpay_webhook_events (
 create sequence if not exists moonguard.event_sequence;
 
 alter table public.moonpay_webhook_events
+  add column if not exists signature text,
+  add column if not exists processed boolean not null default false,
+  add column if not exists processing_attempts integer not null default 0,
+  add column if not exists last_processing_error text,
+  add column if not exists received_at timestamptz not null default now(),
+  add column if not exists processed_at timestamptz,
   add column if not exists environment text,
   add column if not exists event_name text,
   add column if not exists dedupe_key text,
@@ -792,6 +793,19 @@ create table if not exists public.moonpay_transactions (
 );
 
 alter table public.moonpay_transactions
+  add column if not exists external_transaction_id text,
+  add column if not exists crypto_currency text,
+  add column if not exists fiat_currency text,
+  add column if not exists crypto_amount numeric,
+  add column if not exists fiat_amount numeric,
+  add column if not exists wallet_address text,
+  add column if not exists redirect_url text,
+  add column if not exists widget_redirect_url text,
+  add column if not exists customer_id text,
+  add column if not exists payment_method text,
+  add column if not exists fees jsonb,
+  add column if not exists created_at timestamptz not null default now(),
+  add column if not exists updated_at timestamptz not null default now(),
   add column if not exists environment text,
   add column if not exists moonpay_transaction_id text,
   add column if not exists moonpay_status text,
@@ -834,6 +848,11 @@ create table if not exists public.moonpay_customers (
 );
 
 alter table public.moonpay_customers
+  add column if not exists external_customer_id text,
+  add column if not exists moonpay_customer_id text,
+  add column if not exists identity_verification_status text not null default 'pending',
+  add column if not exists created_at timestamptz not null default now(),
+  add column if not exists updated_at timestamptz not null default now(),
   add column if not exists environment text,
   add column if not exists kyc_check_id text,
   add column if not exists kyc_result text,
@@ -865,22 +884,80 @@ select moonguard.drop_not_null('public.moonpay_transactions', 'external_transact
 select moonguard.drop_not_null('public.moonpay_customers', 'external_customer_id', 'moonpay_customer_id', 'email', 'first_name',
   'last_name', 'date_of_birth', 'address', 'verification_documents', 'transaction_limits', 'preferred_payment_methods');
 
+-- An event is never refused: not its type, not for a value that we do not have.
+do $events$
+declare
+  v_rule record;
+begin
+  for v_rule in
+    select format('the check %s: %s', c.conname, pg_catalog.pg_get_constraintdef(c.oid)) as reason, 'corrected: dropped; every type of event is stored' as resolution,
+      format('alter table public.moonpay_webhook_events drop constraint %I', c.conname) as command
+    from pg_catalog.pg_constraint c
+    join pg_catalog.pg_attribute a on a.attrelid = c.conrelid and a.attname in ('event_type', 'event_data', 'signature')
+    where c.conrelid = 'public.moonpay_webhook_events'::regclass and c.contype = 'c' and a.attnum = any (c.conkey)
+    union
+    select format('column %s, which this version does not fill, was NOT NULL without a default', attname), 'corrected: it may be null',
+      format('alter table public.moonpay_webhook_events alter column %I drop not null', attname)
+    from pg_catalog.pg_attribute
+    where attrelid = 'public.moonpay_webhook_events'::regclass and attnum > 0 and not attisdropped and attnotnull and not atthasdef and attidentity = ''
+      and attname not in ('id', 'event_type', 'event_data', 'signature')
+    union
+    select format('column %s is %s', attname, pg_catalog.format_type(atttypid, atttypmod)), 'corrected: is text now; MoonPay sends longer ones',
+      format('alter table public.moonpay_webhook_events alter column %I type text', attname)
+    from pg_catalog.pg_attribute
+    where attrelid = 'public.moonpay_webhook_events'::regclass and attname in ('event_type', 'signature', 'last_processing_error')
+      and atttypid in ('varchar'::regtype, 'bpchar'::regtype) and atttypmod > 0
+  loop
+    begin
+      execute v_rule.command;
+      perform moonguard.report_finding('moonpay_webhook_events', null, v_rule.reason, v_rule.resolution);
+    exception when feature_not_supported or syntax_error then
+      -- A view, a trigger or a generated column holds on to it.
+      perform moonguard.report_finding('moonpay_webhook_events', null, v_rule.reason, 'action needed: ' || sqlerrm || '; then ' || v_rule.command);
+    end;
+  end loop;
+end
+$events$;
+
+-- Deliveries point at events; states are kept by MoonPay's ids.
+select moonguard.add_key('public.moonpay_webhook_events', 'moonpay_webhook_events_id_key', 'id');
+do $keys$
+begin
+  perform moonguard.add_key('public.moonpay_customers', 'moonpay_customers_moonpay_customer_id_key', 'moonpay_customer_id');
+exception when unique_violation then
+  perform moonguard.report_finding('moonpay_customers', null, 'moonpay_customer_id is not unique: ' || sqlerrm,
+    'action needed: join the rows, then alter table public.moonpay_customers add unique (moonpay_customer_id); until then no identity check can be kept');
+end
+$keys$;
+
+-- What demands a value that we do not have, of rows that we add.
+insert into moonguard.installation_findings (table_name, reason, resolution)
+select c.relname, format('column %s is NOT NULL without a default and this version does not fill it', a.attname),
+  'action needed: give it a default or drop NOT NULL; until then no row of it can be added, and events say so in last_processing_error'
+from pg_catalog.pg_class c
+join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped and a.attnotnull and not a.atthasdef and a.attidentity = ''
+where c.oid in ('public.moonpay_transactions'::regclass, 'public.moonpay_customers'::regclass)
+  and a.attname not in ('id', 'type', 'status', 'identity_verification_status');
+
 -- A check list made by hand does not have every state of MoonPay: it allows them besides what it allowed before.
 do $widen$
 declare
   v_check record;
 begin
   for v_check in
-    select c.conname, pg_catalog.pg_get_expr(c.conbin, c.conrelid) as expression
+    select c.conname, pg_catalog.pg_get_expr(c.conbin, c.conrelid) as expression, c.convalidated
     from pg_catalog.pg_constraint c
     join pg_catalog.pg_attribute a on a.attrelid = c.conrelid and a.attname = 'status'
     where c.conrelid = 'public.moonpay_transactions'::regclass and c.contype = 'c' and c.conkey = array[a.attnum]
-      and pg_catalog.pg_get_expr(c.conbin, c.conrelid) not like '%requoteRequired%'
+      and a.atttypid in ('text'::regtype, 'varchar'::regtype, 'bpchar'::regtype)
+      and exists (
+        select from unnest(array['waitingPayment', 'pending', 'waitingAuthorization', 'waitingForDeposit', 'requoteRequired', 'completed', 'failed']) as state
+        where strpos(pg_catalog.pg_get_expr(c.conbin, c.conrelid), quote_literal(state)) = 0)
   loop
     execute format('alter table public.moonpay_transactions drop constraint %I', v_check.conname);
     execute format('alter table public.moonpay_transactions add constraint %I check ((%s) or status in
-      (''waitingPayment'', ''pending'', ''waitingAuthorization'', ''waitingForDeposit'', ''requoteRequired'', ''completed'', ''failed''))',
-      v_check.conname, v_check.expression);
+      (''waitingPayment'', ''pending'', ''waitingAuthorization'', ''waitingForDeposit'', ''requoteRequired'', ''completed'', ''failed''))%s',
+      v_check.conname, v_check.expression, case when v_check.convalidated then '' else ' not valid' end);
     perform moonguard.report_finding('moonpay_transactions', null,
       format('the check %s did not allow every state of MoonPay', v_check.conname),
       'corrected: it allows them besides what it allowed before');
@@ -888,8 +965,8 @@ begin
 end
 $widen$;
 $moonguard_0004$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (4, '0004_existing_tables', '9d0a1ad0f93e954e6b80b760fffe65d1011366490917495ee0dfc0abb41d8f5d');
-  elsif v_applied <> '9d0a1ad0f93e954e6b80b760fffe65d1011366490917495ee0dfc0abb41d8f5d' then
+    insert into moonguard.schema_migrations (number, name, checksum) values (4, '0004_existing_tables', '63bdde8e52d9b8a0f05775b785cb769d3e2554e13d2daa483112aa293732f087');
+  elsif v_applied <> '63bdde8e52d9b8a0f05775b785cb769d3e2554e13d2daa483112aa293732f087' then
     raise exception using
       errcode = 'MG002',
       message = 'the migration 0004_existing_tables that was applied here had another text',
@@ -941,13 +1018,15 @@ language plpgsql set search_path = '' as $$
 declare
   v_round integer := 0;
 begin
-  -- Rows from before Moonguard know their transaction only by external_transaction_id: either side's id.
+  -- Rows from before Moonguard know their transaction only by external_transaction_id: either side's id. Your own id
+  -- counts in production alone: in the sandbox anybody can give it to a purchase that costs nothing.
   update public.moonpay_transactions t
   set environment = known.environment, moonpay_transaction_id = known.entity_id
   from (
     select distinct on (e.environment, e.entity_id) e.environment, e.entity_id, older.id
     from public.moonpay_webhook_events e
-    cross join lateral (values (1, e.entity_id), (2, e.event_data -> 'data' ->> 'externalTransactionId')) as key (preference, value)
+    cross join lateral (values (1, e.entity_id),
+      (2, case when e.environment = 'production' then e.event_data -> 'data' ->> 'externalTransactionId' end)) as key (preference, value)
     join public.moonpay_transactions older on older.external_transaction_id = key.value and older.moonpay_transaction_id is null
     where e.id = any (p_event_ids) and e.entity_type = 'transaction'
       and not exists (select from public.moonpay_transactions other
@@ -955,6 +1034,14 @@ begin
     order by e.environment, e.entity_id, key.preference
   ) known
   where t.id = known.id;
+  -- For the same reason a row of the sandbox makes way for one of production with the same id of yours.
+  update public.moonpay_transactions t
+  set external_transaction_id = 'sandbox:' || t.moonpay_transaction_id
+  from public.moonpay_webhook_events e
+  where e.id = any (p_event_ids) and e.entity_type = 'transaction' and e.environment = 'production'
+    and t.external_transaction_id = e.event_data -> 'data' ->> 'externalTransactionId' and t.environment = 'sandbox'
+    and not exists (select from public.moonpay_transactions other
+      where other.environment = e.environment and other.moonpay_transaction_id = e.entity_id);
 
   loop
     v_round := v_round + 1;
@@ -1073,10 +1160,16 @@ begin
     order by e.environment, e.entity_id, e.sequence
   loop
     perform pg_advisory_xact_lock(hashtextextended('moonpay_customers:' || v_event.entity_id, 0));
-    update public.moonpay_customers c
-    set moonpay_customer_id = v_event.entity_id, environment = v_event.environment
-    where c.external_customer_id = v_event.external_customer_id and c.moonpay_customer_id is null
-      and not exists (select from public.moonpay_customers other where other.moonpay_customer_id = v_event.entity_id);
+    -- A row from before Moonguard, and your own id of the customer, belong to production: in the sandbox anybody passes the
+    -- check, under any id.
+    if v_event.environment = 'production' then
+      update public.moonpay_customers c
+      set moonpay_customer_id = v_event.entity_id, environment = v_event.environment
+      where c.external_customer_id = v_event.external_customer_id and c.moonpay_customer_id is null
+        and not exists (select from public.moonpay_customers other where other.moonpay_customer_id = v_event.entity_id);
+      update public.moonpay_customers c set external_customer_id = null
+      where c.external_customer_id = v_event.external_customer_id and c.environment = 'sandbox';
+    end if;
 
     insert into public.moonpay_customers as c (
       id, moonpay_customer_id, external_customer_id, environment, identity_verification_status,
@@ -1117,23 +1210,31 @@ language plpgsql set search_path = '' as $$
 declare
   v_event_id uuid;
   v_late uuid[];
+  v_attempts integer := 0;
 begin
-  begin
-    v_late := array(select moonguard.project_transactions(p_event_ids)) || array(select moonguard.project_customers(p_event_ids));
-  exception
-    when serialization_failure or deadlock_detected or lock_not_available or query_canceled then
-      raise;
-    when others then
-      if cardinality(p_event_ids) = 1 then
+  loop
+    v_attempts := v_attempts + 1;
+    begin
+      v_late := array(select moonguard.project_transactions(p_event_ids)) || array(select moonguard.project_customers(p_event_ids));
+      exit;
+    exception
+      when transaction_rollback or lock_not_available or insufficient_resources or operator_intervention or system_error then
+        -- The database, not the event: the sender tries again.
+        raise;
+      when others then
+        if cardinality(p_event_ids) > 1 then
+          for v_event_id in select id from public.moonpay_webhook_events where id = any (p_event_ids) order by sequence loop
+            return query select * from moonguard.project_events(array[v_event_id]);
+          end loop;
+          return;
+        end if;
+        -- Another transaction committed a row with your id meanwhile: seen now, it is made way for.
+        continue when sqlstate = '23505' and v_attempts < 3;
         update public.moonpay_webhook_events set last_processing_error = sqlerrm where id = p_event_ids[1];
         return query select p_event_ids[1], sqlerrm;
-      else
-        foreach v_event_id in array p_event_ids loop
-          return query select * from moonguard.project_events(array[v_event_id]);
-        end loop;
-      end if;
-      return;
-  end;
+        return;
+    end;
+  end loop;
   if cardinality(v_late) > 0 then
     update public.moonpay_webhook_events set is_late = true, processed = true, processed_at = now() where id = any (v_late);
     return query select id, null::text from unnest(v_late) as id;
@@ -1143,8 +1244,8 @@ $$;
 comment on function moonguard.project_events(uuid[]) is
   'Moves transactions and customers forward by newly stored events. Returns the events that came late (failure is null) and those whose projection failed, with the reason.';
 $moonguard_0005$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (5, '0005_projections', '8da402b60ac87e737741f19ffe3505870e249cf971dc45d313e0c33303775830');
-  elsif v_applied <> '8da402b60ac87e737741f19ffe3505870e249cf971dc45d313e0c33303775830' then
+    insert into moonguard.schema_migrations (number, name, checksum) values (5, '0005_projections', 'f5a57c54113c3eebeb47e26ef56e77a87aeb836283e5649d2ac682f938091add');
+  elsif v_applied <> 'f5a57c54113c3eebeb47e26ef56e77a87aeb836283e5649d2ac682f938091add' then
     raise exception using
       errcode = 'MG002',
       message = 'the migration 0005_projections that was applied here had another text',
@@ -1159,44 +1260,13 @@ declare
 begin
   if v_applied is null then
     execute $moonguard_0006$
--- Why: the endpoints that events are delivered to, their secrets, and the provider keys that events are verified with.
--- Locks: ACCESS EXCLUSIVE on moonpay_webhook_config where an earlier version of it exists; it has few rows.
--- Older program: an older hand-made program may go on writing; what it writes must satisfy the checks.
+-- Why: how an endpoint is delivered to: one spelling of its settings, and what is valid. Checks and triggers of
+--   moonpay_webhook_config use these functions.
+-- Locks: none.
+-- Older program: there is none.
 
-create table if not exists public.moonpay_webhook_config (id uuid primary key default moonguard.uuid_v7());
-
-select moonguard.retire_handmade_rules('public.moonpay_webhook_config');
-
-alter table public.moonpay_webhook_config
-  add column if not exists webhook_id text,
-  add column if not exists url text,
-  add column if not exists environment text,
-  add column if not exists events text[],
-  add column if not exists status text,
-  add column if not exists is_active boolean,
-  add column if not exists version text,
-  add column if not exists description text,
-  add column if not exists secret_key text,
-  add column if not exists retry_policy jsonb,
-  add column if not exists headers jsonb,
-  add column if not exists delivery_settings jsonb,
-  add column if not exists metadata jsonb,
-  add column if not exists last_delivery_attempt timestamptz,
-  add column if not exists last_successful_delivery timestamptz,
-  add column if not exists last_failure_reason text,
-  add column if not exists delivery_attempts_count integer,
-  add column if not exists successful_deliveries_count integer,
-  add column if not exists failed_deliveries_count integer,
-  add column if not exists created_by text,
-  add column if not exists created_at timestamptz,
-  add column if not exists updated_at timestamptz,
-  add column if not exists status_reason text,
-  add column if not exists status_changed_at timestamptz not null default now(),
-  add column if not exists consecutive_failures_count integer not null default 0,
-  add column if not exists deleted_at timestamptz;
-
--- One spelling of every setting. Older ones are understood: max_delay and initial_delay in milliseconds,
--- delivery_settings.timeout in seconds, camelCase. An unknown key is kept, so that the check below can name it.
+-- One spelling of every setting. Older ones are understood: initial_delay, max_delay and timeout in milliseconds,
+-- delivery_settings.timeout in seconds, camelCase. An unknown key is kept, so that the check below refuses it.
 create function moonguard.normalize_retry_policy(p_policy jsonb) returns jsonb
 language sql immutable parallel safe set search_path = '' as $$
   select case when jsonb_typeof(coalesce(p_policy, '{}')) <> 'object' then p_policy else
@@ -1206,6 +1276,9 @@ language sql immutable parallel safe set search_path = '' as $$
         case
           when spelling.canonical = 'jitter' and given.value = 'true' then '0.2'::jsonb
           when spelling.canonical = 'jitter' and given.value = 'false' then '0'::jsonb
+          -- Retries come after the first attempt.
+          when given.key in ('max_retries', 'maxRetries') and jsonb_typeof(given.value) = 'number'
+            then to_jsonb((given.value #>> '{}')::numeric + 1)
           else given.value
         end)
       from jsonb_each(p_policy) given
@@ -1215,18 +1288,21 @@ language sql immutable parallel safe set search_path = '' as $$
         ('initial_delay', 'initial_delay_ms'), ('initialDelay', 'initial_delay_ms'), ('initialDelayMs', 'initial_delay_ms'),
         ('max_delay', 'max_delay_ms'), ('maxDelay', 'max_delay_ms'), ('maxDelayMs', 'max_delay_ms'), ('jitter', 'jitter')
       ) as spelling (older, canonical) on spelling.older = given.key
-      where given.value <> 'null'), '{}')
+      -- The timeout belongs to delivery_settings today.
+      where given.value <> 'null' and given.key <> 'timeout'), '{}')
   end
 $$;
 
-create function moonguard.normalize_delivery_settings(p_settings jsonb) returns jsonb
+-- p_policy as it was given: an older one holds the timeout, in milliseconds.
+create function moonguard.normalize_delivery_settings(p_settings jsonb, p_policy jsonb default null) returns jsonb
 language sql immutable parallel safe set search_path = '' as $$
   select case when jsonb_typeof(coalesce(p_settings, '{}')) <> 'object' then p_settings else
-    jsonb_build_object('verify_ssl', true, 'timeout_ms', 15000, 'rate_limit_per_second', null, 'ordering', 'none', 'payload', 'provider')
+    jsonb_build_object('verify_ssl', true, 'timeout_ms', coalesce(nullif(p_policy -> 'timeout', 'null'), '15000'),
+      'rate_limit_per_second', null, 'ordering', 'none', 'payload', 'provider')
     || coalesce((
       select jsonb_object_agg(coalesce(spelling.canonical, given.key),
         case when given.key = 'timeout' and jsonb_typeof(given.value) = 'number'
-          then to_jsonb(((given.value #>> '{}')::numeric * 1000)::bigint) else given.value end)
+          then to_jsonb(round((given.value #>> '{}')::numeric * 1000)) else given.value end)
       from jsonb_each(p_settings) given
       left join (values
         ('timeout', 'timeout_ms'), ('timeoutMs', 'timeout_ms'), ('verifySsl', 'verify_ssl'), ('verifySSL', 'verify_ssl'),
@@ -1250,7 +1326,9 @@ language sql immutable parallel safe set search_path = '' as $$
     and moonguard.setting_number(p_policy, 'max_attempts') % 1 = 0
     and p_policy ->> 'backoff_strategy' in ('exponential', 'linear', 'fixed')
     and moonguard.setting_number(p_policy, 'initial_delay_ms') between 0 and 604800000
+    and moonguard.setting_number(p_policy, 'initial_delay_ms') % 1 = 0
     and moonguard.setting_number(p_policy, 'max_delay_ms') between moonguard.setting_number(p_policy, 'initial_delay_ms') and 604800000
+    and moonguard.setting_number(p_policy, 'max_delay_ms') % 1 = 0
     and moonguard.setting_number(p_policy, 'jitter') between 0 and 1, false)
 $$;
 
@@ -1260,20 +1338,28 @@ language sql immutable parallel safe set search_path = '' as $$
     and p_settings - array['verify_ssl', 'timeout_ms', 'rate_limit_per_second', 'ordering', 'payload'] = '{}'
     and jsonb_typeof(p_settings -> 'verify_ssl') = 'boolean'
     and moonguard.setting_number(p_settings, 'timeout_ms') between 100 and 60000
-    and (p_settings -> 'rate_limit_per_second' = 'null' or moonguard.setting_number(p_settings, 'rate_limit_per_second') > 0)
+    and moonguard.setting_number(p_settings, 'timeout_ms') % 1 = 0
+    and (p_settings -> 'rate_limit_per_second' = 'null'
+      or (moonguard.setting_number(p_settings, 'rate_limit_per_second') > 0 and moonguard.setting_number(p_settings, 'rate_limit_per_second') <= 10000))
     and p_settings ->> 'ordering' in ('none', 'entity')
     and p_settings ->> 'payload' in ('provider', 'envelope'), false)
 $$;
 
--- A name may not begin with what the sender itself sets; a value may not break out of its line.
+-- A header that the sender itself sets.
+create function moonguard.header_is_reserved(p_name text) returns boolean
+language sql immutable parallel safe set search_path = '' as $$
+  select lower(p_name) ~ '^(webhook-.*|moonpay-signature.*|proxy-.*|content-type|content-length|content-encoding|host|connection|keep-alive|te|trailer|transfer-encoding|upgrade|expect)$'
+$$;
+
+-- Names are tokens of RFC 9110; a value is printable Latin-1, so that it cannot break out of its line.
 create function moonguard.endpoint_headers_are_valid(p_headers jsonb) returns boolean
 language sql immutable parallel safe set search_path = '' as $$
-  select case when jsonb_typeof(p_headers) <> 'object' then false else not exists (
-    select from jsonb_each(p_headers) header
-    where header.key !~ '^[A-Za-z0-9!#$%&''*+.^_`|~-]+$'
-      or jsonb_typeof(header.value) <> 'string'
-      or header.value #>> '{}' ~ '[\r\n]'
-      or lower(header.key) ~ '^(webhook-.*|moonpay-signature.*|proxy-.*|content-type|content-length|content-encoding|host|connection|keep-alive|te|trailer|transfer-encoding|upgrade|expect)$'
+  select case when jsonb_typeof(p_headers) <> 'object' then false else (
+    select count(*) <= 50 and count(*) = count(distinct lower(header.key))
+      and coalesce(sum(length(header.key) + length(header.value #>> '{}')), 0) <= 8192
+      and coalesce(bool_and(header.key ~ '^[A-Za-z0-9!#$%&''*+.^_`|~-]+$' and not moonguard.header_is_reserved(header.key)
+        and jsonb_typeof(header.value) = 'string' and header.value #>> '{}' ~ '^[\t -~\u00a0-\u00ff]*$'), true)
+    from jsonb_each(p_headers) header
   ) end
 $$;
 
@@ -1281,57 +1367,117 @@ $$;
 create function moonguard.url_is_private(p_url text) returns boolean
 language plpgsql immutable set search_path = '' as $$
 declare
-  v_host text := lower(substring(p_url from '^[a-zA-Z]+://(?:[^/?#@]*@)?(\[[^\]]*\]|[^/:?#]*)'));
+  v_host text := rtrim(lower(substring(p_url from '^[a-zA-Z]+://(?:[^/?#@]*@)?(\[[^\]]*\]|[^/:?#]*)')), '.');
   v_address inet;
 begin
   if v_host is null or v_host = '' then
     return false;
   end if;
-  if v_host ~ '^(localhost|.*\.localhost|.*\.local|.*\.internal)\.?$' or v_host ~ '^[0-9]+$' or v_host ~ '^0x' then
+  if v_host ~ '(^|\.)(localhost|local|internal)$' then
     return true;
   end if;
   begin
     v_address := trim(both '[]' from v_host)::inet;
   exception when invalid_text_representation then
-    return false;
+    -- 127.1, 0x7f.1 and 2130706433 are 127.0.0.1 to whoever opens the URL: no other name ends in a number.
+    return v_host ~ '(^|\.)([0-9]+|0x[0-9a-f]*)$';
   end;
+  if family(v_address) = 6 then
+    -- Outside of 2000::/3 nothing is public; 2001::/32 and 2002::/16 hold an IPv4 address, 2001:db8::/32 is for examples.
+    return not v_address <<= '2000::/3' or v_address <<= any (array['2001::/32', '2001:db8::/32', '2002::/16']::inet[]);
+  end if;
   return v_address <<= any (array['0.0.0.0/8', '10.0.0.0/8', '100.64.0.0/10', '127.0.0.0/8', '169.254.0.0/16', '172.16.0.0/12',
-      '192.0.0.0/24', '192.168.0.0/16', '198.18.0.0/15', '224.0.0.0/3', '::/96', '::ffff:0:0/96', '64:ff9b::/96', 'fc00::/7',
-      'fe80::/10', 'ff00::/8']::inet[]);
+      '192.0.0.0/24', '192.0.2.0/24', '192.88.99.0/24', '192.168.0.0/16', '198.18.0.0/15', '198.51.100.0/24', '203.0.113.0/24',
+      '224.0.0.0/3']::inet[]);
 end
 $$;
+$moonguard_0006$;
+    insert into moonguard.schema_migrations (number, name, checksum) values (6, '0006_endpoint_settings', '90b4df83c623cfab3557d6b2a272f01fe933b576d7819bef667462bcd4a69769');
+  elsif v_applied <> '90b4df83c623cfab3557d6b2a272f01fe933b576d7819bef667462bcd4a69769' then
+    raise exception using
+      errcode = 'MG002',
+      message = 'the migration 0006_endpoint_settings that was applied here had another text',
+      hint = 'Migrations never change once released. Use the files of the version that installed this database, or a newer one.';
+  end if;
+end
+$moonguard_install$;
+
+do $moonguard_install$
+declare
+  v_applied text := (select checksum from moonguard.schema_migrations where number = 7);
+begin
+  if v_applied is null then
+    execute $moonguard_0007$
+-- Why: the endpoints that events are delivered to, their secrets, and the provider keys that events are verified with.
+-- Locks: ACCESS EXCLUSIVE on moonpay_webhook_config where an earlier version of it exists; it has few rows.
+-- Older program: an older hand-made program may go on writing; what it writes must satisfy the checks.
+
+create table moonguard.moonpay_webhook_config (
+  id uuid not null default moonguard.uuid_v7(),
+  webhook_id text not null default 'wh_' || replace(moonguard.uuid_v7()::text, '-', ''),
+  url text,
+  environment text default 'sandbox',
+  events text[],
+  status text not null default 'active',
+  is_active boolean not null default true,
+  version text default 'v1',
+  description text,
+  secret_key text,
+  retry_policy jsonb not null default moonguard.normalize_retry_policy('{}'),
+  headers jsonb not null default '{}',
+  delivery_settings jsonb not null default moonguard.normalize_delivery_settings('{}'),
+  metadata jsonb not null default '{}',
+  last_delivery_attempt timestamptz,
+  last_successful_delivery timestamptz,
+  last_failure_reason text,
+  delivery_attempts_count bigint not null default 0,
+  successful_deliveries_count bigint not null default 0,
+  failed_deliveries_count bigint not null default 0,
+  created_by text,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  status_reason text,
+  status_changed_at timestamptz not null default now(),
+  consecutive_failures_count integer not null default 0,
+  deleted_at timestamptz,
+  constraint moonpay_webhook_config_pkey primary key (id),
+  constraint moonpay_webhook_config_webhook_id_key unique (webhook_id)
+);
+
+select moonguard.begin_adoption('moonpay_webhook_config');
 
 -- What an earlier version left. Clear cases are put right; a row that would break a rule no longer delivers, is kept as
 -- it was otherwise, and is reported. (A row that breaks a rule cannot be updated, and delivering updates counters.)
 do $adopt$
 begin
-  -- Its own uniqueness counted deleted rows too.
-  execute coalesce((
-    select string_agg(format('alter table public.moonpay_webhook_config drop constraint %I;', c.conname), ' ')
-    from pg_catalog.pg_constraint c
-    where c.conrelid = 'public.moonpay_webhook_config'::regclass and c.contype = 'u'
-      and (select array_agg(a.attname::text order by a.attname) from pg_catalog.pg_attribute a
-           where a.attrelid = c.conrelid and a.attnum = any (c.conkey)) = array['environment', 'url']), '');
-  perform moonguard.drop_not_null('public.moonpay_webhook_config', 'secret_key', 'description', 'created_by', 'version', 'headers');
+  if not exists (select from moonguard.adopted_tables where table_name = 'moonpay_webhook_config') then
+    return;
+  end if;
+
+  update public.moonpay_webhook_config set
+    created_at = coalesce(created_at, updated_at, now()),
+    updated_at = coalesce(updated_at, created_at, now()),
+    url = regexp_replace(url, '^\s+|\s+$', '', 'g'),
+    environment = lower(trim(environment)),
+    status = coalesce(lower(trim(status)), case when is_active is false then 'inactive' end),
+    secret_key = nullif(secret_key, '');
+
+  with broken as (
+    select id, webhook_id, row_number() over (partition by webhook_id order by created_at, id) > 1 as is_taken from public.moonpay_webhook_config
+    where webhook_id <> ''
+  ), renamed as (
+    update public.moonpay_webhook_config c set webhook_id = c.webhook_id || '_' || replace(c.id::text, '-', '')
+    from broken where broken.id = c.id and broken.is_taken
+    returning c.id, broken.webhook_id as earlier, c.webhook_id
+  )
+  insert into moonguard.installation_findings (table_name, row_key, reason, resolution)
+  select 'moonpay_webhook_config', id::text, format('webhook_id %s is in another row too', earlier), 'corrected: is ' || webhook_id || ' now' from renamed;
+  update public.moonpay_webhook_config set webhook_id = 'wh_' || replace(id::text, '-', '') where coalesce(webhook_id, '') = '';
 
   insert into moonguard.installation_findings (table_name, row_key, reason, resolution)
   select 'moonpay_webhook_config', id::text, 'status is active and is_active is false', 'corrected: status is inactive: it did not deliver and does not'
   from public.moonpay_webhook_config where status = 'active' and not is_active;
   update public.moonpay_webhook_config set status = 'inactive', status_reason = 'is_active was false' where status = 'active' and not is_active;
-
-  update public.moonpay_webhook_config set
-    webhook_id = coalesce(webhook_id, 'wh_' || replace(id::text, '-', '')),
-    status = coalesce(status, case when is_active is false then 'inactive' else 'active' end),
-    retry_policy = moonguard.normalize_retry_policy(retry_policy),
-    delivery_settings = moonguard.normalize_delivery_settings(delivery_settings),
-    headers = coalesce(headers, '{}'),
-    metadata = coalesce(metadata, '{}'),
-    delivery_attempts_count = coalesce(delivery_attempts_count, 0),
-    successful_deliveries_count = coalesce(successful_deliveries_count, 0),
-    failed_deliveries_count = coalesce(failed_deliveries_count, 0),
-    created_at = coalesce(created_at, updated_at, now()),
-    updated_at = coalesce(updated_at, created_at, now());
-  update public.moonpay_webhook_config set is_active = (status = 'active') where is_active is distinct from (status = 'active');
 
   insert into moonguard.installation_findings (table_name, row_key, reason, resolution)
   select 'moonpay_webhook_config', id::text, 'metadata is no object', 'corrected: kept under the key "value"'
@@ -1339,22 +1485,62 @@ begin
   update public.moonpay_webhook_config set metadata = jsonb_build_object('value', metadata) where jsonb_typeof(metadata) <> 'object';
 
   insert into moonguard.installation_findings (table_name, row_key, reason, resolution)
-  select 'moonpay_webhook_config', id::text, 'retry_policy is not valid: ' || retry_policy::text, 'corrected: replaced by the default'
-  from public.moonpay_webhook_config where not moonguard.retry_policy_is_valid(retry_policy)
-  union all
-  select 'moonpay_webhook_config', id::text, 'delivery_settings are not valid: ' || delivery_settings::text, 'corrected: replaced by the default'
-  from public.moonpay_webhook_config where not moonguard.delivery_settings_are_valid(delivery_settings);
-  update public.moonpay_webhook_config set retry_policy = moonguard.normalize_retry_policy('{}') where not moonguard.retry_policy_is_valid(retry_policy);
-  update public.moonpay_webhook_config set delivery_settings = moonguard.normalize_delivery_settings('{}')
-  where not moonguard.delivery_settings_are_valid(delivery_settings);
+  select 'moonpay_webhook_config', c.id::text, format('the header %s is set by the sender', header.key), 'corrected: removed; it was ' || header.value::text
+  from public.moonpay_webhook_config c, jsonb_each(case when jsonb_typeof(c.headers) = 'object' then c.headers end) header
+  where moonguard.header_is_reserved(header.key);
+  update public.moonpay_webhook_config c
+  set headers = (select coalesce(jsonb_object_agg(key, value), '{}') from jsonb_each(c.headers) where not moonguard.header_is_reserved(key))
+  where jsonb_typeof(headers) = 'object';
+
+  -- Of settings that are not valid, those parts that are valid by themselves stay.
+  with spelled as (
+    select id, retry_policy as given_policy, delivery_settings as given_settings,
+      moonguard.normalize_retry_policy(retry_policy) as policy, moonguard.normalize_delivery_settings(delivery_settings, retry_policy) as settings
+    from public.moonpay_webhook_config
+  ), mended as (
+    update public.moonpay_webhook_config c set
+      retry_policy = case when moonguard.retry_policy_is_valid(policy) then policy else coalesce((
+        select moonguard.normalize_retry_policy(jsonb_object_agg(key, value)) from jsonb_each(case when jsonb_typeof(policy) = 'object' then policy end)
+        where moonguard.retry_policy_is_valid(moonguard.normalize_retry_policy(jsonb_build_object(key, value)))), moonguard.normalize_retry_policy('{}')) end,
+      delivery_settings = case when moonguard.delivery_settings_are_valid(settings) then settings else coalesce((
+        select moonguard.normalize_delivery_settings(jsonb_object_agg(key, value)) from jsonb_each(case when jsonb_typeof(settings) = 'object' then settings end)
+        where moonguard.delivery_settings_are_valid(moonguard.normalize_delivery_settings(jsonb_build_object(key, value)))), moonguard.normalize_delivery_settings('{}')) end
+    from spelled where spelled.id = c.id
+    returning spelled.*
+  )
+  insert into moonguard.installation_findings (table_name, row_key, reason, resolution)
+  select 'moonpay_webhook_config', given.id::text, given.reason, 'corrected: what is valid of it stays, the rest is the default'
+  from (
+    select id, 'retry_policy is not valid: ' || given_policy::text as reason from mended where not moonguard.retry_policy_is_valid(policy)
+    union all
+    select id, 'delivery_settings are not valid: ' || given_settings::text from mended where not moonguard.delivery_settings_are_valid(settings)
+  ) given;
+  -- Each part may be valid and the whole not: the delays contradict each other.
+  update public.moonpay_webhook_config set retry_policy = moonguard.normalize_retry_policy(retry_policy - array['initial_delay_ms', 'max_delay_ms'])
+  where not moonguard.retry_policy_is_valid(retry_policy);
+
+  with cleaned as (
+    select id, events as given, array(select trim(name) from unnest(events) with ordinality as event (name, place) where trim(name) <> '' order by place) as events
+    from public.moonpay_webhook_config
+  ), changed as (
+    update public.moonpay_webhook_config c set events = cleaned.events from cleaned
+    where cleaned.id = c.id and cleaned.events <> cleaned.given
+    returning c.id, cleaned.given
+  )
+  insert into moonguard.installation_findings (table_name, row_key, reason, resolution)
+  select 'moonpay_webhook_config', id::text, 'events has empty entries: ' || given::text, 'corrected: removed' from changed;
+  insert into moonguard.installation_findings (table_name, row_key, reason, resolution)
+  select 'moonpay_webhook_config', id::text, format('events names %s, which no event is called', name), 'action needed: name events like transaction.completed'
+  from public.moonpay_webhook_config, unnest(events) as name
+  where name !~ '^(\*|[a-z0-9_]+\.(\*|[a-z0-9_]+(\.[a-z0-9_]+)*))$' or name in ('compliance.*', 'policy.*');
 
   -- The newest of several rows for one address goes on; the others are kept as deleted.
   with ranked as (
     select id, row_number() over (partition by url, environment order by (status = 'active') desc, created_at desc, id desc) as place
-    from public.moonpay_webhook_config
+    from public.moonpay_webhook_config where url is not null and environment is not null and deleted_at is null
   ), older as (
     update public.moonpay_webhook_config c
-    set deleted_at = now(), status = 'inactive', is_active = false, status_reason = 'another row had the same url and environment'
+    set deleted_at = now(), status = 'inactive', status_reason = 'another row had the same url and environment'
     from ranked where ranked.id = c.id and ranked.place > 1
     returning c.id
   )
@@ -1364,84 +1550,30 @@ begin
   with broken as (
     select id, case
         when coalesce(cardinality(events), 0) = 0 then 'events is empty'
-        when array_position(events, null) is not null or '' = any (events) then 'events has an empty entry'
-        when url is null or url !~ '^https?://[^/?#]+' then 'url is no http or https address'
+        when url is null or url !~ '^https?://[^/?#\s\\][^\s\\]*$' then 'url is no http or https address'
         when environment is null or environment not in ('sandbox', 'production') then 'environment is neither sandbox nor production'
         when status not in ('active', 'inactive', 'suspended', 'failed') then 'status is unknown: ' || status
         when url ~ '^https?://[^/?#]*@' then 'url has credentials in it'
         when environment = 'production' and url !~ '^https://' then 'url of a production endpoint is not https'
         when environment = 'production' and moonguard.url_is_private(url) then 'url of a production endpoint is a private address'
-        when not moonguard.endpoint_headers_are_valid(headers) then 'headers are not valid'
+        when not moonguard.endpoint_headers_are_valid(coalesce(headers, '{}')) then 'headers are not valid'
       end as reason
     from public.moonpay_webhook_config
   ), stopped as (
     update public.moonpay_webhook_config c
-    set status = 'inactive', is_active = false, status_reason = broken.reason
+    set status = 'inactive', status_reason = broken.reason
     from broken where broken.id = c.id and broken.reason is not null
     returning c.id, broken.reason
   )
   insert into moonguard.installation_findings (table_name, row_key, reason, resolution)
   select 'moonpay_webhook_config', id::text, reason, 'action needed: the endpoint is inactive until this is corrected' from stopped;
+
+  update public.moonpay_webhook_config set is_active = (coalesce(status, 'active') = 'active')
+  where is_active is distinct from (coalesce(status, 'active') = 'active');
 end
 $adopt$;
 
-alter table public.moonpay_webhook_config
-  alter column id set default moonguard.uuid_v7(),
-  alter column webhook_id set default 'wh_' || replace(moonguard.uuid_v7()::text, '-', ''),
-  alter column environment set default 'sandbox',
-  alter column status set default 'active',
-  alter column is_active set default true,
-  alter column version set default 'v1',
-  alter column retry_policy set default moonguard.normalize_retry_policy('{}'),
-  alter column delivery_settings set default moonguard.normalize_delivery_settings('{}'),
-  alter column headers set default '{}',
-  alter column metadata set default '{}',
-  alter column delivery_attempts_count set default 0,
-  alter column successful_deliveries_count set default 0,
-  alter column failed_deliveries_count set default 0,
-  alter column created_at set default now(),
-  alter column updated_at set default now(),
-  alter column webhook_id set not null,
-  alter column status set not null,
-  alter column is_active set not null,
-  alter column retry_policy set not null,
-  alter column delivery_settings set not null,
-  alter column headers set not null,
-  alter column metadata set not null,
-  alter column delivery_attempts_count set not null,
-  alter column successful_deliveries_count set not null,
-  alter column failed_deliveries_count set not null,
-  alter column created_at set not null,
-  alter column updated_at set not null;
-
-select moonguard.add_check('public.moonpay_webhook_config', 'moonpay_webhook_config_environment_check', $$environment is not null and environment in ('sandbox', 'production')$$);
-select moonguard.add_check('public.moonpay_webhook_config', 'moonpay_webhook_config_status_check', $$status in ('active', 'inactive', 'suspended', 'failed')$$);
-select moonguard.add_check('public.moonpay_webhook_config', 'moonpay_webhook_config_is_active_check', $$is_active = (status = 'active')$$);
-select moonguard.add_check('public.moonpay_webhook_config', 'moonpay_webhook_config_events_check',
-  $$coalesce(cardinality(events), 0) > 0 and array_position(events, null) is null and not '' = any (events)$$);
-select moonguard.add_check('public.moonpay_webhook_config', 'moonpay_webhook_config_url_check', $$url is not null and url ~ '^https?://[^/?#]+'$$);
-select moonguard.add_check('public.moonpay_webhook_config', 'moonpay_webhook_config_url_https_check', $$environment <> 'production' or url ~ '^https://'$$);
-select moonguard.add_check('public.moonpay_webhook_config', 'moonpay_webhook_config_url_credentials_check', $$url !~ '^https?://[^/?#]*@'$$);
-select moonguard.add_check('public.moonpay_webhook_config', 'moonpay_webhook_config_url_private_check',
-  $$environment <> 'production' or not moonguard.url_is_private(url)$$);
-select moonguard.add_check('public.moonpay_webhook_config', 'moonpay_webhook_config_headers_check', $$moonguard.endpoint_headers_are_valid(headers)$$);
-select moonguard.add_check('public.moonpay_webhook_config', 'moonpay_webhook_config_retry_policy_check', $$moonguard.retry_policy_is_valid(retry_policy)$$);
-select moonguard.add_check('public.moonpay_webhook_config', 'moonpay_webhook_config_delivery_settings_check',
-  $$moonguard.delivery_settings_are_valid(delivery_settings)$$);
-select moonguard.add_check('public.moonpay_webhook_config', 'moonpay_webhook_config_metadata_check', $$jsonb_typeof(metadata) = 'object'$$);
-
-do $unique$
-begin
-  if not exists (
-    select from pg_catalog.pg_index i join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
-    where i.indrelid = 'public.moonpay_webhook_config'::regclass and i.indisunique and i.indnkeyatts = 1 and a.attname = 'webhook_id' and i.indpred is null
-  ) then
-    alter table public.moonpay_webhook_config add constraint moonpay_webhook_config_webhook_id_key unique (webhook_id);
-  end if;
-end
-$unique$;
-create unique index moonpay_webhook_config_live_url_key on public.moonpay_webhook_config (url, environment) where deleted_at is null;
-create index moonpay_webhook_config_metadata_idx on public.moonpay_webhook_config using gin (metadata jsonb_path_ops);
+select moonguard.finish_adoption('moonpay_webhook_config');
 
 -- Secrets, encrypted by the program under a key the database does not have. Where SQL put one into secret_key it waits
 -- here unsealed until the program next starts or uses it.
@@ -1483,11 +1615,35 @@ select 'moonpay_webhook_config', id::text, 'secret_key held a secret in plain te
 from public.moonpay_webhook_config where secret_key <> '';
 update public.moonpay_webhook_config set secret_key = null where secret_key is not null;
 
+select moonguard.add_check('public.moonpay_webhook_config', 'moonpay_webhook_config_environment_check', $$environment is not null and environment in ('sandbox', 'production')$$);
+select moonguard.add_check('public.moonpay_webhook_config', 'moonpay_webhook_config_status_check', $$status in ('active', 'inactive', 'suspended', 'failed')$$);
+select moonguard.add_check('public.moonpay_webhook_config', 'moonpay_webhook_config_is_active_check', $$is_active = (status = 'active')$$);
+select moonguard.add_check('public.moonpay_webhook_config', 'moonpay_webhook_config_events_check',
+  $$coalesce(cardinality(events), 0) > 0 and array_position(events, null) is null and not '' = any (events)$$);
+select moonguard.add_check('public.moonpay_webhook_config', 'moonpay_webhook_config_url_check', $$url is not null and url ~ '^https?://[^/?#\s\\][^\s\\]*$'$$);
+select moonguard.add_check('public.moonpay_webhook_config', 'moonpay_webhook_config_url_https_check', $$environment <> 'production' or url ~ '^https://'$$);
+select moonguard.add_check('public.moonpay_webhook_config', 'moonpay_webhook_config_url_credentials_check', $$url !~ '^https?://[^/?#]*@'$$);
+select moonguard.add_check('public.moonpay_webhook_config', 'moonpay_webhook_config_url_private_check',
+  $$environment <> 'production' or not moonguard.url_is_private(url)$$);
+select moonguard.add_check('public.moonpay_webhook_config', 'moonpay_webhook_config_headers_check', $$moonguard.endpoint_headers_are_valid(headers)$$);
+select moonguard.add_check('public.moonpay_webhook_config', 'moonpay_webhook_config_retry_policy_check', $$moonguard.retry_policy_is_valid(retry_policy)$$);
+select moonguard.add_check('public.moonpay_webhook_config', 'moonpay_webhook_config_delivery_settings_check',
+  $$moonguard.delivery_settings_are_valid(delivery_settings)$$);
+select moonguard.add_check('public.moonpay_webhook_config', 'moonpay_webhook_config_metadata_check', $$jsonb_typeof(metadata) = 'object'$$);
+
+create unique index moonpay_webhook_config_live_url_key on public.moonpay_webhook_config (url, environment) where deleted_at is null;
+create index moonpay_webhook_config_metadata_idx on public.moonpay_webhook_config using gin (metadata jsonb_path_ops);
+
 create function moonguard.webhook_config_before_write() returns trigger
 language plpgsql set search_path = '' as $$
 begin
+  -- An older policy brings the timeout; it counts unless delivery_settings are given as well.
+  if new.retry_policy ? 'timeout'
+      and new.delivery_settings = (case tg_op when 'UPDATE' then old.delivery_settings else moonguard.normalize_delivery_settings('{}') end) then
+    new.delivery_settings := new.delivery_settings - 'timeout_ms';
+  end if;
+  new.delivery_settings := moonguard.normalize_delivery_settings(new.delivery_settings, new.retry_policy);
   new.retry_policy := moonguard.normalize_retry_policy(new.retry_policy);
-  new.delivery_settings := moonguard.normalize_delivery_settings(new.delivery_settings);
   -- Either of the two may be written; the other follows.
   if tg_op = 'INSERT' then
     if not new.is_active and new.status = 'active' then
@@ -1535,6 +1691,8 @@ $$;
 create trigger move_secret_out_of_reach after insert or update of secret_key on public.moonpay_webhook_config
   for each row when (new.secret_key is not null) execute function moonguard.move_secret_out_of_reach();
 
+select moonguard.put_back('moonpay_webhook_config');
+
 comment on table public.moonpay_webhook_config is 'Endpoints that events are delivered to.';
 comment on column public.moonpay_webhook_config.webhook_id is 'Name for people and programs; the row''s id serves as well.';
 comment on column public.moonpay_webhook_config.url is 'Where deliveries are posted to; https in production.';
@@ -1559,12 +1717,12 @@ comment on column public.moonpay_webhook_config.failed_deliveries_count is 'Requ
 comment on column public.moonpay_webhook_config.consecutive_failures_count is 'Failed requests since the last success.';
 comment on column public.moonpay_webhook_config.created_by is 'Who created it.';
 comment on column public.moonpay_webhook_config.deleted_at is 'Set instead of removing the row, so that its deliveries keep their history.';
-$moonguard_0006$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (6, '0006_webhook_config', 'ca09cac4c45b3eee1b58b349d089173f94aca519cd5d391b82466fa650553cb1');
-  elsif v_applied <> 'ca09cac4c45b3eee1b58b349d089173f94aca519cd5d391b82466fa650553cb1' then
+$moonguard_0007$;
+    insert into moonguard.schema_migrations (number, name, checksum) values (7, '0007_webhook_config', '06a2e75fe94dce388e1df55b2a4fd25e1e9608cc3e7b6b0bc9412d028e7cbf31');
+  elsif v_applied <> '06a2e75fe94dce388e1df55b2a4fd25e1e9608cc3e7b6b0bc9412d028e7cbf31' then
     raise exception using
       errcode = 'MG002',
-      message = 'the migration 0006_webhook_config that was applied here had another text',
+      message = 'the migration 0007_webhook_config that was applied here had another text',
       hint = 'Migrations never change once released. Use the files of the version that installed this database, or a newer one.';
   end if;
 end
@@ -1572,72 +1730,99 @@ $moonguard_install$;
 
 do $moonguard_install$
 declare
-  v_applied text := (select checksum from moonguard.schema_migrations where number = 7);
+  v_applied text := (select checksum from moonguard.schema_migrations where number = 8);
 begin
   if v_applied is null then
-    execute $moonguard_0007$
+    execute $moonguard_0008$
 -- Why: alerts, their workflow, and a timeline of every change. The workflow holds for every client, psql and supabase-js included.
 -- Locks: ACCESS EXCLUSIVE on moonpay_compliance_alerts where an earlier version of it exists, for the time of one scan.
 -- Older program: an older hand-made program may go on writing; moves that the workflow does not have are refused.
-
-create table if not exists public.moonpay_compliance_alerts (id uuid primary key default moonguard.uuid_v7());
-
-select moonguard.retire_handmade_rules('public.moonpay_compliance_alerts');
-
-alter table public.moonpay_compliance_alerts
-  add column if not exists alert_id text,
-  add column if not exists alert_type text,
-  add column if not exists severity text,
-  add column if not exists status text,
-  add column if not exists customer_id text,
-  add column if not exists transaction_id text,
-  add column if not exists entity_type text,
-  add column if not exists entity_id text,
-  add column if not exists risk_score integer,
-  add column if not exists risk_level text,
-  add column if not exists title text,
-  add column if not exists description text,
-  add column if not exists details jsonb,
-  add column if not exists screening_results jsonb,
-  add column if not exists recommended_actions text[],
-  add column if not exists assigned_to text,
-  add column if not exists reviewed_by text,
-  add column if not exists resolved_by text,
-  add column if not exists escalated_to text,
-  add column if not exists resolution_notes text,
-  add column if not exists auto_generated boolean,
-  add column if not exists source text,
-  add column if not exists external_reference text,
-  add column if not exists related_alerts text[],
-  add column if not exists metadata jsonb,
-  add column if not exists triggered_at timestamptz,
-  add column if not exists reviewed_at timestamptz,
-  add column if not exists resolved_at timestamptz,
-  add column if not exists escalated_at timestamptz,
-  add column if not exists created_at timestamptz,
-  add column if not exists updated_at timestamptz,
-  add column if not exists status_reason text,
-  add column if not exists due_at timestamptz,
-  add column if not exists dedupe_key text,
-  add column if not exists occurrence_count integer not null default 1,
-  add column if not exists version integer not null default 1,
-  add column if not exists archived_at timestamptz;
 
 create function moonguard.risk_level(p_score integer) returns text
 language sql immutable parallel safe set search_path = '' as $$
   select case when p_score >= 85 then 'extreme' when p_score >= 70 then 'high' when p_score >= 40 then 'medium' when p_score >= 0 then 'low' end
 $$;
 
+create table moonguard.moonpay_compliance_alerts (
+  id uuid not null default moonguard.uuid_v7(),
+  alert_id text not null default 'alert_' || replace(moonguard.uuid_v7()::text, '-', ''),
+  alert_type text,
+  severity text not null default 'medium',
+  status text not null default 'open',
+  customer_id text,
+  transaction_id text,
+  entity_type text,
+  entity_id text,
+  risk_score integer,
+  risk_level text,
+  title text not null,
+  description text,
+  details jsonb not null default '{}',
+  screening_results jsonb,
+  recommended_actions text[] not null default '{}',
+  assigned_to text,
+  reviewed_by text,
+  resolved_by text,
+  escalated_to text,
+  resolution_notes text,
+  auto_generated boolean not null default false,
+  source text,
+  external_reference text,
+  related_alerts text[] not null default '{}',
+  metadata jsonb not null default '{}',
+  triggered_at timestamptz not null default now(),
+  reviewed_at timestamptz,
+  resolved_at timestamptz,
+  escalated_at timestamptz,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  status_reason text,
+  due_at timestamptz,
+  dedupe_key text,
+  occurrence_count integer not null default 1,
+  version integer not null default 1,
+  archived_at timestamptz,
+  constraint moonpay_compliance_alerts_pkey primary key (id),
+  constraint moonpay_compliance_alerts_alert_id_key unique (alert_id)
+);
+
+select moonguard.begin_adoption('moonpay_compliance_alerts');
+
+-- What an earlier version left: clear cases are put right, the rest is reported by the checks below.
 do $adopt$
 begin
-  perform moonguard.drop_not_null('public.moonpay_compliance_alerts', 'customer_id', 'transaction_id', 'entity_type', 'entity_id',
-    'risk_score', 'risk_level', 'description', 'screening_results', 'recommended_actions', 'assigned_to', 'reviewed_by',
-    'resolved_by', 'escalated_to', 'resolution_notes', 'source', 'external_reference', 'related_alerts');
+  if not exists (select from moonguard.adopted_tables where table_name = 'moonpay_compliance_alerts') then
+    return;
+  end if;
 
+  with broken as (
+    select id, alert_id, row_number() over (partition by alert_id order by created_at, id) > 1 as is_taken from public.moonpay_compliance_alerts
+    where alert_id <> ''
+  ), renamed as (
+    update public.moonpay_compliance_alerts a set alert_id = a.alert_id || '_' || replace(a.id::text, '-', '')
+    from broken where broken.id = a.id and broken.is_taken
+    returning a.id, broken.alert_id as earlier, a.alert_id
+  )
+  insert into moonguard.installation_findings (table_name, row_key, reason, resolution)
+  select 'moonpay_compliance_alerts', id::text, format('alert_id %s is in another row too', earlier), 'corrected: is ' || alert_id || ' now' from renamed;
+
+  insert into moonguard.installation_findings (table_name, row_key, reason, resolution)
+  select 'moonpay_compliance_alerts', id::text, 'title is empty', 'corrected: is ' || coalesce(nullif(alert_type, ''), 'Alert') || ' now'
+  from public.moonpay_compliance_alerts where coalesce(trim(title), '') = '';
   insert into moonguard.installation_findings (table_name, row_key, reason, resolution)
   select 'moonpay_compliance_alerts', id::text, 'metadata is no object', 'corrected: kept under the key "value"'
   from public.moonpay_compliance_alerts where jsonb_typeof(metadata) <> 'object';
-  update public.moonpay_compliance_alerts set metadata = jsonb_build_object('value', metadata) where jsonb_typeof(metadata) <> 'object';
+  update public.moonpay_compliance_alerts set
+    alert_id = coalesce(nullif(alert_id, ''), 'alert_' || replace(id::text, '-', '')),
+    alert_type = lower(trim(alert_type)),
+    severity = lower(trim(severity)),
+    status = lower(trim(status)),
+    risk_level = coalesce(lower(trim(risk_level)), moonguard.risk_level(risk_score)),
+    title = case when trim(title) <> '' then title else coalesce(nullif(alert_type, ''), 'Alert') end,
+    metadata = case when jsonb_typeof(metadata) = 'object' then metadata when metadata is not null then jsonb_build_object('value', metadata) end,
+    created_at = coalesce(created_at, triggered_at, now()),
+    triggered_at = coalesce(triggered_at, created_at, now()),
+    updated_at = coalesce(updated_at, created_at, now());
 
   -- Before archived_at there was metadata.archived. Text that plainly says true or false is taken at its word.
   insert into moonguard.installation_findings (table_name, row_key, reason, resolution)
@@ -1651,21 +1836,6 @@ begin
   update public.moonpay_compliance_alerts set archived_at = coalesce(updated_at, resolved_at, now())
   where metadata -> 'archived' = 'true' and archived_at is null;
 
-  update public.moonpay_compliance_alerts set
-    alert_id = coalesce(alert_id, 'alert_' || replace(id::text, '-', '')),
-    severity = coalesce(severity, 'medium'),
-    status = coalesce(status, 'open'),
-    title = coalesce(nullif(title, ''), alert_type, 'Alert'),
-    details = coalesce(details, '{}'),
-    metadata = coalesce(metadata, '{}'),
-    recommended_actions = coalesce(recommended_actions, '{}'),
-    related_alerts = coalesce(related_alerts, '{}'),
-    auto_generated = coalesce(auto_generated, false),
-    risk_level = coalesce(risk_level, moonguard.risk_level(risk_score)),
-    created_at = coalesce(created_at, triggered_at, now()),
-    triggered_at = coalesce(triggered_at, created_at, now()),
-    updated_at = coalesce(updated_at, created_at, now());
-
   insert into moonguard.installation_findings (table_name, row_key, reason, resolution)
   select 'moonpay_compliance_alerts', id::text,
     status || ' without ' || case when coalesce(resolved_by, '') = '' and coalesce(resolution_notes, '') = '' then 'a person and notes'
@@ -1676,31 +1846,7 @@ begin
 end
 $adopt$;
 
-alter table public.moonpay_compliance_alerts
-  alter column id set default moonguard.uuid_v7(),
-  alter column alert_id set default 'alert_' || replace(moonguard.uuid_v7()::text, '-', ''),
-  alter column severity set default 'medium',
-  alter column status set default 'open',
-  alter column details set default '{}',
-  alter column metadata set default '{}',
-  alter column recommended_actions set default '{}',
-  alter column related_alerts set default '{}',
-  alter column auto_generated set default false,
-  alter column triggered_at set default now(),
-  alter column created_at set default now(),
-  alter column updated_at set default now(),
-  alter column alert_id set not null,
-  alter column severity set not null,
-  alter column status set not null,
-  alter column title set not null,
-  alter column details set not null,
-  alter column metadata set not null,
-  alter column recommended_actions set not null,
-  alter column related_alerts set not null,
-  alter column auto_generated set not null,
-  alter column triggered_at set not null,
-  alter column created_at set not null,
-  alter column updated_at set not null;
+select moonguard.finish_adoption('moonpay_compliance_alerts');
 
 select moonguard.add_check('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_alert_type_check',
   $$alert_type is not null and alert_type in ('aml_screening', 'sanctions_check', 'pep_screening', 'transaction_monitoring', 'kyc_verification',
@@ -1715,16 +1861,6 @@ select moonguard.add_check('public.moonpay_compliance_alerts', 'moonpay_complian
 select moonguard.add_check('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_metadata_check', $$jsonb_typeof(metadata) = 'object'$$);
 select moonguard.add_check('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_occurrence_count_check', $$occurrence_count > 0$$);
 
-do $unique$
-begin
-  if not exists (
-    select from pg_catalog.pg_index i join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
-    where i.indrelid = 'public.moonpay_compliance_alerts'::regclass and i.indisunique and i.indnkeyatts = 1 and a.attname = 'alert_id' and i.indpred is null
-  ) then
-    alter table public.moonpay_compliance_alerts add constraint moonpay_compliance_alerts_alert_id_key unique (alert_id);
-  end if;
-end
-$unique$;
 -- One alert under work for one cause: a further hit raises its count.
 create unique index moonpay_compliance_alerts_open_dedupe_key on public.moonpay_compliance_alerts (dedupe_key)
   where status in ('open', 'in_review', 'escalated');
@@ -1792,7 +1928,8 @@ begin
     end if;
 
     select needs into v_needs from moonguard.alert_moves where from_status = old.status and to_status = new.status;
-    if not found then
+    -- A status from before Moonguard that the workflow does not know may be corrected to any that it knows.
+    if not found and exists (select from moonguard.alert_moves where from_status = old.status) then
       raise exception using
         errcode = 'check_violation', constraint = 'moonpay_compliance_alerts_workflow',
         message = format('an alert that is %s cannot become %s', old.status, new.status),
@@ -1903,6 +2040,8 @@ create trigger alert_timeline_append_only before update or delete on moonguard.a
 create trigger alert_timeline_no_truncate before truncate on moonguard.alert_timeline
   for each statement execute function moonguard.refuse_change();
 
+select moonguard.put_back('moonpay_compliance_alerts');
+
 comment on table public.moonpay_compliance_alerts is 'Findings that somebody must work on, and what became of them.';
 comment on column public.moonpay_compliance_alerts.alert_id is 'Name for people and programs; the row''s id serves as well.';
 comment on column public.moonpay_compliance_alerts.risk_score is '0 to 100.';
@@ -1915,12 +2054,12 @@ comment on column public.moonpay_compliance_alerts.dedupe_key is 'Hits with the 
 comment on column public.moonpay_compliance_alerts.occurrence_count is 'How many hits it stands for.';
 comment on column public.moonpay_compliance_alerts.version is 'Rises by one with each change: compare it to see whether somebody was faster.';
 comment on column public.moonpay_compliance_alerts.archived_at is 'Out of the daily lists; still there.';
-$moonguard_0007$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (7, '0007_compliance_alerts', 'a4ca63ec6c64855b2ebe6a9c6e5ecc758e166351e0156bf57bb51a57c1db2878');
-  elsif v_applied <> 'a4ca63ec6c64855b2ebe6a9c6e5ecc758e166351e0156bf57bb51a57c1db2878' then
+$moonguard_0008$;
+    insert into moonguard.schema_migrations (number, name, checksum) values (8, '0008_compliance_alerts', 'ebd5100b671f174d774b4060d3dbe1145e89ea1217c83991015acebe4df52031');
+  elsif v_applied <> 'ebd5100b671f174d774b4060d3dbe1145e89ea1217c83991015acebe4df52031' then
     raise exception using
       errcode = 'MG002',
-      message = 'the migration 0007_compliance_alerts that was applied here had another text',
+      message = 'the migration 0008_compliance_alerts that was applied here had another text',
       hint = 'Migrations never change once released. Use the files of the version that installed this database, or a newer one.';
   end if;
 end
@@ -1928,26 +2067,45 @@ $moonguard_install$;
 
 do $moonguard_install$
 declare
-  v_applied text := (select checksum from moonguard.schema_migrations where number = 8);
+  v_applied text := (select checksum from moonguard.schema_migrations where number = 9);
 begin
   if v_applied is null then
-    execute $moonguard_0008$
+    execute $moonguard_0009$
 -- Why: the log of policy decisions: append-only, partitioned by month of executed_at, removed only by its retention.
 -- Locks: an earlier, unpartitioned log is locked while its rows are copied into the partitions.
 -- Older program: an older hand-made program may go on inserting; it can no longer update or delete.
 
+-- A key on id alone cannot be kept on a table that is partitioned by time, so keys that point here go.
 do $set_aside$
+declare
+  v_old regclass := to_regclass('public.moonpay_policy_logs');
+  v_grants aclitem[] := (select relacl from pg_catalog.pg_class where oid = v_old);
+  v_key record;
 begin
-  if exists (select from pg_catalog.pg_class where oid = to_regclass('public.moonpay_policy_logs') and relkind = 'r') then
-    alter table public.moonpay_policy_logs set schema moonguard;
-    alter table moonguard.moonpay_policy_logs rename to policy_logs_before_moonguard;
+  if v_old is null then
+    return;
   end if;
+  perform moonguard.take_down(v_old);
+  update moonguard.adopted_tables
+  set to_put_back = to_put_back || format('select moonguard.restore_grants(%L, %L)', 'public.moonpay_policy_logs', v_grants)
+    || array(select format('alter publication %I add table public.moonpay_policy_logs', p.pubname)
+      from pg_catalog.pg_publication_rel r join pg_catalog.pg_publication p on p.oid = r.prpubid where r.prrelid = v_old)
+  where table_name = 'moonpay_policy_logs';
+  for v_key in
+    select conrelid::regclass as table_name, conname, pg_catalog.pg_get_constraintdef(oid) as definition
+    from pg_catalog.pg_constraint where confrelid = v_old and conrelid <> v_old and conparentid = 0
+  loop
+    execute format('alter table %s drop constraint %I', v_key.table_name, v_key.conname);
+    perform moonguard.report_finding('moonpay_policy_logs', null, format('the key %s of %s points here: %s', v_key.conname, v_key.table_name, v_key.definition),
+      'corrected: dropped; the log is partitioned by time and has no key on id alone');
+  end loop;
+  alter table public.moonpay_policy_logs set schema moonguard;
 end
 $set_aside$;
 
 create table public.moonpay_policy_logs (
   id uuid not null default moonguard.uuid_v7(),
-  log_id text not null default 'log_' || replace(moonguard.uuid_v7()::text, '-', ''),
+  log_id text not null default '',
   policy_id text not null,
   policy_name text,
   policy_type text not null default 'compliance_rule',
@@ -1990,13 +2148,14 @@ create table public.moonpay_policy_logs (
 
 -- What no month is there for: an audit row is never refused for want of a partition.
 create table moonguard_partitions.moonpay_policy_logs_default partition of public.moonpay_policy_logs default;
-alter table moonguard_partitions.moonpay_policy_logs_default enable row level security;
 
 create function moonguard.refuse_policy_log_change() returns trigger
 language plpgsql set search_path = '' as $$
 begin
-  -- Set for the time of one statement by the retention functions; roles other than the owner have no DELETE anyway.
-  if tg_op = 'DELETE' and current_setting('moonguard.retention', true) = 'on' then
+  -- The retention functions run as the owner and set this for the time of one statement. A role that was granted DELETE
+  -- by mistake gains nothing by setting it.
+  if tg_op = 'DELETE' and current_setting('moonguard.retention', true) = 'on'
+      and current_user = (select pg_catalog.pg_get_userbyid(relowner) from pg_catalog.pg_class where oid = tg_relid) then
     return old;
   end if;
   raise exception using
@@ -2006,34 +2165,44 @@ begin
 end
 $$;
 
+-- A partition is read and written through its parent only, whatever default privileges gave away when it was made.
+create function moonguard.protect_policy_log_partition(p_partition regclass) returns void
+language plpgsql set search_path = '' as $$
+begin
+  execute format('revoke all on %s from public, anon, authenticated, service_role', p_partition);
+  execute format('alter table %s enable row level security', p_partition);
+  execute format('create policy through_the_parent_only on %s using (false)', p_partition);
+  execute format('create trigger moonpay_policy_logs_no_truncate before truncate on %s
+    for each statement execute function moonguard.refuse_policy_log_change()', p_partition);
+end
+$$;
+select moonguard.protect_policy_log_partition('moonguard_partitions.moonpay_policy_logs_default');
+
 create function moonguard.ensure_policy_log_partition(p_month date) returns boolean
 language plpgsql security definer set search_path = '' as $$
 declare
   -- Months are those of UTC, whatever time zone a session has: partitions made by two sessions must not overlap.
   v_from timestamptz := date_trunc('month', p_month::timestamp) at time zone 'UTC';
   v_to timestamptz := (date_trunc('month', p_month::timestamp) + interval '1 month') at time zone 'UTC';
-  v_name text := 'moonpay_policy_logs_' || to_char(p_month, 'YYYY_MM');
+  v_partition text := format('moonguard_partitions.%I', 'moonpay_policy_logs_' || to_char(p_month, 'YYYY_MM'));
 begin
   perform pg_advisory_xact_lock(hashtextextended('moonguard.ensure_policy_log_partition', 0));
-  if to_regclass('moonguard_partitions.' || v_name) is not null then
+  if to_regclass(v_partition) is not null then
     return false;
   end if;
-  execute format('create table moonguard_partitions.%I (like public.moonpay_policy_logs including defaults including constraints)', v_name);
-  execute format('alter table moonguard_partitions.%I enable row level security', v_name);
+  execute format('create table %s (like public.moonpay_policy_logs including defaults including constraints)', v_partition);
   -- A month that begins with rows in the default partition takes them over.
   perform set_config('moonguard.retention', 'on', true);
   execute format(
     'with moved as (delete from moonguard_partitions.moonpay_policy_logs_default where executed_at >= %L and executed_at < %L returning *)
-     insert into moonguard_partitions.%I select * from moved', v_from, v_to, v_name);
+     insert into %s select * from moved', v_from, v_to, v_partition);
   perform set_config('moonguard.retention', '', true);
-  execute format('alter table public.moonpay_policy_logs attach partition moonguard_partitions.%I for values from (%L) to (%L)',
-    v_name, v_from, v_to);
-  execute format('create trigger moonpay_policy_logs_no_truncate before truncate on moonguard_partitions.%I
-    for each statement execute function moonguard.refuse_policy_log_change()', v_name);
+  perform moonguard.protect_policy_log_partition(v_partition);
+  execute format('alter table public.moonpay_policy_logs attach partition %s for values from (%L) to (%L)', v_partition, v_from, v_to);
   return true;
 end
 $$;
-comment on function moonguard.ensure_policy_log_partition(date) is 'Makes the partition of a month unless it is there; true when it was made.';
+comment on function moonguard.ensure_policy_log_partition(date) is 'Makes the partition of a month (UTC) unless it is there; true when it was made.';
 
 create function moonguard.ensure_policy_log_partitions(p_months_ahead integer default 3, p_now timestamptz default now()) returns integer
 language sql set search_path = '' as $$
@@ -2047,7 +2216,7 @@ select moonguard.ensure_policy_log_partitions();
 -- Rows of an earlier version: every one, with its columns; columns we do not know come along.
 do $adopt$
 declare
-  v_old regclass := to_regclass('moonguard.policy_logs_before_moonguard');
+  v_old regclass := to_regclass('moonguard.moonpay_policy_logs');
   v_column record;
   v_targets text;
   v_values text;
@@ -2057,46 +2226,86 @@ begin
   if v_old is null then
     return;
   end if;
+  perform moonguard.retire_handmade_rules(v_old, 'public.moonpay_policy_logs');
+  perform moonguard.adopt_columns(v_old, 'public.moonpay_policy_logs');
+
   for v_column in
-    select a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod) as type from pg_catalog.pg_attribute a
+    select a.attname as name, pg_catalog.format_type(a.atttypid, a.atttypmod) as type, a.attgenerated <> '' as is_generated,
+      pg_catalog.pg_get_expr(d.adbin, d.adrelid) as default_value,
+      pg_catalog.pg_get_serial_sequence(v_old::text, a.attname) as sequence
+    from pg_catalog.pg_attribute a
+    left join pg_catalog.pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
     where a.attrelid = v_old and a.attnum > 0 and not a.attisdropped
       and not exists (select from pg_catalog.pg_attribute n where n.attrelid = 'public.moonpay_policy_logs'::regclass and n.attname = a.attname)
   loop
-    execute format('alter table public.moonpay_policy_logs add column %I %s', v_column.attname, v_column.type);
-    perform moonguard.report_finding('moonpay_policy_logs', null, format('column %s is not ours', v_column.attname), 'left: kept with its values');
+    execute format('alter table public.moonpay_policy_logs add column %I %s', v_column.name, v_column.type);
+    if v_column.sequence is not null and v_column.default_value is not null then
+      execute format('alter sequence %s owned by public.moonpay_policy_logs.%I', v_column.sequence, v_column.name);
+    end if;
+    if v_column.default_value is not null and not v_column.is_generated then
+      execute format('alter table public.moonpay_policy_logs alter column %I set default %s', v_column.name, v_column.default_value);
+    end if;
+    perform moonguard.report_finding('moonpay_policy_logs', null, format('column %s is not ours', v_column.name),
+      'corrected: kept with its values' || case when v_column.is_generated then '; it is not generated any more'
+        when v_column.sequence is not null and v_column.default_value is null then '; it is not numbered any more' else '' end);
   end loop;
+
+  insert into moonguard.installation_findings (table_name, row_key, reason, resolution)
+  select 'moonpay_policy_logs', id::text, 'retention_period_days is ' || coalesce(retention_period_days::text, 'null'), 'corrected: 2555 days'
+  from moonguard.moonpay_policy_logs where coalesce(retention_period_days, 0) <= 0;
+  update moonguard.moonpay_policy_logs set retention_period_days = 2555 where coalesce(retention_period_days, 0) <= 0;
+  insert into moonguard.installation_findings (table_name, row_key, reason, resolution)
+  select 'moonpay_policy_logs', id::text, format('log_id %s is in %s rows', log_id, rows), 'left: rows of the log do not change'
+  from (select id, log_id, count(*) over (partition by log_id) as rows from moonguard.moonpay_policy_logs where log_id <> '') logged where rows > 1;
+  insert into moonguard.installation_findings (table_name, row_key, reason, resolution)
+  select 'moonpay_policy_logs', id::text, missing.reason, 'corrected: ' || missing.resolution
+  from moonguard.moonpay_policy_logs, lateral (values
+    (executed_at is null, 'executed_at is null', case when created_at is null then 'is the time of the installation now' else 'is created_at now' end),
+    (policy_id is null, 'policy_id is null', 'is unknown now'),
+    (action_type is null, 'action_type is null', 'is rule_triggered now')) as missing (applies, reason, resolution)
+  where missing.applies;
+  update moonguard.moonpay_policy_logs l set id = moonguard.uuid_v7()
+  from (select ctid, id is null or row_number() over (partition by id) > 1 as is_taken from moonguard.moonpay_policy_logs) identified
+  where identified.ctid = l.ctid and identified.is_taken;
+  get diagnostics v_count = row_count;
+  if v_count > 0 then
+    perform moonguard.report_finding('moonpay_policy_logs', null, format('%s rows had no id of their own', v_count), 'corrected: they have one now');
+  end if;
+  update moonguard.moonpay_policy_logs set
+    log_id = coalesce(nullif(log_id, ''), 'log_' || replace(id::text, '-', '')),
+    policy_id = coalesce(policy_id, 'unknown'),
+    action_type = coalesce(action_type, 'rule_triggered'),
+    executed_at = coalesce(executed_at, created_at, now()),
+    created_at = coalesce(created_at, executed_at, now()),
+    updated_at = coalesce(updated_at, created_at, executed_at, now())
+  where log_id is null or log_id = '' or policy_id is null or action_type is null or executed_at is null or created_at is null or updated_at is null;
+
+  -- Rows of the future too: a row that breaks a check could not move out of the default partition later.
+  perform moonguard.ensure_policy_log_partition(month::date) from (
+    select distinct date_trunc('month', executed_at at time zone 'UTC') as month from moonguard.moonpay_policy_logs
+    where executed_at > now() - interval '20 years' and isfinite(executed_at)) months;
 
   -- A value that the column may not lack is filled in with its default.
   select string_agg(format('%I', n.attname), ', ' order by n.attnum),
-    string_agg(case
-        when n.attname = 'executed_at' then (select format('coalesce(%s, now())', string_agg(format('%I', t.attname), ', ' order by t.attname desc))
-          from pg_catalog.pg_attribute t where t.attrelid = v_old and t.attname in ('executed_at', 'created_at') and not t.attisdropped)
-        when n.attname = 'policy_id' then 'coalesce(policy_id::text, ''unknown'')'
-        when n.attname = 'action_type' then 'coalesce(action_type::text, ''rule_triggered'')'
-        when n.attnotnull and n.atthasdef then format('coalesce(%I::%s, %s)', n.attname, pg_catalog.format_type(n.atttypid, n.atttypmod), pg_catalog.pg_get_expr(d.adbin, d.adrelid))
-        else format('%I::%s', n.attname, pg_catalog.format_type(n.atttypid, n.atttypmod))
-      end, ', ' order by n.attnum)
+    string_agg(case when n.attnotnull and n.atthasdef then format('coalesce(%I, %s)', n.attname, pg_catalog.pg_get_expr(d.adbin, d.adrelid))
+      else format('%I', n.attname) end, ', ' order by n.attnum)
   into v_targets, v_values
   from pg_catalog.pg_attribute n
   left join pg_catalog.pg_attrdef d on d.adrelid = n.attrelid and d.adnum = n.attnum
-  where n.attrelid = 'public.moonpay_policy_logs'::regclass and n.attnum > 0 and not n.attisdropped
-    and exists (select from pg_catalog.pg_attribute o where o.attrelid = v_old and o.attname = n.attname and not o.attisdropped);
-
-  execute format('insert into moonguard.installation_findings (table_name, row_key, reason, resolution)
-    select ''moonpay_policy_logs'', id::text, ''retention_period_days is null'', ''corrected: 2555 days'' from %s where retention_period_days is null', v_old);
-  execute format('select moonguard.ensure_policy_log_partition(month::date) from
-    (select distinct date_trunc(''month'', executed_at at time zone ''UTC'') as month from %s where executed_at > now() - interval ''20 years'' and executed_at < now() + interval ''1 year'') months', v_old);
-  execute format('insert into public.moonpay_policy_logs (%s) select %s from %s', v_targets, v_values, v_old);
+  where n.attrelid = 'public.moonpay_policy_logs'::regclass and n.attnum > 0 and not n.attisdropped;
+  execute format('insert into public.moonpay_policy_logs (%s) select %s from moonguard.moonpay_policy_logs', v_targets, v_values);
   get diagnostics v_copied = row_count;
-  execute format('select count(*) from %s', v_old) into v_count;
+  select count(*) into v_count from moonguard.moonpay_policy_logs;
   if v_copied <> v_count then
     raise exception 'copied % of % policy log rows', v_copied, v_count;
   end if;
+
   begin
-    execute format('drop table %s', v_old);
+    drop table moonguard.moonpay_policy_logs;
   exception when dependent_objects_still_exist then
-    perform moonguard.report_finding('moonpay_policy_logs', null, 'views or keys depend on the earlier table',
-      'action needed: point them at the new table, then drop moonguard.policy_logs_before_moonguard');
+    alter table moonguard.moonpay_policy_logs rename to policy_logs_before_moonguard;
+    perform moonguard.report_finding('moonpay_policy_logs', null, 'something holds on to the earlier table: ' || sqlerrm,
+      'action needed: point it at the new table, then drop table moonguard.policy_logs_before_moonguard');
   end;
 end
 $adopt$;
@@ -2111,7 +2320,7 @@ select moonguard.add_check('public.moonpay_policy_logs', 'moonpay_policy_logs_ex
 select moonguard.add_check('public.moonpay_policy_logs', 'moonpay_policy_logs_severity_check', $$severity in ('info', 'warning', 'error', 'critical')$$);
 select moonguard.add_check('public.moonpay_policy_logs', 'moonpay_policy_logs_compliance_impact_check',
   $$compliance_impact in ('none', 'low', 'medium', 'high', 'critical')$$);
-select moonguard.add_check('public.moonpay_policy_logs', 'moonpay_policy_logs_retention_period_days_check', $$retention_period_days > 0$$);
+select moonguard.add_check('public.moonpay_policy_logs', 'moonpay_policy_logs_retention_period_days_check', $$retention_period_days between 1 and 365000$$);
 select moonguard.add_check('public.moonpay_policy_logs', 'moonpay_policy_logs_metadata_check', $$jsonb_typeof(metadata) = 'object'$$);
 
 create index moonpay_policy_logs_log_id_idx on public.moonpay_policy_logs (log_id);
@@ -2129,21 +2338,21 @@ create trigger moonpay_policy_logs_append_only before update or delete on public
   for each row execute function moonguard.refuse_policy_log_change();
 create trigger moonpay_policy_logs_no_truncate before truncate on public.moonpay_policy_logs
   for each statement execute function moonguard.refuse_policy_log_change();
-create trigger moonpay_policy_logs_no_truncate before truncate on moonguard_partitions.moonpay_policy_logs_default
-  for each statement execute function moonguard.refuse_policy_log_change();
 
 -- A unique constraint on a partitioned table must contain the partition key, so uniqueness of log_id is looked up. An id
--- from the default is new by construction and is spared the look-up in every partition.
+-- made here is new by construction and is spared the look-up in every partition.
 create function moonguard.policy_log_before_insert() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
-  if new.log_id !~ '^log_[0-9a-f]{12}7[0-9a-f]{19}$' then
-    perform pg_advisory_xact_lock(hashtextextended('moonpay_policy_logs:' || new.log_id, 0));
-    if exists (select from public.moonpay_policy_logs where log_id = new.log_id) then
-      raise exception using
-        errcode = 'unique_violation', constraint = 'moonpay_policy_logs_log_id_key',
-        message = format('log_id %s is in the log already', new.log_id), hint = 'Leave log_id out to get a new one.';
-    end if;
+  if coalesce(new.log_id, '') = '' then
+    new.log_id := 'log_' || replace(moonguard.uuid_v7()::text, '-', '');
+    return new;
+  end if;
+  perform pg_advisory_xact_lock(hashtextextended('moonpay_policy_logs:' || new.log_id, 0));
+  if exists (select from public.moonpay_policy_logs where log_id = new.log_id) then
+    raise exception using
+      errcode = 'unique_violation', constraint = 'moonpay_policy_logs_log_id_key',
+      message = format('log_id %s is in the log already', new.log_id), hint = 'Leave log_id out to get a new one.';
   end if;
   return new;
 end
@@ -2151,21 +2360,23 @@ $$;
 create trigger moonpay_policy_logs_before_insert before insert on public.moonpay_policy_logs
   for each row execute function moonguard.policy_log_before_insert();
 
+select moonguard.put_back('moonpay_policy_logs');
+
 comment on table public.moonpay_policy_logs is 'What policies decided, on what, and why. Append-only; partitioned by month of executed_at.';
-comment on column public.moonpay_policy_logs.log_id is 'Unique across partitions.';
+comment on column public.moonpay_policy_logs.log_id is 'Unique across partitions; left out, a new one is made.';
 comment on column public.moonpay_policy_logs.rule_conditions is 'What was asked: source, hash and version of the rules.';
 comment on column public.moonpay_policy_logs.rule_results is 'What came out, with the values that mattered.';
-comment on column public.moonpay_policy_logs.retention_period_days is 'How long the row is kept after executed_at; 2555 days are seven years.';
+comment on column public.moonpay_policy_logs.retention_period_days is 'How long the row is kept after executed_at; 2555 days are seven years. At most 365000.';
 comment on column public.moonpay_policy_logs.retention_class is 'Which retention rule applies.';
 comment on column public.moonpay_policy_logs.correlation_id is 'Same for all that happened because of one event.';
 comment on column public.moonpay_policy_logs.executed_at is 'When it was decided.';
 comment on column public.moonpay_policy_logs.updated_at is 'As created_at: rows never change.';
-$moonguard_0008$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (8, '0008_policy_logs', '04d9f87ead3c65aaa528b334cfe75c87da76b837721d2b26c1dfe26e8707a9fd');
-  elsif v_applied <> '04d9f87ead3c65aaa528b334cfe75c87da76b837721d2b26c1dfe26e8707a9fd' then
+$moonguard_0009$;
+    insert into moonguard.schema_migrations (number, name, checksum) values (9, '0009_policy_logs', '2ef55922ffe8670d1014e437b2d95533a1a1857eb17635fac570f141eaf5fbce');
+  elsif v_applied <> '2ef55922ffe8670d1014e437b2d95533a1a1857eb17635fac570f141eaf5fbce' then
     raise exception using
       errcode = 'MG002',
-      message = 'the migration 0008_policy_logs that was applied here had another text',
+      message = 'the migration 0009_policy_logs that was applied here had another text',
       hint = 'Migrations never change once released. Use the files of the version that installed this database, or a newer one.';
   end if;
 end
@@ -2173,10 +2384,10 @@ $moonguard_install$;
 
 do $moonguard_install$
 declare
-  v_applied text := (select checksum from moonguard.schema_migrations where number = 9);
+  v_applied text := (select checksum from moonguard.schema_migrations where number = 10);
 begin
   if v_applied is null then
-    execute $moonguard_0009$
+    execute $moonguard_0010$
 -- Why: what is to be delivered where, and every attempt at it.
 -- Locks: none on tables that exist.
 -- Older program: there is none.
@@ -2245,26 +2456,23 @@ create trigger hold_deliveries after update of status, is_active on public.moonp
   for each row when (new.status in ('inactive', 'failed') and old.status is distinct from new.status)
   execute function moonguard.hold_deliveries();
 
-create view public.moonpay_webhook_deliveries with (security_invoker = true) as
-  select id, event_id, endpoint_id, status, next_attempt_at, lease_token is not null as in_flight, attempts_count, last_attempt_at,
+select moonguard.add_view('moonpay_webhook_deliveries', 'Deliveries, for those who may see endpoints.',
+  $$select id, event_id, endpoint_id, status, next_attempt_at, lease_token is not null as in_flight, attempts_count, last_attempt_at,
     last_response_status, last_error_class, settled_at, created_at
-  from moonguard.deliveries;
-comment on view public.moonpay_webhook_deliveries is 'Deliveries, for those who may see endpoints.';
+  from moonguard.deliveries$$);
 
-create view public.moonpay_webhook_delivery_attempts with (security_invoker = true) as
-  select id, delivery_id, endpoint_id, attempt_number, started_at, duration_ms, outcome, response_status, response_body, error_class, error_message
-  from moonguard.delivery_attempts;
-comment on view public.moonpay_webhook_delivery_attempts is 'Attempts, for those who may see endpoints.';
+select moonguard.add_view('moonpay_webhook_delivery_attempts', 'Attempts, for those who may see endpoints.',
+  $$select id, delivery_id, endpoint_id, attempt_number, started_at, duration_ms, outcome, response_status, response_body, error_class, error_message
+  from moonguard.delivery_attempts$$);
 
-create view public.moonpay_alert_timeline with (security_invoker = true) as
-  select id, alert_id, alert_version, at, actor, action, from_status, to_status, reason, before, after from moonguard.alert_timeline;
-comment on view public.moonpay_alert_timeline is 'The history of alerts, for those who may see the alert.';
-$moonguard_0009$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (9, '0009_deliveries', 'd021e8ae1c163e959cee975b5aeef5da2f2c6628e52209ab8320f9ae79ae1afc');
-  elsif v_applied <> 'd021e8ae1c163e959cee975b5aeef5da2f2c6628e52209ab8320f9ae79ae1afc' then
+select moonguard.add_view('moonpay_alert_timeline', 'The history of alerts, for those who may see the alert.',
+  $$select id, alert_id, alert_version, at, actor, action, from_status, to_status, reason, before, after from moonguard.alert_timeline$$);
+$moonguard_0010$;
+    insert into moonguard.schema_migrations (number, name, checksum) values (10, '0010_deliveries', 'e47ab4b5243d295df93acc038d0afb56a25d76363c2ac480b0fdcaf14c8fb0d3');
+  elsif v_applied <> 'e47ab4b5243d295df93acc038d0afb56a25d76363c2ac480b0fdcaf14c8fb0d3' then
     raise exception using
       errcode = 'MG002',
-      message = 'the migration 0009_deliveries that was applied here had another text',
+      message = 'the migration 0010_deliveries that was applied here had another text',
       hint = 'Migrations never change once released. Use the files of the version that installed this database, or a newer one.';
   end if;
 end
@@ -2272,10 +2480,10 @@ $moonguard_install$;
 
 do $moonguard_install$
 declare
-  v_applied text := (select checksum from moonguard.schema_migrations where number = 10);
+  v_applied text := (select checksum from moonguard.schema_migrations where number = 11);
 begin
   if v_applied is null then
-    execute $moonguard_0010$
+    execute $moonguard_0011$
 -- Why: the three functions of the manual: cleanup of the policy log, archive of alerts, webhook statistics.
 -- Locks: none on tables that exist.
 -- Older program: functions of an earlier version with the same names are replaced; they return the same or more.
@@ -2317,11 +2525,17 @@ declare
   v_function record;
 begin
   for v_function in
-    select p.oid::regprocedure as signature from pg_catalog.pg_proc p
+    select p.proname, p.oid::regprocedure as signature from pg_catalog.pg_proc p
     where p.pronamespace = 'public'::regnamespace
       and p.proname in ('cleanup_old_moonpay_policy_logs', 'archive_old_moonpay_compliance_alerts', 'get_moonpay_webhook_stats')
   loop
-    execute format('drop function %s', v_function.signature);
+    begin
+      execute format('drop routine %s', v_function.signature);
+    exception when dependent_objects_still_exist then
+      execute format('alter routine %s rename to %I', v_function.signature, v_function.proname || '_before_moonguard');
+      perform moonguard.report_finding(v_function.proname, null, 'something uses the function of an earlier version: ' || sqlerrm,
+        format('left: it goes on as %s_before_moonguard', v_function.proname));
+    end;
   end loop;
 end
 $earlier$;
@@ -2342,7 +2556,8 @@ begin
     perform set_config('moonguard.retention', 'on', true);
     with past as (
       select l.id, l.executed_at from public.moonpay_policy_logs l
-      where l.executed_at + make_interval(days => l.retention_period_days) < p_now
+      -- An older row may be beyond the check; no interval may be beyond what a timestamp can hold.
+      where l.executed_at < p_now - make_interval(days => least(l.retention_period_days, 365000))
         and not l.follow_up_required
         and not exists (
           select from moonguard.legal_holds h
@@ -2434,12 +2649,12 @@ language sql stable security invoker set search_path = '' as $$
 $$;
 comment on function public.get_moonpay_webhook_stats() is
   'One row: endpoints by status, the mean success rate of endpoints that were tried (in percent; null when none was), attempts and open deliveries.';
-$moonguard_0010$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (10, '0010_maintenance', 'a30903520446c0305058e3b7898a45e272378e78062928b1bb7797d84ccf0ac1');
-  elsif v_applied <> 'a30903520446c0305058e3b7898a45e272378e78062928b1bb7797d84ccf0ac1' then
+$moonguard_0011$;
+    insert into moonguard.schema_migrations (number, name, checksum) values (11, '0011_maintenance', 'ba853dade09147c619ad0288fca91a8581b181c9c164e5cd416e9cb1d306bdc3');
+  elsif v_applied <> 'ba853dade09147c619ad0288fca91a8581b181c9c164e5cd416e9cb1d306bdc3' then
     raise exception using
       errcode = 'MG002',
-      message = 'the migration 0010_maintenance that was applied here had another text',
+      message = 'the migration 0011_maintenance that was applied here had another text',
       hint = 'Migrations never change once released. Use the files of the version that installed this database, or a newer one.';
   end if;
 end
@@ -2447,21 +2662,20 @@ $moonguard_install$;
 
 do $moonguard_install$
 declare
-  v_applied text := (select checksum from moonguard.schema_migrations where number = 11);
+  v_applied text := (select checksum from moonguard.schema_migrations where number = 12);
 begin
   if v_applied is null then
-    execute $moonguard_0011$
+    execute $moonguard_0012$
 -- Why: who may do what: Row Level Security, grants and revokes by name. Supabase grants new tables and functions in
 --   public to everybody by its default privileges, and PostgreSQL grants EXECUTE on new functions to PUBLIC.
 -- Locks: ACCESS EXCLUSIVE on each table, for the time of a catalogue change.
 -- Older program: a program that connects as anon or authenticated without the claim app_metadata.moonpay_role sees nothing any more.
 
-revoke all on schema moonguard, moonguard_partitions from public;
+revoke all on schema moonguard, moonguard_partitions from public, anon, authenticated, service_role;
 revoke all on all tables in schema moonguard, moonguard_partitions from public, anon, authenticated, service_role;
 revoke all on all sequences in schema moonguard from public, anon, authenticated, service_role;
 revoke all on all functions in schema moonguard from public, anon, authenticated, service_role;
-revoke all on public.moonpay_webhook_config, public.moonpay_compliance_alerts, public.moonpay_policy_logs,
-  public.moonpay_webhook_deliveries, public.moonpay_webhook_delivery_attempts, public.moonpay_alert_timeline
+revoke all on public.moonpay_webhook_config, public.moonpay_compliance_alerts, public.moonpay_policy_logs
   from public, anon, authenticated, service_role;
 revoke all on function public.cleanup_old_moonpay_policy_logs(timestamptz), public.archive_old_moonpay_compliance_alerts(timestamptz),
   public.get_moonpay_webhook_stats() from public, anon, authenticated, service_role;
@@ -2469,15 +2683,14 @@ revoke all on function public.cleanup_old_moonpay_policy_logs(timestamptz), publ
 -- Policies, defaults, checks and triggers run with the rights of whoever writes.
 grant usage on schema moonguard to authenticated, service_role;
 grant execute on function moonguard.uuid_v7(), moonguard.claims(), moonguard.has_role(text[]), moonguard.current_actor(),
-  moonguard.normalize_retry_policy(jsonb), moonguard.normalize_delivery_settings(jsonb), moonguard.setting_number(jsonb, text),
-  moonguard.retry_policy_is_valid(jsonb), moonguard.delivery_settings_are_valid(jsonb), moonguard.endpoint_headers_are_valid(jsonb),
-  moonguard.url_is_private(text)
+  moonguard.normalize_retry_policy(jsonb), moonguard.normalize_delivery_settings(jsonb, jsonb), moonguard.setting_number(jsonb, text),
+  moonguard.retry_policy_is_valid(jsonb), moonguard.delivery_settings_are_valid(jsonb), moonguard.header_is_reserved(text),
+  moonguard.endpoint_headers_are_valid(jsonb), moonguard.url_is_private(text)
   to authenticated, service_role;
 
 grant select, insert, update on public.moonpay_webhook_config, public.moonpay_compliance_alerts to authenticated, service_role;
 grant select on public.moonpay_policy_logs to authenticated;
 grant select, insert on public.moonpay_policy_logs to service_role;
-grant select on public.moonpay_webhook_deliveries, public.moonpay_webhook_delivery_attempts, public.moonpay_alert_timeline to authenticated, service_role;
 grant select, update (status, next_attempt_at, attempts_count, settled_at) on moonguard.deliveries to authenticated;
 grant select, insert, update on moonguard.deliveries to service_role;
 grant select on moonguard.delivery_attempts, moonguard.alert_timeline, moonguard.alert_moves, moonguard.retention_runs to authenticated, service_role;
@@ -2585,7 +2798,7 @@ begin
   end loop;
 end
 $$;
-revoke all on function moonguard.protect_existing_tables() from public;
+revoke all on function moonguard.protect_existing_tables() from public, anon, authenticated, service_role;
 
 -- What this installation made itself is protected from the start.
 do $protect$
@@ -2604,19 +2817,24 @@ end
 $protect$;
 
 -- Nobody but the owner reads these, whatever is granted later.
-alter table moonguard.endpoint_secrets enable row level security;
-alter table moonguard.provider_keys enable row level security;
-alter table moonguard.installation_findings enable row level security;
-alter table moonguard.adopted_tables enable row level security;
+do $owner_only$
+declare
+  v_table text;
+begin
+  foreach v_table in array array['endpoint_secrets', 'provider_keys', 'installation_findings', 'adopted_tables', 'schema_migrations'] loop
+    execute format('alter table moonguard.%I enable row level security', v_table);
+    execute format('create policy owner_only on moonguard.%I using (false)', v_table);
+  end loop;
+end
+$owner_only$;
 alter table moonguard.alert_moves enable row level security;
-alter table moonguard.schema_migrations enable row level security;
 create policy alert_moves_read on moonguard.alert_moves for select to authenticated, service_role using (true);
-$moonguard_0011$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (11, '0011_access', '386e0d324ba86d13d9490ac19731c88c221a3496f18a32ebf1f4364fdcb514b0');
-  elsif v_applied <> '386e0d324ba86d13d9490ac19731c88c221a3496f18a32ebf1f4364fdcb514b0' then
+$moonguard_0012$;
+    insert into moonguard.schema_migrations (number, name, checksum) values (12, '0012_access', '7ee5c47b09c87221a4eb2b88a0186561506307a7ec05ce4083bbcb1924572666');
+  elsif v_applied <> '7ee5c47b09c87221a4eb2b88a0186561506307a7ec05ce4083bbcb1924572666' then
     raise exception using
       errcode = 'MG002',
-      message = 'the migration 0011_access that was applied here had another text',
+      message = 'the migration 0012_access that was applied here had another text',
       hint = 'Migrations never change once released. Use the files of the version that installed this database, or a newer one.';
   end if;
 end

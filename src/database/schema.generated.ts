@@ -353,7 +353,7 @@ export interface MoonpayPolicyLogs {
   id: Generated<string>;
   ip_address: string | null;
   /**
-   * Unique across partitions.
+   * Unique across partitions; left out, a new one is made.
    */
   log_id: Generated<string>;
   metadata: Generated<Json>;
@@ -368,7 +368,7 @@ export interface MoonpayPolicyLogs {
    */
   retention_class: Generated<string>;
   /**
-   * How long the row is kept after executed_at; 2555 days are seven years.
+   * How long the row is kept after executed_at; 2555 days are seven years. At most 365000.
    */
   retention_period_days: Generated<number>;
   /**

@@ -2,64 +2,91 @@
 -- Locks: ACCESS EXCLUSIVE on moonpay_compliance_alerts where an earlier version of it exists, for the time of one scan.
 -- Older program: an older hand-made program may go on writing; moves that the workflow does not have are refused.
 
-create table if not exists public.moonpay_compliance_alerts (id uuid primary key default moonguard.uuid_v7());
-
-select moonguard.retire_handmade_rules('public.moonpay_compliance_alerts');
-
-alter table public.moonpay_compliance_alerts
-  add column if not exists alert_id text,
-  add column if not exists alert_type text,
-  add column if not exists severity text,
-  add column if not exists status text,
-  add column if not exists customer_id text,
-  add column if not exists transaction_id text,
-  add column if not exists entity_type text,
-  add column if not exists entity_id text,
-  add column if not exists risk_score integer,
-  add column if not exists risk_level text,
-  add column if not exists title text,
-  add column if not exists description text,
-  add column if not exists details jsonb,
-  add column if not exists screening_results jsonb,
-  add column if not exists recommended_actions text[],
-  add column if not exists assigned_to text,
-  add column if not exists reviewed_by text,
-  add column if not exists resolved_by text,
-  add column if not exists escalated_to text,
-  add column if not exists resolution_notes text,
-  add column if not exists auto_generated boolean,
-  add column if not exists source text,
-  add column if not exists external_reference text,
-  add column if not exists related_alerts text[],
-  add column if not exists metadata jsonb,
-  add column if not exists triggered_at timestamptz,
-  add column if not exists reviewed_at timestamptz,
-  add column if not exists resolved_at timestamptz,
-  add column if not exists escalated_at timestamptz,
-  add column if not exists created_at timestamptz,
-  add column if not exists updated_at timestamptz,
-  add column if not exists status_reason text,
-  add column if not exists due_at timestamptz,
-  add column if not exists dedupe_key text,
-  add column if not exists occurrence_count integer not null default 1,
-  add column if not exists version integer not null default 1,
-  add column if not exists archived_at timestamptz;
-
 create function moonguard.risk_level(p_score integer) returns text
 language sql immutable parallel safe set search_path = '' as $$
   select case when p_score >= 85 then 'extreme' when p_score >= 70 then 'high' when p_score >= 40 then 'medium' when p_score >= 0 then 'low' end
 $$;
 
+create table moonguard.moonpay_compliance_alerts (
+  id uuid not null default moonguard.uuid_v7(),
+  alert_id text not null default 'alert_' || replace(moonguard.uuid_v7()::text, '-', ''),
+  alert_type text,
+  severity text not null default 'medium',
+  status text not null default 'open',
+  customer_id text,
+  transaction_id text,
+  entity_type text,
+  entity_id text,
+  risk_score integer,
+  risk_level text,
+  title text not null,
+  description text,
+  details jsonb not null default '{}',
+  screening_results jsonb,
+  recommended_actions text[] not null default '{}',
+  assigned_to text,
+  reviewed_by text,
+  resolved_by text,
+  escalated_to text,
+  resolution_notes text,
+  auto_generated boolean not null default false,
+  source text,
+  external_reference text,
+  related_alerts text[] not null default '{}',
+  metadata jsonb not null default '{}',
+  triggered_at timestamptz not null default now(),
+  reviewed_at timestamptz,
+  resolved_at timestamptz,
+  escalated_at timestamptz,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  status_reason text,
+  due_at timestamptz,
+  dedupe_key text,
+  occurrence_count integer not null default 1,
+  version integer not null default 1,
+  archived_at timestamptz,
+  constraint moonpay_compliance_alerts_pkey primary key (id),
+  constraint moonpay_compliance_alerts_alert_id_key unique (alert_id)
+);
+
+select moonguard.begin_adoption('moonpay_compliance_alerts');
+
+-- What an earlier version left: clear cases are put right, the rest is reported by the checks below.
 do $adopt$
 begin
-  perform moonguard.drop_not_null('public.moonpay_compliance_alerts', 'customer_id', 'transaction_id', 'entity_type', 'entity_id',
-    'risk_score', 'risk_level', 'description', 'screening_results', 'recommended_actions', 'assigned_to', 'reviewed_by',
-    'resolved_by', 'escalated_to', 'resolution_notes', 'source', 'external_reference', 'related_alerts');
+  if not exists (select from moonguard.adopted_tables where table_name = 'moonpay_compliance_alerts') then
+    return;
+  end if;
 
+  with broken as (
+    select id, alert_id, row_number() over (partition by alert_id order by created_at, id) > 1 as is_taken from public.moonpay_compliance_alerts
+    where alert_id <> ''
+  ), renamed as (
+    update public.moonpay_compliance_alerts a set alert_id = a.alert_id || '_' || replace(a.id::text, '-', '')
+    from broken where broken.id = a.id and broken.is_taken
+    returning a.id, broken.alert_id as earlier, a.alert_id
+  )
+  insert into moonguard.installation_findings (table_name, row_key, reason, resolution)
+  select 'moonpay_compliance_alerts', id::text, format('alert_id %s is in another row too', earlier), 'corrected: is ' || alert_id || ' now' from renamed;
+
+  insert into moonguard.installation_findings (table_name, row_key, reason, resolution)
+  select 'moonpay_compliance_alerts', id::text, 'title is empty', 'corrected: is ' || coalesce(nullif(alert_type, ''), 'Alert') || ' now'
+  from public.moonpay_compliance_alerts where coalesce(trim(title), '') = '';
   insert into moonguard.installation_findings (table_name, row_key, reason, resolution)
   select 'moonpay_compliance_alerts', id::text, 'metadata is no object', 'corrected: kept under the key "value"'
   from public.moonpay_compliance_alerts where jsonb_typeof(metadata) <> 'object';
-  update public.moonpay_compliance_alerts set metadata = jsonb_build_object('value', metadata) where jsonb_typeof(metadata) <> 'object';
+  update public.moonpay_compliance_alerts set
+    alert_id = coalesce(nullif(alert_id, ''), 'alert_' || replace(id::text, '-', '')),
+    alert_type = lower(trim(alert_type)),
+    severity = lower(trim(severity)),
+    status = lower(trim(status)),
+    risk_level = coalesce(lower(trim(risk_level)), moonguard.risk_level(risk_score)),
+    title = case when trim(title) <> '' then title else coalesce(nullif(alert_type, ''), 'Alert') end,
+    metadata = case when jsonb_typeof(metadata) = 'object' then metadata when metadata is not null then jsonb_build_object('value', metadata) end,
+    created_at = coalesce(created_at, triggered_at, now()),
+    triggered_at = coalesce(triggered_at, created_at, now()),
+    updated_at = coalesce(updated_at, created_at, now());
 
   -- Before archived_at there was metadata.archived. Text that plainly says true or false is taken at its word.
   insert into moonguard.installation_findings (table_name, row_key, reason, resolution)
@@ -73,21 +100,6 @@ begin
   update public.moonpay_compliance_alerts set archived_at = coalesce(updated_at, resolved_at, now())
   where metadata -> 'archived' = 'true' and archived_at is null;
 
-  update public.moonpay_compliance_alerts set
-    alert_id = coalesce(alert_id, 'alert_' || replace(id::text, '-', '')),
-    severity = coalesce(severity, 'medium'),
-    status = coalesce(status, 'open'),
-    title = coalesce(nullif(title, ''), alert_type, 'Alert'),
-    details = coalesce(details, '{}'),
-    metadata = coalesce(metadata, '{}'),
-    recommended_actions = coalesce(recommended_actions, '{}'),
-    related_alerts = coalesce(related_alerts, '{}'),
-    auto_generated = coalesce(auto_generated, false),
-    risk_level = coalesce(risk_level, moonguard.risk_level(risk_score)),
-    created_at = coalesce(created_at, triggered_at, now()),
-    triggered_at = coalesce(triggered_at, created_at, now()),
-    updated_at = coalesce(updated_at, created_at, now());
-
   insert into moonguard.installation_findings (table_name, row_key, reason, resolution)
   select 'moonpay_compliance_alerts', id::text,
     status || ' without ' || case when coalesce(resolved_by, '') = '' and coalesce(resolution_notes, '') = '' then 'a person and notes'
@@ -98,31 +110,7 @@ begin
 end
 $adopt$;
 
-alter table public.moonpay_compliance_alerts
-  alter column id set default moonguard.uuid_v7(),
-  alter column alert_id set default 'alert_' || replace(moonguard.uuid_v7()::text, '-', ''),
-  alter column severity set default 'medium',
-  alter column status set default 'open',
-  alter column details set default '{}',
-  alter column metadata set default '{}',
-  alter column recommended_actions set default '{}',
-  alter column related_alerts set default '{}',
-  alter column auto_generated set default false,
-  alter column triggered_at set default now(),
-  alter column created_at set default now(),
-  alter column updated_at set default now(),
-  alter column alert_id set not null,
-  alter column severity set not null,
-  alter column status set not null,
-  alter column title set not null,
-  alter column details set not null,
-  alter column metadata set not null,
-  alter column recommended_actions set not null,
-  alter column related_alerts set not null,
-  alter column auto_generated set not null,
-  alter column triggered_at set not null,
-  alter column created_at set not null,
-  alter column updated_at set not null;
+select moonguard.finish_adoption('moonpay_compliance_alerts');
 
 select moonguard.add_check('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_alert_type_check',
   $$alert_type is not null and alert_type in ('aml_screening', 'sanctions_check', 'pep_screening', 'transaction_monitoring', 'kyc_verification',
@@ -137,16 +125,6 @@ select moonguard.add_check('public.moonpay_compliance_alerts', 'moonpay_complian
 select moonguard.add_check('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_metadata_check', $$jsonb_typeof(metadata) = 'object'$$);
 select moonguard.add_check('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_occurrence_count_check', $$occurrence_count > 0$$);
 
-do $unique$
-begin
-  if not exists (
-    select from pg_catalog.pg_index i join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
-    where i.indrelid = 'public.moonpay_compliance_alerts'::regclass and i.indisunique and i.indnkeyatts = 1 and a.attname = 'alert_id' and i.indpred is null
-  ) then
-    alter table public.moonpay_compliance_alerts add constraint moonpay_compliance_alerts_alert_id_key unique (alert_id);
-  end if;
-end
-$unique$;
 -- One alert under work for one cause: a further hit raises its count.
 create unique index moonpay_compliance_alerts_open_dedupe_key on public.moonpay_compliance_alerts (dedupe_key)
   where status in ('open', 'in_review', 'escalated');
@@ -214,7 +192,8 @@ begin
     end if;
 
     select needs into v_needs from moonguard.alert_moves where from_status = old.status and to_status = new.status;
-    if not found then
+    -- A status from before Moonguard that the workflow does not know may be corrected to any that it knows.
+    if not found and exists (select from moonguard.alert_moves where from_status = old.status) then
       raise exception using
         errcode = 'check_violation', constraint = 'moonpay_compliance_alerts_workflow',
         message = format('an alert that is %s cannot become %s', old.status, new.status),
@@ -324,6 +303,8 @@ create trigger alert_timeline_append_only before update or delete on moonguard.a
   for each row execute function moonguard.refuse_change();
 create trigger alert_timeline_no_truncate before truncate on moonguard.alert_timeline
   for each statement execute function moonguard.refuse_change();
+
+select moonguard.put_back('moonpay_compliance_alerts');
 
 comment on table public.moonpay_compliance_alerts is 'Findings that somebody must work on, and what became of them.';
 comment on column public.moonpay_compliance_alerts.alert_id is 'Name for people and programs; the row''s id serves as well.';

@@ -66,17 +66,14 @@ create trigger hold_deliveries after update of status, is_active on public.moonp
   for each row when (new.status in ('inactive', 'failed') and old.status is distinct from new.status)
   execute function moonguard.hold_deliveries();
 
-create view public.moonpay_webhook_deliveries with (security_invoker = true) as
-  select id, event_id, endpoint_id, status, next_attempt_at, lease_token is not null as in_flight, attempts_count, last_attempt_at,
+select moonguard.add_view('moonpay_webhook_deliveries', 'Deliveries, for those who may see endpoints.',
+  $$select id, event_id, endpoint_id, status, next_attempt_at, lease_token is not null as in_flight, attempts_count, last_attempt_at,
     last_response_status, last_error_class, settled_at, created_at
-  from moonguard.deliveries;
-comment on view public.moonpay_webhook_deliveries is 'Deliveries, for those who may see endpoints.';
+  from moonguard.deliveries$$);
 
-create view public.moonpay_webhook_delivery_attempts with (security_invoker = true) as
-  select id, delivery_id, endpoint_id, attempt_number, started_at, duration_ms, outcome, response_status, response_body, error_class, error_message
-  from moonguard.delivery_attempts;
-comment on view public.moonpay_webhook_delivery_attempts is 'Attempts, for those who may see endpoints.';
+select moonguard.add_view('moonpay_webhook_delivery_attempts', 'Attempts, for those who may see endpoints.',
+  $$select id, delivery_id, endpoint_id, attempt_number, started_at, duration_ms, outcome, response_status, response_body, error_class, error_message
+  from moonguard.delivery_attempts$$);
 
-create view public.moonpay_alert_timeline with (security_invoker = true) as
-  select id, alert_id, alert_version, at, actor, action, from_status, to_status, reason, before, after from moonguard.alert_timeline;
-comment on view public.moonpay_alert_timeline is 'The history of alerts, for those who may see the alert.';
+select moonguard.add_view('moonpay_alert_timeline', 'The history of alerts, for those who may see the alert.',
+  $$select id, alert_id, alert_version, at, actor, action, from_status, to_status, reason, before, after from moonguard.alert_timeline$$);

@@ -3,12 +3,11 @@
 -- Locks: ACCESS EXCLUSIVE on each table, for the time of a catalogue change.
 -- Older program: a program that connects as anon or authenticated without the claim app_metadata.moonpay_role sees nothing any more.
 
-revoke all on schema moonguard, moonguard_partitions from public;
+revoke all on schema moonguard, moonguard_partitions from public, anon, authenticated, service_role;
 revoke all on all tables in schema moonguard, moonguard_partitions from public, anon, authenticated, service_role;
 revoke all on all sequences in schema moonguard from public, anon, authenticated, service_role;
 revoke all on all functions in schema moonguard from public, anon, authenticated, service_role;
-revoke all on public.moonpay_webhook_config, public.moonpay_compliance_alerts, public.moonpay_policy_logs,
-  public.moonpay_webhook_deliveries, public.moonpay_webhook_delivery_attempts, public.moonpay_alert_timeline
+revoke all on public.moonpay_webhook_config, public.moonpay_compliance_alerts, public.moonpay_policy_logs
   from public, anon, authenticated, service_role;
 revoke all on function public.cleanup_old_moonpay_policy_logs(timestamptz), public.archive_old_moonpay_compliance_alerts(timestamptz),
   public.get_moonpay_webhook_stats() from public, anon, authenticated, service_role;
@@ -16,15 +15,14 @@ revoke all on function public.cleanup_old_moonpay_policy_logs(timestamptz), publ
 -- Policies, defaults, checks and triggers run with the rights of whoever writes.
 grant usage on schema moonguard to authenticated, service_role;
 grant execute on function moonguard.uuid_v7(), moonguard.claims(), moonguard.has_role(text[]), moonguard.current_actor(),
-  moonguard.normalize_retry_policy(jsonb), moonguard.normalize_delivery_settings(jsonb), moonguard.setting_number(jsonb, text),
-  moonguard.retry_policy_is_valid(jsonb), moonguard.delivery_settings_are_valid(jsonb), moonguard.endpoint_headers_are_valid(jsonb),
-  moonguard.url_is_private(text)
+  moonguard.normalize_retry_policy(jsonb), moonguard.normalize_delivery_settings(jsonb, jsonb), moonguard.setting_number(jsonb, text),
+  moonguard.retry_policy_is_valid(jsonb), moonguard.delivery_settings_are_valid(jsonb), moonguard.header_is_reserved(text),
+  moonguard.endpoint_headers_are_valid(jsonb), moonguard.url_is_private(text)
   to authenticated, service_role;
 
 grant select, insert, update on public.moonpay_webhook_config, public.moonpay_compliance_alerts to authenticated, service_role;
 grant select on public.moonpay_policy_logs to authenticated;
 grant select, insert on public.moonpay_policy_logs to service_role;
-grant select on public.moonpay_webhook_deliveries, public.moonpay_webhook_delivery_attempts, public.moonpay_alert_timeline to authenticated, service_role;
 grant select, update (status, next_attempt_at, attempts_count, settled_at) on moonguard.deliveries to authenticated;
 grant select, insert, update on moonguard.deliveries to service_role;
 grant select on moonguard.delivery_attempts, moonguard.alert_timeline, moonguard.alert_moves, moonguard.retention_runs to authenticated, service_role;
@@ -132,7 +130,7 @@ begin
   end loop;
 end
 $$;
-revoke all on function moonguard.protect_existing_tables() from public;
+revoke all on function moonguard.protect_existing_tables() from public, anon, authenticated, service_role;
 
 -- What this installation made itself is protected from the start.
 do $protect$
@@ -151,10 +149,15 @@ end
 $protect$;
 
 -- Nobody but the owner reads these, whatever is granted later.
-alter table moonguard.endpoint_secrets enable row level security;
-alter table moonguard.provider_keys enable row level security;
-alter table moonguard.installation_findings enable row level security;
-alter table moonguard.adopted_tables enable row level security;
+do $owner_only$
+declare
+  v_table text;
+begin
+  foreach v_table in array array['endpoint_secrets', 'provider_keys', 'installation_findings', 'adopted_tables', 'schema_migrations'] loop
+    execute format('alter table moonguard.%I enable row level security', v_table);
+    execute format('create policy owner_only on moonguard.%I using (false)', v_table);
+  end loop;
+end
+$owner_only$;
 alter table moonguard.alert_moves enable row level security;
-alter table moonguard.schema_migrations enable row level security;
 create policy alert_moves_read on moonguard.alert_moves for select to authenticated, service_role using (true);

@@ -39,11 +39,17 @@ declare
   v_function record;
 begin
   for v_function in
-    select p.oid::regprocedure as signature from pg_catalog.pg_proc p
+    select p.proname, p.oid::regprocedure as signature from pg_catalog.pg_proc p
     where p.pronamespace = 'public'::regnamespace
       and p.proname in ('cleanup_old_moonpay_policy_logs', 'archive_old_moonpay_compliance_alerts', 'get_moonpay_webhook_stats')
   loop
-    execute format('drop function %s', v_function.signature);
+    begin
+      execute format('drop routine %s', v_function.signature);
+    exception when dependent_objects_still_exist then
+      execute format('alter routine %s rename to %I', v_function.signature, v_function.proname || '_before_moonguard');
+      perform moonguard.report_finding(v_function.proname, null, 'something uses the function of an earlier version: ' || sqlerrm,
+        format('left: it goes on as %s_before_moonguard', v_function.proname));
+    end;
   end loop;
 end
 $earlier$;
@@ -64,7 +70,8 @@ begin
     perform set_config('moonguard.retention', 'on', true);
     with past as (
       select l.id, l.executed_at from public.moonpay_policy_logs l
-      where l.executed_at + make_interval(days => l.retention_period_days) < p_now
+      -- An older row may be beyond the check; no interval may be beyond what a timestamp can hold.
+      where l.executed_at < p_now - make_interval(days => least(l.retention_period_days, 365000))
         and not l.follow_up_required
         and not exists (
           select from moonguard.legal_holds h
