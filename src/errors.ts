@@ -57,7 +57,11 @@ export const errorCatalogue = {
   alert_version_stale: { status: 409, action: 'Read the alert again and repeat the change on what it says now.' },
   customer_not_found: { status: 404, action: "Use MoonPay's customer id or your own external customer id." },
 
-  // Policy log
+  // Policies and their log
+  policy_not_found: { status: 404, action: 'List the policies and use the policyId or id of one of them.' },
+  policy_invalid: { status: 422, action: 'Correct the fields that the problems name.' },
+  policy_duplicate: { status: 409, action: 'Update the policy that exists, or choose another policyId.' },
+  policy_log_not_found: { status: 404, action: 'List the log and use the logId or id of one of its rows.' },
   policy_log_invalid: { status: 422, action: 'Correct the fields that the problems name.' },
   policy_log_duplicate: { status: 409, action: 'Leave log_id out, or use one that is not in the log yet.' },
   policy_log_append_only: { status: 409, action: 'Write a further row: rows of the policy log never change.' },

@@ -28,6 +28,22 @@ export const json = z.unknown().superRefine(checkJson);
 
 export const jsonObject = z.record(z.string(), z.unknown()).superRefine(checkJson);
 
+/** One word of a closed list, or several; comes out as several. */
+export function oneOrMore<const Words extends readonly [string, ...string[]]>(words: Words) {
+  const word = z.enum(words);
+  return z
+    .union([word, z.array(word).min(1)], { error: `must be one or more of ${words.join(', ')}` })
+    .transform((given) => [given].flat())
+    .optional();
+}
+
+export const pageFields = {
+  /** Rows a page, at most 200; default 50. */
+  limit: z.int().min(1).max(200).default(50),
+  /** `nextCursor` of the page before. */
+  cursor: z.string().optional(),
+};
+
 function checkJson(value: unknown, context: z.core.$RefinementCtx): void {
   const problem = jsonProblem(value);
   if (problem !== undefined) {

@@ -8,5 +8,8 @@ export interface WriteOptions {
   readonly actor?: string | undefined;
 }
 
+/** What methods that only read take. On the embedded database, reads inside a transaction must be given it. */
+export type ReadOptions = Pick<WriteOptions, 'transaction'>;
+
 /** Who acts when nobody is named. */
 export const SYSTEM_ACTOR = 'system';

@@ -4,7 +4,7 @@ import { MoonguardError } from '../errors.ts';
 import { identifier, text } from '../inputFields.ts';
 import { type Page, pageOf, readCursor } from '../pageCursor.ts';
 import { inputError, parseInput } from '../parseInput.ts';
-import { SYSTEM_ACTOR, type WriteOptions } from '../writeOptions.ts';
+import { type ReadOptions, SYSTEM_ACTOR, type WriteOptions } from '../writeOptions.ts';
 import { type Alert, type AlertRow, type AlertStatus, decodeAlert, isDecided, type Severity } from './alert.ts';
 import { alertWriteError } from './alertErrors.ts';
 import {
@@ -63,24 +63,24 @@ export class ComplianceService {
     return decodeAlert(row);
   }
 
-  async getAlert(alertId: string): Promise<Alert> {
-    return decodeAlert(await this.#find(alertId));
+  async getAlert(alertId: string, options: ReadOptions = {}): Promise<Alert> {
+    return decodeAlert(await this.#find(alertId, options));
   }
 
   /**
    * The newest first, without archived alerts unless asked for.
    * @throws MoonguardError alert_invalid
    */
-  async listAlerts(filter: AlertFilterInput = {}): Promise<Page<Alert>> {
-    return this.#list(filter);
+  async listAlerts(filter: AlertFilterInput = {}, options: ReadOptions = {}): Promise<Page<Alert>> {
+    return this.#list(filter, options);
   }
 
   /**
    * Like `listAlerts`, only alerts with this text in title, description or notes; upper and lower case are the same.
    * @throws MoonguardError alert_invalid
    */
-  async searchAlerts(searched: string, filter: AlertFilterInput = {}): Promise<Page<Alert>> {
-    return this.#list(filter, parseInput(z.object({ text }), { text: searched }, 'alert_invalid').text);
+  async searchAlerts(searched: string, filter: AlertFilterInput = {}, options: ReadOptions = {}): Promise<Page<Alert>> {
+    return this.#list(filter, options, parseInput(z.object({ text }), { text: searched }, 'alert_invalid').text);
   }
 
   /**
@@ -173,28 +173,32 @@ export class ComplianceService {
   }
 
   /** Every change of the alert and every comment, oldest first. */
-  async getTimeline(alertId: string): Promise<TimelineEntry[]> {
-    const { id } = await this.#find(alertId);
-    return (await findTimeline(this.#database.db, id)).map(decodeTimelineEntry);
+  async getTimeline(alertId: string, options: ReadOptions = {}): Promise<TimelineEntry[]> {
+    const { id } = await this.#find(alertId, options);
+    return (await findTimeline(options.transaction ?? this.#database.db, id)).map(decodeTimelineEntry);
   }
 
-  async getStats(): Promise<AlertStats> {
-    const counts = new Map((await countOpenAlerts(this.#database.db)).map(({ severity, count }) => [severity, count]));
+  async getStats({ transaction = this.#database.db }: ReadOptions = {}): Promise<AlertStats> {
+    const counts = new Map((await countOpenAlerts(transaction)).map(({ severity, count }) => [severity, count]));
     const count = (severity: Severity): number => counts.get(severity) ?? 0;
     return {
       openBySeverity: { low: count('low'), medium: count('medium'), high: count('high'), critical: count('critical') },
     };
   }
 
-  async #find(alertId: string): Promise<AlertRow> {
-    const alert = isIdentifier(alertId) ? await findAlert(this.#database.db, alertId) : undefined;
+  async #find(alertId: string, { transaction = this.#database.db }: ReadOptions): Promise<AlertRow> {
+    const alert = isIdentifier(alertId) ? await findAlert(transaction, alertId) : undefined;
     return alert ?? notFound();
   }
 
-  async #list(input: AlertFilterInput, searched?: string): Promise<Page<Alert>> {
+  async #list(
+    input: AlertFilterInput,
+    { transaction = this.#database.db }: ReadOptions,
+    searched?: string,
+  ): Promise<Page<Alert>> {
     const { cursor, ...filter } = parseInput(alertFilterSchema, input, 'alert_invalid');
     const after = cursor === undefined ? undefined : readCursor(cursor, 'alert_invalid');
-    const rows = await listAlerts(this.#database.db, { ...filter, limit: filter.limit + 1, text: searched, after });
+    const rows = await listAlerts(transaction, { ...filter, limit: filter.limit + 1, text: searched, after });
     return pageOf(rows, filter.limit, decodeAlert);
   }
 

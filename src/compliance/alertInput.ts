@@ -1,8 +1,6 @@
 import { z } from 'zod';
-import { identifier, json, jsonObject, text } from '../inputFields.ts';
+import { identifier, json, jsonObject, oneOrMore, pageFields, text } from '../inputFields.ts';
 import { alertStatuses, alertTypes, riskLevels, severities } from './alert.ts';
-
-const LARGEST_PAGE = 200;
 
 export const newAlertSchema = z.strictObject({
   alertType: z.enum(alertTypes),
@@ -45,10 +43,7 @@ export const alertFilterSchema = z.strictObject({
   assignedTo: identifier.nullable().optional(),
   /** Default false. */
   archived: z.boolean().default(false),
-  /** Alerts a page, at most 200; default 50. */
-  limit: z.int().min(1).max(LARGEST_PAGE).default(50),
-  /** `nextCursor` of the page before. */
-  cursor: z.string().optional(),
+  ...pageFields,
 });
 export type AlertFilterInput = z.input<typeof alertFilterSchema>;
 export type AlertFilter = z.output<typeof alertFilterSchema>;
@@ -66,12 +61,4 @@ function blankIsNone<Schema extends z.ZodType>(schema: Schema) {
     (given) => (typeof given === 'string' && given.trim() === '' ? undefined : given),
     schema.optional(),
   );
-}
-
-function oneOrMore<const Words extends readonly [string, ...string[]]>(words: Words) {
-  const word = z.enum(words);
-  return z
-    .union([word, z.array(word).min(1)], { error: `must be one or more of ${words.join(', ')}` })
-    .transform((given) => [given].flat())
-    .optional();
 }

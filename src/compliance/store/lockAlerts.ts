@@ -1,7 +1,7 @@
 import { sql } from 'kysely';
 import type { Db } from '../../database/database.ts';
+import { rowNamed } from '../../database/rowNamed.ts';
 import type { AlertRow, AlertWords } from '../alert.ts';
-import { isAlert } from './isAlert.ts';
 
 /**
  * The alerts as they are until the transaction ends: nobody else can change them. Locked in the order of their id, so that
@@ -12,7 +12,12 @@ export async function lockAlerts(transaction: Db, alertIds: readonly string[]): 
     .selectFrom('moonpay_compliance_alerts')
     .selectAll()
     .$narrowType<AlertWords>()
-    .where(sql<boolean>`${sql.join(alertIds.map(isAlert), sql` or `)}`)
+    .where(
+      sql<boolean>`${sql.join(
+        alertIds.map((alertId) => rowNamed('alert_id', alertId)),
+        sql` or `,
+      )}`,
+    )
     .orderBy('id')
     .forUpdate()
     .execute();

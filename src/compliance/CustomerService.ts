@@ -1,0 +1,129 @@
+import { z } from 'zod';
+import type { Database } from '../database/database.ts';
+import { MoonguardError } from '../errors.ts';
+import { identifier } from '../inputFields.ts';
+import { environments } from '../observe/observation.ts';
+import type { Page } from '../pageCursor.ts';
+import { parseInput } from '../parseInput.ts';
+import { carryOut } from '../policy/carryOut.ts';
+import { evaluate } from '../policy/evaluate.ts';
+import type { EventFacts } from '../policy/eventFacts.ts';
+import type { PolicyService } from '../policy/PolicyService.ts';
+import type { ReadOptions, WriteOptions } from '../writeOptions.ts';
+import { type Alert, type AlertType, undecidedStatuses } from './alert.ts';
+import type { AlertFilterInput } from './alertInput.ts';
+import type { ComplianceService } from './ComplianceService.ts';
+import { type Customer, decodeCustomer } from './customer.ts';
+import { findCustomer } from './store/findCustomer.ts';
+
+const word = z.string().min(1).max(200);
+
+const identityCheckSchema = z
+  .strictObject({
+    environment: z.enum(environments),
+    /** MoonPay's id of the check. */
+    checkId: word,
+    /** MoonPay's id of the customer. */
+    customerId: identifier.optional(),
+    externalCustomerId: identifier.optional(),
+    /** `clear` or `rejected`; none as long as the check goes on. */
+    result: word.optional(),
+    /** `final`, `retry`, … */
+    rejectType: word.nullish(),
+    rejectLabels: z.array(word).nullish(),
+    escalationReasons: z.array(word).nullish(),
+  })
+  .refine(({ customerId, externalCustomerId }) => customerId !== undefined || externalCustomerId !== undefined, {
+    path: ['customerId'],
+    error: "give MoonPay's customerId or your externalCustomerId",
+    params: { code: 'required' },
+  });
+export type IdentityCheckInput = z.input<typeof identityCheckSchema>;
+
+const kycAlertTypes: readonly AlertType[] = [
+  'kyc_verification',
+  'identity_verification',
+  'document_verification',
+  'address_verification',
+];
+
+export interface CustomerServiceDependencies {
+  readonly database: Database;
+  readonly compliance: ComplianceService;
+  readonly policies: PolicyService;
+}
+
+/** Customers, what identity checks say about them, and the alerts that come of it. */
+export class CustomerService {
+  readonly #dependencies: CustomerServiceDependencies;
+
+  constructor(dependencies: CustomerServiceDependencies) {
+    this.#dependencies = dependencies;
+  }
+
+  /**
+   * Judges an identity check by the same rules as MoonPay's events, for checks that came by another way. Raises a KYC alert
+   * when it is rejected or escalated: high when that is final, else medium; a further call about the same check with the
+   * same result counts on that alert. Returns the alert; undefined when there is nothing to alert about.
+   * @throws MoonguardError request_invalid
+   */
+  async recordIdentityCheck(input: IdentityCheckInput, options: WriteOptions = {}): Promise<Alert | undefined> {
+    const decision = evaluate(factsOf(parseInput(identityCheckSchema, input, 'request_invalid')));
+    const { database, ...services } = this.#dependencies;
+    const [alert] = await database.transaction(
+      (transaction) => carryOut(decision, services, { ...options, transaction }),
+      options.transaction,
+    );
+    return alert;
+  }
+
+  /**
+   * By MoonPay's id of the customer, else by your own.
+   * @throws MoonguardError customer_not_found
+   */
+  async getCustomer(
+    customerId: string,
+    { transaction = this.#dependencies.database.db }: ReadOptions = {},
+  ): Promise<Customer> {
+    const known = identifier.safeParse(customerId).success;
+    const row = known ? await findCustomer(transaction, customerId) : undefined;
+    if (row === undefined) throw new MoonguardError('customer_not_found', 'There is no customer with this id.');
+    return decodeCustomer(row);
+  }
+
+  /**
+   * Alerts about the identity of customers that nobody has decided, the newest first.
+   * @throws MoonguardError alert_invalid
+   */
+  async listKycIssues(
+    filter: Pick<AlertFilterInput, 'customerId' | 'severity' | 'assignedTo' | 'limit' | 'cursor'> = {},
+    options: ReadOptions = {},
+  ): Promise<Page<Alert>> {
+    return this.#dependencies.compliance.listAlerts(
+      { ...filter, alertType: [...kycAlertTypes], status: [...undecidedStatuses] },
+      options,
+    );
+  }
+}
+
+function factsOf(check: z.output<typeof identityCheckSchema>): EventFacts {
+  const customerId = check.customerId ?? check.externalCustomerId;
+  return {
+    eventId: undefined,
+    environment: check.environment,
+    eventName: 'customer.kyc_updated',
+    eventType: 'identity_check_updated',
+    entityType: 'customer',
+    entityId: customerId,
+    customerId,
+    identityCheck: {
+      checkId: check.checkId,
+      result: check.result,
+      rejectType: check.rejectType ?? undefined,
+      rejectLabels: check.rejectLabels ?? [],
+      escalationReasons: check.escalationReasons ?? [],
+    },
+    failureCodes: [],
+    failedStages: [],
+  };
+}
