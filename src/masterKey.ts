@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { Db } from './database/database.ts';
 import { MoonguardError } from './errors.ts';
 import type { Observe } from './observe/observation.ts';
@@ -21,7 +21,8 @@ export interface MasterKeySource {
  */
 export async function openSecretBox(db: Db, source: MasterKeySource, observe: Observe): Promise<SecretBox> {
   const inUse = await findSealingKeyIds(db);
-  const secretBox = createSecretBox(parseMasterKey(source.masterKey ?? keyFromFile(source, inUse, observe)));
+  const { key } = findMasterKey(source) ?? newMasterKey(source, inUse, observe);
+  const secretBox = createSecretBox(parseMasterKey(key));
   const foreign = inUse.filter((keyId) => keyId !== secretBox.keyId);
   if (foreign.length > 0) {
     throw new MoonguardError(
@@ -32,9 +33,23 @@ export async function openSecretBox(db: Db, source: MasterKeySource, observe: Ob
   return secretBox;
 }
 
-function keyFromFile({ dataDirectory }: MasterKeySource, inUse: readonly string[], observe: Observe): string {
-  const file = dataDirectory === undefined ? undefined : join(dataDirectory, 'master.key');
-  if (file !== undefined && existsSync(file)) return readFileSync(file, 'utf8').trim();
+export interface FoundMasterKey {
+  /** Base64. */
+  readonly key: string;
+  /** The name of the setting, or the path of the file. */
+  readonly from: string;
+}
+
+/** The key that is there already; undefined when there is none. */
+export function findMasterKey(source: MasterKeySource): FoundMasterKey | undefined {
+  if (source.masterKey !== undefined) return { key: source.masterKey, from: 'MOONGUARD_MASTER_KEY' };
+  const file = keyFile(source);
+  if (file === undefined || !existsSync(file)) return undefined;
+  return { key: readFileSync(file, 'utf8').trim(), from: file };
+}
+
+function newMasterKey(source: MasterKeySource, inUse: readonly string[], observe: Observe): { readonly key: string } {
+  const file = keyFile(source);
   if (inUse.length > 0) {
     throw new MoonguardError(
       'master_key_missing',
@@ -42,11 +57,15 @@ function keyFromFile({ dataDirectory }: MasterKeySource, inUse: readonly string[
     );
   }
   const key = randomBytes(32).toString('base64');
-  if (dataDirectory !== undefined && file !== undefined) {
-    mkdirSync(dataDirectory, { recursive: true, mode: 0o700 });
+  if (file !== undefined) {
+    mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
     // Fails rather than overwrite the key that another process made a moment ago.
     writeFileSync(file, `${key}\n`, { mode: 0o600, flag: 'wx' });
     observe({ type: 'master_key.generated', file });
   }
-  return key;
+  return { key };
+}
+
+function keyFile({ dataDirectory }: MasterKeySource): string | undefined {
+  return dataDirectory === undefined ? undefined : join(dataDirectory, 'master.key');
 }

@@ -1,9 +1,9 @@
 import { once } from 'node:events';
-import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { createServer, type ServerResponse } from 'node:http';
 import { getRequestListener } from '@hono/node-server';
 import type { Moonguard } from '../moonguard.ts';
 import { createApp } from './app.ts';
+import { listen } from './listen.ts';
 
 export interface RunningServer {
   /** As it can be called from this machine: http://127.0.0.1:3000 */
@@ -12,28 +12,30 @@ export interface RunningServer {
   readonly close: () => Promise<void>;
 }
 
+/** @throws MoonguardError address_unavailable */
 export async function startServer(
   moonguard: Pick<Moonguard, 'webhooks' | 'readiness'>,
   { host, port }: { readonly host: string; readonly port: number },
 ): Promise<RunningServer> {
-  const app = createApp(moonguard);
-  const server = createServer(getRequestListener(app.fetch));
-  server.listen(port, host);
-  await once(server, 'listening');
-  return { url: urlOf(server), close: () => close(server) };
-}
-
-function urlOf(server: Server): string {
-  const { address, family, port } = server.address() as AddressInfo;
-  const everywhere = address === '0.0.0.0' || address === '::';
-  const name = everywhere ? '127.0.0.1' : family === 'IPv6' ? `[${address}]` : address;
-  return `http://${name}:${port}`;
-}
-
-async function close(server: Server): Promise<void> {
-  const closed = once(server, 'close');
-  server.close();
-  // Kept-alive connections without a request would hold it open for seconds.
-  server.closeIdleConnections();
-  await closed;
+  const answer = getRequestListener(createApp(moonguard).fetch);
+  const underWay = new Set<ServerResponse>();
+  let closing = false;
+  const server = createServer((request, response) => {
+    underWay.add(response);
+    response.once('close', () => underWay.delete(response));
+    if (closing) response.setHeader('connection', 'close');
+    void answer(request, response);
+  });
+  const url = await listen(server, port, host);
+  return {
+    url,
+    close: async () => {
+      closing = true;
+      // A connection that is kept alive would hold the server open for seconds after its answer.
+      for (const response of underWay) if (!response.headersSent) response.setHeader('connection', 'close');
+      const closed = once(server, 'close');
+      server.close();
+      await closed;
+    },
+  };
 }

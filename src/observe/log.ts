@@ -24,6 +24,8 @@ const levels: Readonly<Record<Observation['type'], Level>> = {
   'delivery.settle_failed': 'error',
   'database.listen_lost': 'warn',
   'database.listen_restored': 'info',
+  'partitions.made': 'info',
+  'partitions.failed': 'error',
   'master_key.generated': 'warn',
 };
 
@@ -33,8 +35,14 @@ export function createLogger(level: Level | 'silent', destination: DestinationSt
 }
 
 export function logObservations(logger: Logger): Observe {
-  return ({ type, ...details }) => {
-    const level = type === 'event.duplicate' && 'bodyDiffers' in details && details.bodyDiffers ? 'warn' : levels[type];
-    logger[level](details, type);
+  return (observation) => {
+    const { type, ...details } = observation;
+    logger[levelOf(observation)](details, type);
   };
+}
+
+export function levelOf(observation: Observation): Level {
+  // Two different bodies under one key: a repetition by MoonPay has the same.
+  if (observation.type === 'event.duplicate' && observation.bodyDiffers) return 'warn';
+  return levels[observation.type];
 }

@@ -21,8 +21,10 @@ export function integerBetween(source: Source, least: number, most: number): num
   return least + Math.floor(source.random() * (most - least + 1));
 }
 
-export function oneOf<const T>(source: Source, choices: readonly [T, ...T[]]): T {
-  return choices[integerBetween(source, 0, choices.length - 1)] ?? choices[0];
+export function oneOf<T>(source: Source, choices: readonly T[]): T {
+  const choice = choices[integerBetween(source, 0, choices.length - 1)];
+  if (choice === undefined) throw new RangeError('There is nothing to choose from.');
+  return choice;
 }
 
 export function hexDigits(source: Source, length: number): string {

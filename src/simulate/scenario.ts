@@ -45,7 +45,11 @@ const scenarios = {
 
 export type ScenarioName = keyof typeof scenarios;
 
-export const scenarioNames = Object.keys(scenarios) as ScenarioName[];
+export const scenarioNames: readonly ScenarioName[] = Object.keys(scenarios).filter(isScenarioName);
+
+export function isScenarioName(name: string): name is ScenarioName {
+  return Object.hasOwn(scenarios, name);
+}
 
 export function scenarioAbout(name: ScenarioName): string {
   return scenarios[name].about;

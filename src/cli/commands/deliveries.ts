@@ -1,0 +1,132 @@
+import { type Command, Option } from 'commander';
+import { type Delivery, type DeliveryWithAttempts, deliveryStatuses } from '../../webhooks/delivery.ts';
+import type { DeliveryFilter, StatisticsWindow, UndeliveredFilter } from '../../webhooks/listFilters.ts';
+import {
+  type ChangeOptions,
+  changeCommand,
+  type DataOptions,
+  listCommand,
+  readCommand,
+  withExample,
+} from '../command.ts';
+import { time } from '../optionValues.ts';
+import { print, printFields, printPage, printTable, timeText } from '../output.ts';
+import { answer } from '../session.ts';
+import type { Column } from '../table.ts';
+
+const SOME_DELIVERY = '0199f2c4-a1b2-7d3e-8c5f-6a7b8c9d0e1f';
+const SOME_ENDPOINT = 'wh_0199f2c4a1b27d3e8c5f6a7b8c9d0e1f';
+
+export function deliveryCommands(): Command[] {
+  return [deliveries(), undelivered(), attempts(), retry(), stats()];
+}
+
+const columns: readonly Column<Delivery>[] = [
+  { title: 'DELIVERY', value: ({ id }) => id },
+  { title: 'STATUS', value: ({ status, inFlight }) => (inFlight ? 'in flight' : status) },
+  { title: 'ATTEMPTS', value: ({ attemptsCount }) => attemptsCount, align: 'right' },
+  { title: 'LAST', value: ({ lastErrorClass, lastResponseStatus }) => lastErrorClass ?? lastResponseStatus },
+  { title: 'NEXT', value: ({ nextAttemptAt }) => timeText(nextAttemptAt) },
+  { title: 'EVENT', value: ({ eventName }) => eventName, mayCut: true },
+  { title: 'ENDPOINT', value: ({ webhookId }) => webhookId },
+];
+
+function deliveries(): Command {
+  const command = listCommand('deliveries', 'list deliveries, the newest first')
+    .addOption(new Option('--status <status>', 'only of this status').choices(deliveryStatuses))
+    .option('--webhook-id <endpoint>', 'only to this endpoint')
+    .option('--event-id <id>', 'only of this event')
+    .action(({ json, dataDirectory, ...filter }: DataOptions & DeliveryFilter) =>
+      answer(
+        { json, dataDirectory },
+        ({ webhooks }) => webhooks.listDeliveries(filter),
+        (page) => printPage(page, columns, 'No deliveries.'),
+      ),
+    );
+  return withExample(command, `webhooks deliveries --status pending --webhook-id ${SOME_ENDPOINT}`);
+}
+
+function undelivered(): Command {
+  const command = listCommand('undelivered', 'list what was never delivered: exhausted and held')
+    .option('--webhook-id <endpoint>', 'only to this endpoint')
+    .option('--event-id <id>', 'only of this event')
+    .action(({ json, dataDirectory, ...filter }: DataOptions & UndeliveredFilter) =>
+      answer(
+        { json, dataDirectory },
+        ({ webhooks }) => webhooks.listUndelivered(filter),
+        (page) => printPage(page, columns, 'Nothing undelivered.'),
+      ),
+    );
+  return withExample(command, 'webhooks undelivered');
+}
+
+function attempts(): Command {
+  const command = readCommand('attempts', 'show one delivery and every attempt at it')
+    .argument('<delivery>', 'id of the delivery')
+    .action((deliveryId: string, options: DataOptions) =>
+      answer(options, ({ webhooks }) => webhooks.getDelivery(deliveryId), printDelivery),
+    );
+  return withExample(command, `webhooks attempts ${SOME_DELIVERY}`);
+}
+
+function retry(): Command {
+  const command = changeCommand('retry', 'send a delivery again now')
+    .argument('<delivery>', 'id of the delivery')
+    .action((deliveryId: string, options: ChangeOptions) =>
+      answer(
+        options,
+        async ({ webhooks }) => {
+          await webhooks.retryDelivery(deliveryId, { actor: options.as });
+          return { retried: deliveryId };
+        },
+        ({ retried }) => print(`${retried} is due now: a running server sends it.`),
+      ),
+    );
+  return withExample(command, `webhooks retry ${SOME_DELIVERY}`);
+}
+
+function stats(): Command {
+  const command = readCommand('stats', 'show how delivering goes')
+    .option('--webhook-id <endpoint>', 'attempts at this endpoint only')
+    .option('--since <time>', 'attempts from this time on', time)
+    .option('--until <time>', 'attempts before this time', time)
+    .action(({ json, dataDirectory, ...window }: DataOptions & StatisticsWindow) =>
+      answer(
+        { json, dataDirectory },
+        async ({ webhooks }) => ({
+          now: await webhooks.getStats(),
+          attempts: await webhooks.getStatistics(window),
+        }),
+        ({ now, attempts: { durationMs, ...counts } }) => {
+          print('Now (get_moonpay_webhook_stats)', '');
+          printFields(now);
+          print('', 'Attempts', '');
+          printFields({ ...counts, ...inMilliseconds(durationMs) });
+        },
+      ),
+    );
+  return withExample(command, 'webhooks stats', 'webhooks stats --since 2026-11-01T00:00:00Z');
+}
+
+function inMilliseconds(durations: Readonly<Record<string, number | null>>): Record<string, string> {
+  const known = Object.entries(durations).filter(([, value]) => value !== null);
+  return Object.fromEntries(known.map(([name, value]) => [name, `${value} ms`]));
+}
+
+function printDelivery({ attempts: made, ...delivery }: DeliveryWithAttempts): void {
+  printFields(delivery);
+  print('');
+  printTable(
+    made,
+    [
+      { title: 'ATTEMPT', value: ({ attemptNumber }) => attemptNumber, align: 'right' },
+      { title: 'STARTED', value: ({ startedAt }) => timeText(startedAt) },
+      { title: 'MS', value: ({ durationMs }) => durationMs, align: 'right' },
+      { title: 'OUTCOME', value: ({ outcome }) => outcome },
+      { title: 'HTTP', value: ({ responseStatus }) => responseStatus, align: 'right' },
+      { title: 'ERROR', value: ({ errorClass, errorMessage }) => errorMessage ?? errorClass, mayCut: true },
+      { title: 'ANSWER', value: ({ responseBody }) => responseBody, mayCut: true },
+    ],
+    'No attempt yet.',
+  );
+}

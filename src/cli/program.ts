@@ -1,0 +1,40 @@
+import { Command } from 'commander';
+import { alertsCommand } from './commands/alerts.ts';
+import { demoCommand } from './commands/demo.ts';
+import { doctorCommand } from './commands/doctor.ts';
+import { keysCommand } from './commands/keys.ts';
+import { logsCommand } from './commands/logs.ts';
+import { migrateCommand } from './commands/migrate.ts';
+import { simulateCommand } from './commands/simulate.ts';
+import { startCommand } from './commands/start.ts';
+import { webhooksCommand } from './commands/webhooks.ts';
+import { packageVersion } from './invocation.ts';
+
+/** Every command. They only define themselves here; what they work with is loaded when one runs. */
+export function createProgram(): Command {
+  const program = new Command('moonguard')
+    .description('Webhooks, compliance alerts and a provable policy log for MoonPay, in your own database.')
+    .version(packageVersion())
+    .exitOverride()
+    .showHelpAfterError('Add --help for what there is.')
+    .addHelpText(
+      'after',
+      '\nSettings are environment variables. Without DATABASE_URL the embedded database in ./data is used.',
+    );
+  program.commandsGroup('Run:').helpCommand(false);
+  for (const make of [startCommand, demoCommand, simulateCommand]) program.addCommand(make());
+  program.commandsGroup('Look after:');
+  for (const make of [doctorCommand, migrateCommand, keysCommand]) program.addCommand(make());
+  program.commandsGroup('Work with:');
+  for (const make of [webhooksCommand, alertsCommand, logsCommand]) program.addCommand(make());
+  inheritSettings(program);
+  return program;
+}
+
+/** Commands that are added ready-made do not take over by themselves how errors end. */
+function inheritSettings(parent: Command): void {
+  for (const command of parent.commands) {
+    command.copyInheritedSettings(parent);
+    inheritSettings(command);
+  }
+}

@@ -1,0 +1,38 @@
+import type { Config } from '../config.ts';
+import { type RunningServer, startServer } from '../http/server.ts';
+import { createMoonguard, type Moonguard, type MoonguardOptions } from '../moonguard.ts';
+import type { Observe } from '../observe/observation.ts';
+import { ensureSandboxKey } from './sandboxKey.ts';
+import { moonguardOptions } from './session.ts';
+
+/** The whole of Moonguard in this process: HTTP server and workers. */
+export interface Running {
+  readonly moonguard: Moonguard;
+  readonly server: RunningServer;
+  /** Whether the sandbox had no webhook key, and got a made-up one. */
+  readonly madeSandboxKey: boolean;
+  /** Takes no new request, finishes what is under way, closes the database. */
+  readonly stop: () => Promise<void>;
+}
+
+export async function runServer(
+  config: Config,
+  observe: Observe,
+  more: Pick<MoonguardOptions, 'migrate' | 'allowLoopbackDestinations'> = {},
+): Promise<Running> {
+  const moonguard = await createMoonguard({ ...moonguardOptions(config), ...more, observe });
+  try {
+    const isEmbedded = moonguard.database.kind === 'embedded';
+    const madeSandboxKey = isEmbedded && (await ensureSandboxKey(moonguard, config.dataDirectory));
+    const server = await startServer(moonguard, config);
+    await moonguard.start();
+    const stop = async (): Promise<void> => {
+      await server.close();
+      await moonguard.stop();
+    };
+    return { moonguard, server, madeSandboxKey, stop };
+  } catch (error) {
+    await moonguard.stop();
+    throw error;
+  }
+}
