@@ -1,6 +1,7 @@
 import { ComplianceService } from './compliance/ComplianceService.ts';
 import { CustomerService } from './compliance/CustomerService.ts';
 import { connectDatabase, type DatabaseOptions } from './database/connect.ts';
+import { connectionError } from './database/connectionError.ts';
 import type { Database } from './database/database.ts';
 import { migrate, schemaStatus } from './database/migrate.ts';
 import { DeliveryWorker } from './deliver/DeliveryWorker.ts';
@@ -8,11 +9,13 @@ import { createSender } from './deliver/send.ts';
 import { MoonguardError } from './errors.ts';
 import { openSecretBox } from './masterKey.ts';
 import type { Environment, Observe } from './observe/observation.ts';
+import { type Inventory, readInventory } from './observe/store/readInventory.ts';
 import { AccountService } from './policy/AccountService.ts';
-import { createDecider } from './policy/decide.ts';
+import { Decider } from './policy/Decider.ts';
 import { PolicyService } from './policy/PolicyService.ts';
 import { createProviderKeys, type ProviderKeys } from './receive/providerKeys.ts';
 import { Receiver } from './receive/Receiver.ts';
+import { PartitionKeeper } from './retention/PartitionKeeper.ts';
 import { type Runtime, systemRuntime } from './runtime.ts';
 import { createEndpointSecrets } from './webhooks/endpointSecrets.ts';
 import { WebhookHandler } from './webhooks/WebhookHandler.ts';
@@ -60,6 +63,8 @@ export interface Moonguard {
   readonly providerKeys: ProviderKeys;
   /** Whether requests can be served now. */
   readiness(): Promise<Readiness>;
+  /** How much there is in the database. Takes time where there is much. */
+  inventory(): Promise<Inventory>;
   /** Begins to deliver and to decide in this process. Receiving and the services work without it. */
   start(): Promise<void>;
   /** Finishes what is under way and closes the database. */
@@ -68,7 +73,7 @@ export interface Moonguard {
 
 /**
  * Opens the database, brings its schema up to date and wires the services.
- * @throws MoonguardError database_locked, migration_failed, schema_newer, schema_outdated, master_key_missing, master_key_mismatch
+ * @throws MoonguardError database_unavailable, database_locked, migration_failed, schema_newer, schema_outdated, master_key_missing, master_key_mismatch
  */
 export async function createMoonguard(options: MoonguardOptions = {}): Promise<Moonguard> {
   const { observe = () => {}, runtime = systemRuntime, dataDirectory = './data' } = options;
@@ -79,7 +84,7 @@ export async function createMoonguard(options: MoonguardOptions = {}): Promise<M
     return await wire(database, { ...options, observe, runtime, dataDirectory });
   } catch (error) {
     if (options.database === undefined) await database.close();
-    throw error;
+    throw connectionError(error);
   }
 }
 
@@ -123,9 +128,9 @@ async function wire(database: Database, options: WiringOptions): Promise<Moongua
     maxBodyBytes: options.maxBodyBytes ?? 1_048_576,
   });
   const webhooks = new WebhookHandler({ database, runtime, endpointSecrets, receiver, allowLoopbackDestinations });
-  const compliance = new ComplianceService({ database, runtime });
-  const customers = new CustomerService({ database, runtime, compliance });
-  const policies = new PolicyService({ database, runtime });
+  const compliance = new ComplianceService({ database });
+  const policies = new PolicyService({ database });
+  const customers = new CustomerService({ database, compliance, policies });
   const accounts = new AccountService({ policies });
 
   const sender = createSender({
@@ -140,7 +145,8 @@ async function wire(database: Database, options: WiringOptions): Promise<Moongua
     concurrency: options.deliveryConcurrency ?? 64,
     ...(options.leaseMs !== undefined && { leaseMs: options.leaseMs }),
   });
-  const decider = createDecider({ database, observe, compliance, customers, policies });
+  const partitions = new PartitionKeeper({ database, observe });
+  const decider = new Decider({ database, observe, compliance, policies });
 
   return {
     database,
@@ -151,11 +157,12 @@ async function wire(database: Database, options: WiringOptions): Promise<Moongua
     accounts,
     providerKeys,
     readiness: () => readiness(database),
+    inventory: () => readInventory(database.db),
     start: async () => {
-      await Promise.all([worker.start(), decider.start()]);
+      await Promise.all([worker.start(), decider.start(), partitions.start()]);
     },
     stop: async () => {
-      await Promise.all([worker.stop(), decider.stop()]);
+      await Promise.all([worker.stop(), decider.stop(), partitions.stop()]);
       await providerKeys.close();
       await sender.close();
       if (options.database === undefined) await database.close();
