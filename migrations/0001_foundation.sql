@@ -147,18 +147,23 @@ begin
 end
 $$;
 
--- An index that begins with the same column serves already; a second one would only cost.
-create function moonguard.add_index(p_table regclass, p_name text, p_column text, p_definition text) returns void
+create function moonguard.nameless_index(p_index oid) returns text
+language sql stable set search_path = '' as $$
+  select regexp_replace(pg_catalog.pg_get_indexdef(p_index), ' INDEX .*? ON ', ' INDEX ON ')
+$$;
+
+-- An index of the user's that is the same but for its name serves; a second one would only cost.
+create function moonguard.add_index(p_table regclass, p_name text, p_definition text) returns void
 language plpgsql set search_path = '' as $$
 begin
-  if not exists (
-    select from pg_catalog.pg_index i
-    join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
-    join pg_catalog.pg_class c on c.oid = i.indexrelid
-    join pg_catalog.pg_am m on m.oid = c.relam
-    where i.indrelid = p_table and a.attname = p_column and i.indpred is null and i.indisvalid and m.amname = 'btree'
+  execute format('create index if not exists %I on %s %s', p_name, p_table, p_definition);
+  if exists (
+    select from pg_catalog.pg_index ours
+    join pg_catalog.pg_class c on c.oid = ours.indexrelid and c.relname = p_name
+    join pg_catalog.pg_index other on other.indrelid = ours.indrelid and other.indexrelid <> ours.indexrelid and other.indisvalid
+    where ours.indrelid = p_table and moonguard.nameless_index(other.indexrelid) = moonguard.nameless_index(ours.indexrelid)
   ) then
-    execute format('create index %I on %s %s', p_name, p_table, p_definition);
+    execute format('drop index public.%I', p_name);
   end if;
 end
 $$;

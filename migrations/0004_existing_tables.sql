@@ -40,7 +40,7 @@ alter table public.moonpay_webhook_events
 create unique index if not exists moonpay_webhook_events_dedupe_key_key on public.moonpay_webhook_events (dedupe_key);
 create index if not exists moonpay_webhook_events_to_decide_idx on public.moonpay_webhook_events (sequence)
   where not processed and dedupe_key is not null;
-select moonguard.add_index('public.moonpay_webhook_events', 'moonpay_webhook_events_received_at_idx', 'received_at', '(received_at)');
+select moonguard.add_index('public.moonpay_webhook_events', 'moonpay_webhook_events_received_at_idx', '(received_at)');
 
 comment on table public.moonpay_webhook_events is 'Every webhook of MoonPay, once, as it came.';
 comment on column public.moonpay_webhook_events.event_type is 'The type as MoonPay sent it.';
@@ -102,7 +102,7 @@ alter table public.moonpay_transactions
 
 create unique index if not exists moonpay_transactions_moonpay_transaction_id_key
   on public.moonpay_transactions (environment, moonpay_transaction_id);
-select moonguard.add_index('public.moonpay_transactions', 'moonpay_transactions_customer_id_idx', 'customer_id', '(customer_id)');
+select moonguard.add_index('public.moonpay_transactions', 'moonpay_transactions_customer_id_idx', '(customer_id)');
 
 comment on table public.moonpay_transactions is 'The newest known state of each buy and sell.';
 comment on column public.moonpay_transactions.external_transaction_id is 'Your own id of the transaction where you gave one to MoonPay; else MoonPay''s.';

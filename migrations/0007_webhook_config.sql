@@ -222,7 +222,7 @@ select moonguard.add_check('public.moonpay_webhook_config', 'moonpay_webhook_con
 select moonguard.add_check('public.moonpay_webhook_config', 'moonpay_webhook_config_metadata_check', $$jsonb_typeof(metadata) = 'object'$$);
 
 create unique index moonpay_webhook_config_live_url_key on public.moonpay_webhook_config (url, environment) where deleted_at is null;
-create index moonpay_webhook_config_metadata_idx on public.moonpay_webhook_config using gin (metadata jsonb_path_ops);
+select moonguard.add_index('public.moonpay_webhook_config', 'moonpay_webhook_config_metadata_idx', $$using gin (metadata jsonb_path_ops)$$);
 
 create function moonguard.webhook_config_before_write() returns trigger
 language plpgsql set search_path = '' as $$

@@ -129,15 +129,14 @@ select moonguard.add_check('public.moonpay_compliance_alerts', 'moonpay_complian
 create unique index moonpay_compliance_alerts_open_dedupe_key on public.moonpay_compliance_alerts (dedupe_key)
   where status in ('open', 'in_review', 'escalated');
 -- The work list: what is not decided, worst first. Few rows whatever the history is.
-create index moonpay_compliance_alerts_worklist_idx on public.moonpay_compliance_alerts (severity, triggered_at, id)
-  where status in ('open', 'in_review', 'escalated');
-select moonguard.add_index('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_customer_id_idx', 'customer_id', '(customer_id, triggered_at)');
-select moonguard.add_index('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_transaction_id_idx', 'transaction_id', '(transaction_id)');
-select moonguard.add_index('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_entity_idx', 'entity_type', '(entity_type, entity_id)');
-select moonguard.add_index('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_triggered_at_idx', 'triggered_at', '(triggered_at, id)');
-create index moonpay_compliance_alerts_assigned_to_idx on public.moonpay_compliance_alerts (assigned_to, status) where assigned_to is not null;
-create index moonpay_compliance_alerts_details_idx on public.moonpay_compliance_alerts using gin (details jsonb_path_ops);
-create index moonpay_compliance_alerts_metadata_idx on public.moonpay_compliance_alerts using gin (metadata jsonb_path_ops);
+select moonguard.add_index('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_worklist_idx', $$(severity, triggered_at, id) where status in ('open', 'in_review', 'escalated')$$);
+select moonguard.add_index('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_customer_id_idx', '(customer_id, triggered_at)');
+select moonguard.add_index('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_transaction_id_idx', '(transaction_id)');
+select moonguard.add_index('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_entity_idx', '(entity_type, entity_id)');
+select moonguard.add_index('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_triggered_at_idx', '(triggered_at, id)');
+select moonguard.add_index('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_assigned_to_idx', $$(assigned_to, status) where assigned_to is not null$$);
+select moonguard.add_index('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_details_idx', $$using gin (details jsonb_path_ops)$$);
+select moonguard.add_index('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_metadata_idx', $$using gin (metadata jsonb_path_ops)$$);
 
 -- The workflow. src/compliance/workflow.ts holds the same table; a test compares them.
 create table moonguard.alert_moves (

@@ -123,7 +123,8 @@ begin
       where not exists (select from moonguard.installation_findings f where f.table_name = v_rule.table_name and f.reason = 'Row Level Security is off');
       continue;
     end if;
-    execute format('grant %s on public.%I to authenticated, service_role', v_rule.command, v_rule.table_name);
+    execute format('grant select, insert, update on public.%I to service_role', v_rule.table_name);
+    execute format('grant %s on public.%I to authenticated', v_rule.command, v_rule.table_name);
     if not exists (select from pg_catalog.pg_policy where polrelid = v_rule.oid and polname = 'moonguard_' || v_rule.command) then
       execute format('create policy moonguard_%s on public.%I for %s to authenticated %s', v_rule.command, v_rule.table_name, v_rule.command, v_rule.expression);
     end if;
@@ -141,7 +142,6 @@ begin
     if not exists (select from moonguard.adopted_tables where table_name = v_table) then
       execute format('alter table public.%I enable row level security', v_table);
       execute format('revoke all on public.%I from public, anon, authenticated, service_role', v_table);
-      execute format('grant select, insert, update on public.%I to service_role', v_table);
     end if;
   end loop;
   perform moonguard.protect_existing_tables();

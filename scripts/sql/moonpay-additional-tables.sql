@@ -198,18 +198,23 @@ begin
 end
 $$;
 
--- An index that begins with the same column serves already; a second one would only cost.
-create function moonguard.add_index(p_table regclass, p_name text, p_column text, p_definition text) returns void
+create function moonguard.nameless_index(p_index oid) returns text
+language sql stable set search_path = '' as $$
+  select regexp_replace(pg_catalog.pg_get_indexdef(p_index), ' INDEX .*? ON ', ' INDEX ON ')
+$$;
+
+-- An index of the user's that is the same but for its name serves; a second one would only cost.
+create function moonguard.add_index(p_table regclass, p_name text, p_definition text) returns void
 language plpgsql set search_path = '' as $$
 begin
-  if not exists (
-    select from pg_catalog.pg_index i
-    join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
-    join pg_catalog.pg_class c on c.oid = i.indexrelid
-    join pg_catalog.pg_am m on m.oid = c.relam
-    where i.indrelid = p_table and a.attname = p_column and i.indpred is null and i.indisvalid and m.amname = 'btree'
+  execute format('create index if not exists %I on %s %s', p_name, p_table, p_definition);
+  if exists (
+    select from pg_catalog.pg_index ours
+    join pg_catalog.pg_class c on c.oid = ours.indexrelid and c.relname = p_name
+    join pg_catalog.pg_index other on other.indrelid = ours.indrelid and other.indexrelid <> ours.indexrelid and other.indisvalid
+    where ours.indrelid = p_table and moonguard.nameless_index(other.indexrelid) = moonguard.nameless_index(ours.indexrelid)
   ) then
-    execute format('create index %I on %s %s', p_name, p_table, p_definition);
+    execute format('drop index public.%I', p_name);
   end if;
 end
 $$;
@@ -248,8 +253,8 @@ begin
 end
 $$;
 $moonguard_0001$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (1, '0001_foundation', '6ac2aacc3c13ff2a282c54755186f0ad4f16e63e56ecf888098921ec850e1139');
-  elsif v_applied <> '6ac2aacc3c13ff2a282c54755186f0ad4f16e63e56ecf888098921ec850e1139' then
+    insert into moonguard.schema_migrations (number, name, checksum) values (1, '0001_foundation', 'aecae919c3aabd75a7d51111fdc819b65d5359581b9845f2fc3e4aaf386d011d');
+  elsif v_applied <> 'aecae919c3aabd75a7d51111fdc819b65d5359581b9845f2fc3e4aaf386d011d' then
     raise exception using
       errcode = 'MG002',
       message = 'the migration 0001_foundation that was applied here had another text',
@@ -755,7 +760,7 @@ alter table public.moonpay_webhook_events
 create unique index if not exists moonpay_webhook_events_dedupe_key_key on public.moonpay_webhook_events (dedupe_key);
 create index if not exists moonpay_webhook_events_to_decide_idx on public.moonpay_webhook_events (sequence)
   where not processed and dedupe_key is not null;
-select moonguard.add_index('public.moonpay_webhook_events', 'moonpay_webhook_events_received_at_idx', 'received_at', '(received_at)');
+select moonguard.add_index('public.moonpay_webhook_events', 'moonpay_webhook_events_received_at_idx', '(received_at)');
 
 comment on table public.moonpay_webhook_events is 'Every webhook of MoonPay, once, as it came.';
 comment on column public.moonpay_webhook_events.event_type is 'The type as MoonPay sent it.';
@@ -817,7 +822,7 @@ alter table public.moonpay_transactions
 
 create unique index if not exists moonpay_transactions_moonpay_transaction_id_key
   on public.moonpay_transactions (environment, moonpay_transaction_id);
-select moonguard.add_index('public.moonpay_transactions', 'moonpay_transactions_customer_id_idx', 'customer_id', '(customer_id)');
+select moonguard.add_index('public.moonpay_transactions', 'moonpay_transactions_customer_id_idx', '(customer_id)');
 
 comment on table public.moonpay_transactions is 'The newest known state of each buy and sell.';
 comment on column public.moonpay_transactions.external_transaction_id is 'Your own id of the transaction where you gave one to MoonPay; else MoonPay''s.';
@@ -965,8 +970,8 @@ begin
 end
 $widen$;
 $moonguard_0004$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (4, '0004_existing_tables', '63bdde8e52d9b8a0f05775b785cb769d3e2554e13d2daa483112aa293732f087');
-  elsif v_applied <> '63bdde8e52d9b8a0f05775b785cb769d3e2554e13d2daa483112aa293732f087' then
+    insert into moonguard.schema_migrations (number, name, checksum) values (4, '0004_existing_tables', '2237be0557f737ed2096b639912f255f0b79bd347a764cf53cc0b5606bc9d532');
+  elsif v_applied <> '2237be0557f737ed2096b639912f255f0b79bd347a764cf53cc0b5606bc9d532' then
     raise exception using
       errcode = 'MG002',
       message = 'the migration 0004_existing_tables that was applied here had another text',
@@ -1632,7 +1637,7 @@ select moonguard.add_check('public.moonpay_webhook_config', 'moonpay_webhook_con
 select moonguard.add_check('public.moonpay_webhook_config', 'moonpay_webhook_config_metadata_check', $$jsonb_typeof(metadata) = 'object'$$);
 
 create unique index moonpay_webhook_config_live_url_key on public.moonpay_webhook_config (url, environment) where deleted_at is null;
-create index moonpay_webhook_config_metadata_idx on public.moonpay_webhook_config using gin (metadata jsonb_path_ops);
+select moonguard.add_index('public.moonpay_webhook_config', 'moonpay_webhook_config_metadata_idx', $$using gin (metadata jsonb_path_ops)$$);
 
 create function moonguard.webhook_config_before_write() returns trigger
 language plpgsql set search_path = '' as $$
@@ -1718,8 +1723,8 @@ comment on column public.moonpay_webhook_config.consecutive_failures_count is 'F
 comment on column public.moonpay_webhook_config.created_by is 'Who created it.';
 comment on column public.moonpay_webhook_config.deleted_at is 'Set instead of removing the row, so that its deliveries keep their history.';
 $moonguard_0007$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (7, '0007_webhook_config', '06a2e75fe94dce388e1df55b2a4fd25e1e9608cc3e7b6b0bc9412d028e7cbf31');
-  elsif v_applied <> '06a2e75fe94dce388e1df55b2a4fd25e1e9608cc3e7b6b0bc9412d028e7cbf31' then
+    insert into moonguard.schema_migrations (number, name, checksum) values (7, '0007_webhook_config', 'e62afef348fe52e2284924a91ce4777c2080ac9d022636842eb719ba6b2558a8');
+  elsif v_applied <> 'e62afef348fe52e2284924a91ce4777c2080ac9d022636842eb719ba6b2558a8' then
     raise exception using
       errcode = 'MG002',
       message = 'the migration 0007_webhook_config that was applied here had another text',
@@ -1865,15 +1870,14 @@ select moonguard.add_check('public.moonpay_compliance_alerts', 'moonpay_complian
 create unique index moonpay_compliance_alerts_open_dedupe_key on public.moonpay_compliance_alerts (dedupe_key)
   where status in ('open', 'in_review', 'escalated');
 -- The work list: what is not decided, worst first. Few rows whatever the history is.
-create index moonpay_compliance_alerts_worklist_idx on public.moonpay_compliance_alerts (severity, triggered_at, id)
-  where status in ('open', 'in_review', 'escalated');
-select moonguard.add_index('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_customer_id_idx', 'customer_id', '(customer_id, triggered_at)');
-select moonguard.add_index('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_transaction_id_idx', 'transaction_id', '(transaction_id)');
-select moonguard.add_index('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_entity_idx', 'entity_type', '(entity_type, entity_id)');
-select moonguard.add_index('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_triggered_at_idx', 'triggered_at', '(triggered_at, id)');
-create index moonpay_compliance_alerts_assigned_to_idx on public.moonpay_compliance_alerts (assigned_to, status) where assigned_to is not null;
-create index moonpay_compliance_alerts_details_idx on public.moonpay_compliance_alerts using gin (details jsonb_path_ops);
-create index moonpay_compliance_alerts_metadata_idx on public.moonpay_compliance_alerts using gin (metadata jsonb_path_ops);
+select moonguard.add_index('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_worklist_idx', $$(severity, triggered_at, id) where status in ('open', 'in_review', 'escalated')$$);
+select moonguard.add_index('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_customer_id_idx', '(customer_id, triggered_at)');
+select moonguard.add_index('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_transaction_id_idx', '(transaction_id)');
+select moonguard.add_index('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_entity_idx', '(entity_type, entity_id)');
+select moonguard.add_index('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_triggered_at_idx', '(triggered_at, id)');
+select moonguard.add_index('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_assigned_to_idx', $$(assigned_to, status) where assigned_to is not null$$);
+select moonguard.add_index('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_details_idx', $$using gin (details jsonb_path_ops)$$);
+select moonguard.add_index('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_metadata_idx', $$using gin (metadata jsonb_path_ops)$$);
 
 -- The workflow. src/compliance/workflow.ts holds the same table; a test compares them.
 create table moonguard.alert_moves (
@@ -2055,8 +2059,8 @@ comment on column public.moonpay_compliance_alerts.occurrence_count is 'How many
 comment on column public.moonpay_compliance_alerts.version is 'Rises by one with each change: compare it to see whether somebody was faster.';
 comment on column public.moonpay_compliance_alerts.archived_at is 'Out of the daily lists; still there.';
 $moonguard_0008$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (8, '0008_compliance_alerts', 'ebd5100b671f174d774b4060d3dbe1145e89ea1217c83991015acebe4df52031');
-  elsif v_applied <> 'ebd5100b671f174d774b4060d3dbe1145e89ea1217c83991015acebe4df52031' then
+    insert into moonguard.schema_migrations (number, name, checksum) values (8, '0008_compliance_alerts', '503bd51527ce32980ac351f6a22c04f5b013612aac7b8261f2b89f562a6f8f38');
+  elsif v_applied <> '503bd51527ce32980ac351f6a22c04f5b013612aac7b8261f2b89f562a6f8f38' then
     raise exception using
       errcode = 'MG002',
       message = 'the migration 0008_compliance_alerts that was applied here had another text',
@@ -2791,7 +2795,8 @@ begin
       where not exists (select from moonguard.installation_findings f where f.table_name = v_rule.table_name and f.reason = 'Row Level Security is off');
       continue;
     end if;
-    execute format('grant %s on public.%I to authenticated, service_role', v_rule.command, v_rule.table_name);
+    execute format('grant select, insert, update on public.%I to service_role', v_rule.table_name);
+    execute format('grant %s on public.%I to authenticated', v_rule.command, v_rule.table_name);
     if not exists (select from pg_catalog.pg_policy where polrelid = v_rule.oid and polname = 'moonguard_' || v_rule.command) then
       execute format('create policy moonguard_%s on public.%I for %s to authenticated %s', v_rule.command, v_rule.table_name, v_rule.command, v_rule.expression);
     end if;
@@ -2809,7 +2814,6 @@ begin
     if not exists (select from moonguard.adopted_tables where table_name = v_table) then
       execute format('alter table public.%I enable row level security', v_table);
       execute format('revoke all on public.%I from public, anon, authenticated, service_role', v_table);
-      execute format('grant select, insert, update on public.%I to service_role', v_table);
     end if;
   end loop;
   perform moonguard.protect_existing_tables();
@@ -2830,8 +2834,8 @@ $owner_only$;
 alter table moonguard.alert_moves enable row level security;
 create policy alert_moves_read on moonguard.alert_moves for select to authenticated, service_role using (true);
 $moonguard_0012$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (12, '0012_access', '7ee5c47b09c87221a4eb2b88a0186561506307a7ec05ce4083bbcb1924572666');
-  elsif v_applied <> '7ee5c47b09c87221a4eb2b88a0186561506307a7ec05ce4083bbcb1924572666' then
+    insert into moonguard.schema_migrations (number, name, checksum) values (12, '0012_access', 'b9acc0d768dfba1cd6f733c141bde6fe3136fbb2f971ba7628d707a4ab913cd0');
+  elsif v_applied <> 'b9acc0d768dfba1cd6f733c141bde6fe3136fbb2f971ba7628d707a4ab913cd0' then
     raise exception using
       errcode = 'MG002',
       message = 'the migration 0012_access that was applied here had another text',
