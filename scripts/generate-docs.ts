@@ -31,7 +31,7 @@ ${Object.entries(settings.shape)
 function defaultOf(setting: { safeParse(value: unknown): { success: boolean; data?: unknown } }): string {
   const value = setting.safeParse(undefined).data;
   if (value === undefined || (Array.isArray(value) && value.length === 0)) return '–';
-  return `\`${String(value)}\``;
+  return `\`${JSON.stringify(value).replaceAll('"', '')}\``;
 }
 
 function cell(text: string): string {

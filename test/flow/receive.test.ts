@@ -14,6 +14,11 @@ import { forEachDatabase, type TestDatabase } from '../support/testDatabase.ts';
 
 const url = 'http://localhost/webhooks/moonpay/sandbox';
 
+interface Answer {
+  readonly event_id: string;
+  readonly duplicate: boolean;
+}
+
 const keyOf = (key: string) => providerKeySecret('test', key);
 
 function receiverOn(database: Database, options: Partial<ReceiverDependencies> = {}): Receiver {
@@ -78,7 +83,7 @@ forEachDatabase('receiving', (open) => {
     for (const { body, file } of examplePayloads()) {
       const response = await post(body);
       expect(response.status, file).toBe(200);
-      const answer = await response.json();
+      const answer = (await response.json()) as Answer;
       expect(answer).toEqual({ received: true, event_id: expect.any(String), duplicate: false });
 
       const again = await post(body);
@@ -118,7 +123,9 @@ forEachDatabase('receiving', (open) => {
     await addEndpoint(database, 'one');
     await addEndpoint(database, 'two');
     const body = buyEvent({});
-    const answers = await Promise.all(Array.from({ length: 50 }, async () => (await post(body)).json()));
+    const answers = await Promise.all(
+      Array.from({ length: 50 }, async () => (await (await post(body)).json()) as Answer),
+    );
 
     expect(new Set(answers.map((answer) => JSON.stringify(answer.event_id))).size).toBe(1);
     expect(answers.filter(({ duplicate }) => !duplicate)).toHaveLength(1);
