@@ -1,14 +1,13 @@
 import type { IncomingMessage } from 'node:http';
 import { text } from 'node:stream/consumers';
-import { sql } from 'kysely';
 import { Webhook } from 'standardwebhooks';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import type { Db } from '../../src/database/database.ts';
 import { DeliveryWorker } from '../../src/deliver/DeliveryWorker.ts';
 import { createSender, type Sender } from '../../src/deliver/send.ts';
 import { systemRuntime } from '../../src/runtime.ts';
 import type { WebhookHandler } from '../../src/webhooks/WebhookHandler.ts';
 import { httpServer } from '../support/localServers.ts';
+import { meanwhile } from '../support/meanwhile.ts';
 import { refusal } from '../support/refusal.ts';
 import { type Observed, observed } from '../support/signals.ts';
 import { forEachDatabase, type TestDatabase } from '../support/testDatabase.ts';
@@ -25,18 +24,7 @@ function verify(secret: string, { headers, body }: Received): unknown {
   return new Webhook(secret).verify(body, Object.fromEntries(signed));
 }
 
-/** Returns when another session waits for a lock of this transaction. */
-async function waitUntilItBlocks(transaction: Db): Promise<void> {
-  await sql`
-    do $$ begin
-      while not exists (select from pg_locks where not granted and pg_backend_pid() = any (pg_blocking_pids(pid))) loop
-        perform pg_sleep(0.005);
-      end loop;
-    end $$
-  `.execute(transaction);
-}
-
-forEachDatabase('what an owner of an endpoint does with its deliveries', (open, kind) => {
+forEachDatabase('what an owner of an endpoint does with its deliveries', (open) => {
   let database: TestDatabase;
   let signals: Observed;
   let webhooks: WebhookHandler;
@@ -158,15 +146,13 @@ forEachDatabase('what an owner of an endpoint does with its deliveries', (open, 
     const deliveryId = await webhooks.sendTestEvent(endpoint.id);
     await settled(deliveryId, 'delivery.exhausted');
 
-    const retried = await database.transaction(async (transaction) => {
-      await webhooks.suspendWebhook(endpoint.id, undefined, { transaction });
-      const attempted = refusal(webhooks.retryDelivery(deliveryId));
-      // The embedded database, which has one session, keeps the second one waiting by itself.
-      if (kind === 'postgres') await waitUntilItBlocks(transaction);
-      return { attempted };
-    });
+    const retried = meanwhile(
+      database,
+      (transaction) => webhooks.suspendWebhook(endpoint.id, undefined, { transaction }),
+      () => webhooks.retryDelivery(deliveryId),
+    );
 
-    expect(await retried.attempted).toMatchObject({ code: 'webhook_status_conflict' });
+    expect(await refusal(retried)).toMatchObject({ code: 'webhook_status_conflict' });
     expect(received).toHaveLength(1);
   });
 });
