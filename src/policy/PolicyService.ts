@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
 import type { Database, Db } from '../database/database.ts';
 import { MoonguardError } from '../errors.ts';
@@ -118,11 +119,11 @@ export class PolicyService {
     });
   }
 
-  /** @throws MoonguardError policy_not_found, policy_invalid */
+  /** What changes nothing is not in the log. @throws MoonguardError policy_not_found, policy_invalid */
   async updatePolicy(policyId: string, change: PolicyChangeInput, options: PolicyWriteOptions = {}): Promise<Policy> {
     const changed = parseInput(policyChangeSchema, change, 'policy_invalid');
-    return this.#change(policyId, options, 'policy_updated', (transaction, { id }) =>
-      updatePolicy(transaction, id, changed),
+    return this.#change(policyId, options, 'policy_updated', (transaction, policy) =>
+      isDeepStrictEqual({ ...policy, ...changed }, policy) ? undefined : updatePolicy(transaction, policy.id, changed),
     );
   }
 

@@ -1,0 +1,300 @@
+import { sql } from 'kysely';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { ComplianceService } from '../../src/compliance/ComplianceService.ts';
+import type { Database } from '../../src/database/database.ts';
+import type { Observation } from '../../src/observe/observation.ts';
+import { Decider } from '../../src/policy/Decider.ts';
+import { type DecideDependencies, decideBatch } from '../../src/policy/decide.ts';
+import { PolicyService } from '../../src/policy/PolicyService.ts';
+import { parseEvent } from '../../src/receive/parseEvent.ts';
+import { type StoredEvent, storeEvents } from '../../src/receive/store/storeEvents.ts';
+import { systemRuntime } from '../../src/runtime.ts';
+import { buyEvent, examplePayloads } from '../support/moonpay.ts';
+import { type Observed, observed } from '../support/signals.ts';
+import { forEachDatabase, openTestDatabase, type TestDatabase } from '../support/testDatabase.ts';
+
+/** Stores webhooks as receiving does once their signature is verified. */
+async function receive(database: Database, bodies: readonly (string | Uint8Array)[]): Promise<StoredEvent[]> {
+  const events = bodies.map((body) => {
+    const rawBody = Buffer.from(body);
+    const parsed = parseEvent(rawBody, 'sandbox');
+    return { id: systemRuntime.newId(), environment: 'sandbox' as const, rawBody, signature: 't=1,s=00', parsed };
+  });
+  return database.transaction((transaction) => storeEvents(transaction, events));
+}
+
+const failedBuy = (id: string, failureReason = 'rejected_other'): string =>
+  buyEvent({ id, status: 'failed', failureReason }, 'transaction_failed');
+
+function servicesOn(database: Database, { observe }: Pick<Observed, 'observe'>): DecideDependencies {
+  return {
+    database,
+    observe,
+    compliance: new ComplianceService({ database }),
+    policies: new PolicyService({ database }),
+  };
+}
+
+async function alertsOf(database: Database) {
+  const { rows } = await sql<{
+    severity: string;
+    alert_type: string;
+    transaction_id: string;
+    occurrence_count: number;
+  }>`
+    select severity, alert_type, transaction_id, occurrence_count from moonpay_compliance_alerts
+    order by transaction_id, alert_type
+  `.execute(database.db);
+  return rows;
+}
+
+/** Transactions that have an alert. */
+const alerted = async (database: Database): Promise<string[]> =>
+  (await alertsOf(database)).map(({ transaction_id }) => transaction_id);
+
+async function eventRow(database: Database, event: StoredEvent | undefined) {
+  const { rows } = await sql<{
+    processed: boolean;
+    processed_at: Date | null;
+    processing_attempts: number;
+    last_processing_error: string | null;
+  }>`
+    select processed, processed_at, processing_attempts, last_processing_error from moonpay_webhook_events where id = ${event?.id}
+  `.execute(database.db);
+  return rows[0];
+}
+
+async function logOf(database: Database, event: StoredEvent | undefined) {
+  const { rows } = await sql<{ action_type: string; policy_id: string; notes: string | null }>`
+    select action_type, policy_id, notes from moonpay_policy_logs where correlation_id = ${`evt_${event?.id}`}
+  `.execute(database.db);
+  return rows;
+}
+
+/** From now on the database refuses alerts about this transaction. */
+async function poison(database: Database, transactionId: string): Promise<void> {
+  await sql`
+    alter table moonpay_compliance_alerts add constraint poison check (transaction_id <> ${sql.lit(transactionId)})
+  `.execute(database.db);
+}
+
+const decided = (event: StoredEvent | undefined) => (observation: Observation) =>
+  observation.type === 'event.decided' && observation.eventId === event?.id;
+
+forEachDatabase('deciding on events', (open) => {
+  let database: TestDatabase;
+  let signals: Observed;
+  let services: DecideDependencies;
+
+  beforeEach(async () => {
+    database = await open();
+    signals = observed();
+    services = servicesOn(database, signals);
+  });
+  afterEach(() => database.close());
+
+  test('what means something to compliance raises its alert once, also when sent ten times; the rest raises none', async () => {
+    const raised: Record<string, string[]> = {};
+    for (const { file, body } of examplePayloads()) {
+      const before = (await alertsOf(database)).length;
+      for (let sent = 0; sent < 10; sent++) {
+        await receive(database, [body]);
+        await decideBatch(services, 10);
+      }
+      const { rows } = await sql<{ severity: string; alert_type: string; occurrence_count: number }>`
+        select severity, alert_type, occurrence_count from moonpay_compliance_alerts order by id offset ${before}
+      `.execute(database.db);
+      if (rows.length > 0)
+        raised[file] = rows.map((row) => `${row.severity} ${row.alert_type} ${row.occurrence_count}`);
+    }
+    expect(raised).toEqual({
+      'identity_check_rejected_escalated_old.data.json': ['medium kyc_verification 1'],
+      'identity_check_rejected_retry.data.json': ['medium kyc_verification 1'],
+      'transaction_failed_early.reduced.json': ['medium kyc_verification 1'],
+    });
+  });
+
+  test('alert, log row and mark are written together, under one correlation id', async () => {
+    const [event] = await receive(database, [failedBuy('tx_1')]);
+    expect(await decideBatch(services, 10)).toBe(1);
+    expect(await alertsOf(database)).toMatchObject([
+      { severity: 'medium', alert_type: 'transaction_monitoring', transaction_id: 'tx_1' },
+    ]);
+    expect(await logOf(database, event)).toMatchObject([
+      { action_type: 'rule_triggered', policy_id: 'compliance_rule_moonpay_failures' },
+    ]);
+    expect(await eventRow(database, event)).toMatchObject({ processed: true, processed_at: expect.any(Date) });
+    expect(signals.all).toEqual([{ type: 'event.decided', eventId: event?.id, hits: 1 }]);
+    expect(await decideBatch(services, 10)).toBe(0);
+  });
+
+  test('later events about the same matter count on the alert', async () => {
+    const again = buyEvent({
+      id: 'tx_1',
+      status: 'failed',
+      failureReason: 'rejected_other',
+      updatedAt: '2026-11-02T10:00:00Z',
+    });
+    await receive(database, [failedBuy('tx_1'), again]);
+    await decideBatch(services, 10);
+    expect(await alertsOf(database)).toMatchObject([{ transaction_id: 'tx_1', occurrence_count: 2 }]);
+  });
+
+  test('an identity check that was clear is logged, other events leave nothing', async () => {
+    const clear = JSON.stringify({
+      type: 'identity_check_updated',
+      data: { id: 'c1', customerId: 'u1', status: 'completed', result: 'clear' },
+    });
+    const [identity, buy] = await receive(database, [clear, buyEvent({ id: 'tx_1', status: 'completed' })]);
+    await decideBatch(services, 10);
+    expect(await logOf(database, identity)).toMatchObject([{ action_type: 'rule_passed' }]);
+    expect(await logOf(database, buy)).toEqual([]);
+    expect(await alertsOf(database)).toEqual([]);
+  });
+
+  test('an event that came late is never decided on', async () => {
+    await receive(database, [buyEvent({ id: 'tx_1', status: 'completed', updatedAt: '2026-11-02T10:00:00Z' })]);
+    const [late] = await receive(database, [failedBuy('tx_1')]);
+    expect(late?.late).toBe(true);
+    await decideBatch(services, 10);
+    expect(await alertsOf(database)).toEqual([]);
+    expect(signals.all).toHaveLength(1);
+  });
+
+  test('rows from before Moonguard are left alone', async () => {
+    await sql`
+      insert into moonpay_webhook_events (event_type, event_data, signature)
+      values ('transaction_failed', '{"data": {"failureReason": "rejected_other"}}', '')
+    `.execute(database.db);
+    expect(await decideBatch(services, 10)).toBe(0);
+  });
+
+  test('an event whose decision fails holds up nobody, is tried five times, then set aside with the error in the log', async () => {
+    await poison(database, 'tx_2');
+    const [first, second, third] = await receive(
+      database,
+      ['tx_1', 'tx_2', 'tx_3'].map((id) => failedBuy(id)),
+    );
+    await decideBatch(services, 10);
+    expect(await alerted(database)).toEqual(['tx_1', 'tx_3']);
+    expect(await eventRow(database, second)).toMatchObject({ processed: false, processing_attempts: 1 });
+
+    for (let attempt = 2; attempt <= 6; attempt++) await decideBatch(services, 10);
+    expect(await eventRow(database, second)).toMatchObject({
+      processed: false,
+      processing_attempts: 5,
+      last_processing_error: 'the decision failed: 23514',
+    });
+    expect(await logOf(database, second)).toMatchObject([
+      { action_type: 'rule_failed', notes: expect.stringContaining('poison') },
+    ]);
+    expect(signals.all).toEqual([
+      { type: 'event.decided', eventId: first?.id, hits: 1 },
+      { type: 'event.decide_failed', eventId: second?.id, reason: 'the decision failed: 23514' },
+      { type: 'event.decided', eventId: third?.id, hits: 1 },
+      ...Array.from({ length: 4 }, () => expect.objectContaining({ type: 'event.decide_failed', eventId: second?.id })),
+    ]);
+  });
+
+  test('what made it fail can be put right in time', async () => {
+    await poison(database, 'tx_1');
+    const [event] = await receive(database, [failedBuy('tx_1')]);
+    await decideBatch(services, 10);
+    await sql`alter table moonpay_compliance_alerts drop constraint poison`.execute(database.db);
+    await decideBatch(services, 10);
+    expect(await alerted(database)).toEqual(['tx_1']);
+    expect(await eventRow(database, event)).toMatchObject({ processed: true, last_processing_error: null });
+  });
+
+  test('when the log refuses as well, the event is set aside all the same', async () => {
+    await sql`alter table moonpay_policy_logs add constraint nothing check (source <> 'moonpay_event')`.execute(
+      database.db,
+    );
+    const [event] = await receive(database, [failedBuy('tx_1')]);
+    for (let attempt = 1; attempt <= 6; attempt++) await decideBatch(services, 10);
+    expect(await eventRow(database, event)).toMatchObject({ processed: false, processing_attempts: 5 });
+    expect(await alertsOf(database)).toEqual([]);
+  });
+
+  test('a crash before the end leaves nothing behind, and the next run decides once', async () => {
+    const [event] = await receive(database, [failedBuy('tx_1')]);
+    const crashing: Database = {
+      ...database,
+      transaction: (work) =>
+        database.transaction(async (transaction) => {
+          await work(transaction);
+          throw new Error('the process ends here');
+        }),
+    };
+    await expect(decideBatch({ ...services, database: crashing }, 10)).rejects.toThrow('the process ends here');
+    expect(await alertsOf(database)).toEqual([]);
+    expect(await logOf(database, event)).toEqual([]);
+    expect(signals.all).toEqual([]);
+
+    await decideBatch(services, 10);
+    expect(await alertsOf(database)).toMatchObject([{ transaction_id: 'tx_1', occurrence_count: 1 }]);
+  });
+
+  describe('the decider', () => {
+    test('decides what is there and what comes, until it is stopped', async () => {
+      const [before] = await receive(database, [failedBuy('tx_1')]);
+      const decider = new Decider(services);
+      await decider.start();
+      await signals.next(decided(before));
+      const [after] = await receive(database, [failedBuy('tx_2')]);
+      await signals.next(decided(after));
+      await decider.stop();
+
+      const [later] = await receive(database, [failedBuy('tx_3')]);
+      expect(await eventRow(database, later)).toMatchObject({ processed: false });
+      expect(await alerted(database)).toEqual(['tx_1', 'tx_2']);
+    });
+
+    test('works through more than one batch, and finds by itself what no notification told of', async () => {
+      const decider = new Decider({ ...services, database: { ...database, listen: async () => async () => {} } });
+      await decider.start();
+      const events = await receive(
+        database,
+        Array.from({ length: 250 }, (_, i) => failedBuy(`tx_${i}`)),
+      );
+      await signals.next(decided(events.at(-1)));
+      await decider.stop();
+      expect(await alertsOf(database)).toHaveLength(250);
+    });
+
+    test('goes on after the database was away', async () => {
+      let away = true;
+      const decider = new Decider({
+        ...services,
+        database: {
+          ...database,
+          transaction: (work, within) =>
+            away ? Promise.reject(new Error('Connection terminated')) : database.transaction(work, within),
+        },
+      });
+      await decider.start();
+      const [event] = await receive(database, [failedBuy('tx_1')]);
+      await signals.next(({ type }) => type === 'decide.failed');
+      away = false;
+      await signals.next(decided(event));
+      await decider.stop();
+    });
+  });
+});
+
+test('two processes share the events, and each is decided once', async () => {
+  const database = await openTestDatabase('postgres');
+  const signals = observed();
+  const events = await receive(
+    database,
+    Array.from({ length: 300 }, (_, i) => failedBuy(`tx_${i}`)),
+  );
+  const deciders = [new Decider(servicesOn(database, signals)), new Decider(servicesOn(database, signals))];
+  await Promise.all(deciders.map((decider) => decider.start()));
+  for (const event of events) await signals.next(decided(event));
+  await Promise.all(deciders.map((decider) => decider.stop()));
+  const alerts = await alertsOf(database);
+  expect(alerts).toHaveLength(300);
+  expect(new Set(alerts.map((alert) => alert.occurrence_count))).toEqual(new Set([1]));
+  await database.close();
+});
