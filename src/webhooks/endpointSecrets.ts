@@ -10,7 +10,7 @@ import { listUnsealedSecrets } from './store/listUnsealedSecrets.ts';
 import { sealEndpointSecret } from './store/sealEndpointSecret.ts';
 
 /** 24 h: receivers have a day to take over a new secret. */
-export const DEFAULT_OVERLAP_SECONDS = 24 * 60 * 60;
+const DEFAULT_OVERLAP_SECONDS = 24 * 60 * 60;
 
 /** Keys kept ready, about 1 kB each. */
 const MOST_CACHED_KEYS = 10_000;
