@@ -9,7 +9,9 @@ import { databaseErrorReport } from '../database/databaseError.ts';
 import { environments } from '../observe/observation.ts';
 import { asEndpointError, constraintProblems } from './constraintErrors.ts';
 import { attemptOutcomes, deliveryStatuses } from './delivery.ts';
+import { deliverySettingsSchema } from './deliverySettings.ts';
 import { endpointStatuses } from './endpoint.ts';
+import { retryPolicySchema } from './retryPolicy.ts';
 import type { WebhookHandler } from './WebhookHandler.ts';
 
 /**
@@ -177,6 +179,33 @@ forEachDatabase('the rules of an endpoint', (open) => {
       expect(error).toMatchObject({ code: 'webhook_invalid' });
       expect(inspect(error)).not.toContain('token');
     });
+  });
+
+  test.each([
+    {},
+    { max_attempts: 3, backoff_strategy: 'linear', initial_delay_ms: 0, max_delay_ms: 0, jitter: 1 },
+    { maxAttempts: 3, backoffStrategy: 'fixed', initialDelayMs: 1, maxDelayMs: 2 },
+    { max_retries: 3, initial_delay: 1, max_delay: 2, jitter: true },
+    { maxRetries: 0, initialDelay: 1, maxDelay: 2, jitter: false },
+  ])('SQL and the service read the retry policy %j alike', async (given) => {
+    const { rows } = await sql<{ policy: unknown }>`
+      select moonguard.normalize_retry_policy(${JSON.stringify(given)}::jsonb) as policy
+    `.execute(database.db);
+    expect(rows[0]?.policy).toEqual(retryPolicySchema.parse(given));
+  });
+
+  test.each([
+    {},
+    { verify_ssl: false, timeout_ms: 100, rate_limit_per_second: 0.5, ordering: 'entity', payload: 'envelope' },
+    { verifySsl: false, timeoutMs: 200, rateLimitPerSecond: null },
+    { verifySSL: false, timeout: 0.3 },
+    { ssl_verification: false, timeout: 30 },
+    { sslVerification: false },
+  ])('SQL and the service read the delivery settings %j alike', async (given) => {
+    const { rows } = await sql<{ settings: unknown }>`
+      select moonguard.normalize_delivery_settings(${JSON.stringify(given)}::jsonb) as settings
+    `.execute(database.db);
+    expect(rows[0]?.settings).toEqual(deliverySettingsSchema.parse(given));
   });
 
   test('every constraint of the table has its problem', async () => {
