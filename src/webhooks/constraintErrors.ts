@@ -54,12 +54,14 @@ export const constraintProblems: Readonly<Record<string, Refusal>> = {
   moonpay_webhook_config_retry_policy_check: {
     code: 'retry_policy_invalid',
     field: 'retryPolicy',
-    message: 'see the comment on moonpay_webhook_config.retry_policy for the settings and their ranges',
+    message:
+      'max_attempts is 1 to 100, delays are 0 to 604800000 ms with max_delay_ms not below initial_delay_ms, jitter is 0 to 1, backoff_strategy is exponential, linear or fixed',
   },
   moonpay_webhook_config_delivery_settings_check: {
     code: 'delivery_settings_invalid',
     field: 'deliverySettings',
-    message: 'see the comment on moonpay_webhook_config.delivery_settings for the settings and their ranges',
+    message:
+      'timeout_ms is 100 to 60000, rate_limit_per_second above 0 or null, ordering none or entity, payload provider or envelope, verify_ssl true or false',
   },
   moonpay_webhook_config_metadata_check: {
     code: 'metadata_malformed',
