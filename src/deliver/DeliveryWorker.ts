@@ -7,9 +7,10 @@ import { attempt, type ReadyDelivery } from './attempt.ts';
 import type { Sender } from './send.ts';
 import { Settlement } from './settlement.ts';
 import type { EndpointSecretKey } from './sign.ts';
-import { claimDueDeliveries } from './store/claimDueDeliveries.ts';
+import { type ClaimedDelivery, claimDueDeliveries } from './store/claimDueDeliveries.ts';
 import { findEndpoints } from './store/findEndpoints.ts';
 import { findNextDueTime } from './store/findNextDueTime.ts';
+import { giveBackDeliveries } from './store/giveBackDeliveries.ts';
 
 /** A NOTIFY wakes the worker at once; this covers the time when nobody listens, or a pooler swallows it. */
 const POLL_MS = 1_000;
@@ -69,14 +70,23 @@ export class DeliveryWorker {
     clearTimeout(this.#timer);
     await this.#stopListening?.();
     await this.#claiming;
-    // What was leased and not begun falls due again by itself when its lease ends.
-    this.#leased.length = 0;
+    await this.#giveBackUnbegun();
     if (this.#inFlight > 0) {
       const { promise, resolve } = Promise.withResolvers<void>();
       this.#onIdle = resolve;
       await promise;
     }
     await this.#settlement.close();
+  }
+
+  async #giveBackUnbegun(): Promise<void> {
+    const leases = this.#leased.splice(0).map(({ delivery, leaseToken }) => ({ deliveryId: delivery.id, leaseToken }));
+    if (leases.length === 0) return;
+    try {
+      await giveBackDeliveries(this.#options.database.db, leases);
+    } catch {
+      // The database is away: they fall due again by themselves when their lease ends.
+    }
   }
 
   #wake(): void {
@@ -131,25 +141,44 @@ export class DeliveryWorker {
       const claimed = await claimDueDeliveries(database.db, { limit, leaseMs: this.#leaseMs, leaseToken });
       if (claimed.length > 0) {
         observe({ type: 'delivery.claimed', deliveries: claimed.length });
-        const endpointIds = [...new Set(claimed.map(({ endpointId }) => endpointId))];
-        const endpoints = await findEndpoints(database.db, endpointIds);
-        const secrets = await this.#secretsOf(endpointIds);
-        for (const delivery of claimed) {
-          const endpoint = endpoints.get(delivery.endpointId);
-          const keys = secrets.get(delivery.endpointId);
-          if (endpoint === undefined || keys === undefined) {
-            const reason = endpoint === undefined ? 'the endpoint is gone' : 'its secret cannot be read';
-            observe({ type: 'delivery.not_attempted', deliveryId: delivery.id, reason });
-          } else {
-            this.#leased.push({ delivery, endpoint, secrets: keys, leaseToken, beginBeforeMs });
-          }
-        }
+        await this.#take(claimed, { leaseToken, beginBeforeMs });
       }
       if (claimed.length === limit) this.#mayBeDue = true;
       else this.#wakeIn(Math.min((await findNextDueTime(database.db)) ?? POLL_MS, POLL_MS));
     } catch (error) {
       observe({ type: 'delivery.claim_failed', reason: reasonOf(error) });
       this.#wakeIn(POLL_MS);
+    }
+  }
+
+  /** Puts what was claimed in line, with its endpoint and secrets. */
+  async #take(
+    claimed: readonly ClaimedDelivery[],
+    lease: { readonly leaseToken: string; readonly beginBeforeMs: number },
+  ): Promise<void> {
+    const { database, observe } = this.#options;
+    const endpointIds = [...new Set(claimed.map(({ endpointId }) => endpointId))];
+    const endpoints = await findEndpoints(database.db, endpointIds);
+    const secrets = await this.#secretsOf(endpointIds);
+    const stopped: ClaimedDelivery[] = [];
+    for (const delivery of claimed) {
+      const endpoint = endpoints.get(delivery.endpointId);
+      const keys = secrets.get(delivery.endpointId);
+      if (endpoint === undefined || keys === undefined) {
+        const reason = endpoint === undefined ? 'the endpoint is gone' : 'its secret cannot be read';
+        observe({ type: 'delivery.not_attempted', deliveryId: delivery.id, reason });
+      } else if (!endpoint.takes_deliveries) {
+        stopped.push(delivery);
+      } else {
+        this.#leased.push({ delivery, endpoint, secrets: keys, ...lease });
+      }
+    }
+    // An event may be stored at the very moment somebody stops its endpoint.
+    if (stopped.length > 0) {
+      await giveBackDeliveries(
+        database.db,
+        stopped.map(({ id }) => ({ deliveryId: id, leaseToken: lease.leaseToken })),
+      );
     }
   }
 

@@ -43,6 +43,19 @@ forEachDatabase('provider keys', (open) => {
     keys = keysOf(database);
   });
 
+  test('a key in the settings that can verify nothing is refused at once, by setting', () => {
+    const mistaken = { sandbox: [key.old, key.live], production: ['sk_live_0123456789abcdef'] };
+    expect(() => keysOf(database, mistaken)).toThrow(
+      expect.objectContaining({
+        code: 'configuration_invalid',
+        problems: [
+          expect.objectContaining({ code: 'other_environment', field: 'webhookKeys.sandbox' }),
+          expect.objectContaining({ code: 'secret_key', field: 'webhookKeys.production' }),
+        ],
+      }),
+    );
+  });
+
   test('without any key there is none', async () => {
     expect(await keys.current('sandbox')).toEqual([]);
     expect(await keys.list()).toEqual([]);

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import type { Database } from '../database/database.ts';
 import { MoonguardError } from '../errors.ts';
 import { type Environment, environments } from '../observe/observation.ts';
-import { parseInput } from '../parseInput.ts';
+import { inputError, parseInput } from '../parseInput.ts';
 import type { Runtime } from '../runtime.ts';
 import type { SecretBox } from '../secretBox.ts';
 import type { WriteOptions } from '../writeOptions.ts';
@@ -46,8 +46,10 @@ export interface ProviderKeys {
   close(): Promise<void>;
 }
 
+/** @throws MoonguardError configuration_invalid when a configured key is none, or one of the other environment */
 export function createProviderKeys(dependencies: ProviderKeysDependencies): ProviderKeys {
   const { database, secretBox, runtime, configuredKeys } = dependencies;
+  checkConfiguredKeys(configuredKeys);
   const configured = environments.flatMap((environment) =>
     configuredKeys[environment].map((key) => ({ environment, secret: providerKeySecret(fingerprintOf(key), key) })),
   );
@@ -122,4 +124,14 @@ function invalid(code: string, message: string): MoonguardError {
 
 function fingerprintOf(key: string): string {
   return createHash('sha256').update(key).digest('hex').slice(0, 12);
+}
+
+function checkConfiguredKeys(configuredKeys: ProviderKeysDependencies['configuredKeys']): void {
+  const problems = environments.flatMap((environment) =>
+    configuredKeys[environment]
+      .map((key) => providerKeyProblem(key, environment))
+      .filter((problem) => problem !== undefined)
+      .map((problem) => ({ ...problem, field: `webhookKeys.${environment}` })),
+  );
+  if (problems.length > 0) throw inputError('configuration_invalid', problems);
 }

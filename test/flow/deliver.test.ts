@@ -57,14 +57,14 @@ forEachDatabase('delivering', (open, kind) => {
     await database.close();
   });
 
-  const startWorker = async (leaseMs?: number): Promise<DeliveryWorker> => {
+  const startWorker = async (leaseMs?: number, concurrency = 8): Promise<DeliveryWorker> => {
     const worker = new DeliveryWorker({
       database,
       runtime: systemRuntime,
       observe: signals.observe,
       sender,
       endpointSecrets,
-      concurrency: 8,
+      concurrency,
       ...(leaseMs !== undefined && { leaseMs }),
     });
     workers.push(worker);
@@ -296,6 +296,43 @@ forEachDatabase('delivering', (open, kind) => {
     await sql`update moonpay_webhook_config set is_active = false where id = ${endpointId}`.execute(database.db);
     await store(buyEvent({ id: 'b' }));
     expect((await deliveries()).map(({ status }) => status)).toEqual(['held', 'held']);
+  });
+
+  test('a delivery that was made while its endpoint was being stopped is held, not sent', async () => {
+    const { url, received } = await receiver(ok);
+    const endpointId = await addEndpoint(url, sql`status = 'inactive'`);
+    await store(buyEvent({}));
+    await sql`update moonguard.deliveries set status = 'pending' where endpoint_id = ${endpointId}`.execute(
+      database.db,
+    );
+    const worker = await startWorker();
+    await signals.next((o) => o.type === 'delivery.claimed');
+    await worker.stop();
+    expect(received).toEqual([]);
+    expect(await deliveries()).toMatchObject([{ status: 'held', lease_token: null, attempts_count: 0 }]);
+  });
+
+  test('stopping gives back what was not begun, for other workers to take at once', async () => {
+    const arrived = Promise.withResolvers<ServerResponse>();
+    const { url, received } = await receiver((count, response) =>
+      count === 1 ? arrived.resolve(response) : void response.end(),
+    );
+    await addEndpoint(url);
+    const worker = await startWorker(undefined, 1);
+    await store(buyEvent({ id: 'a' }), buyEvent({ id: 'b' }));
+    const response = await arrived.promise;
+    const stopped = worker.stop();
+    response.end();
+    await stopped;
+    expect(received).toHaveLength(1);
+    expect((await deliveries()).map(({ status, lease_token }) => [status, lease_token]).toSorted()).toEqual([
+      ['delivered', null],
+      ['pending', null],
+    ]);
+    await startWorker();
+    await signals.next((o) => o.type === 'delivery.delivered');
+    await signals.next((o) => o.type === 'delivery.delivered');
+    expect(received).toHaveLength(2);
   });
 
   test('stopping waits for the request in flight and writes its result', async () => {
