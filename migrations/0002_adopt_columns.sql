@@ -17,13 +17,15 @@ begin
 end
 $$;
 
--- A value in another type, as text; null where it cannot be read as one. Numbers are rounded to whole ones.
+-- A value in another type, as text; null where it cannot be read as one. Numbers are rounded to whole ones, and to the
+-- largest or smallest that there is.
 create function moonguard.cast_or_null(p_value text, p_type text) returns text
-language plpgsql set search_path = '' as $$
+language plpgsql strict set search_path = '' as $$
 declare
   v_result text;
 begin
-  execute format('select $1%s::%s::text', case when p_type in ('integer', 'bigint') then '::numeric' end, p_type)
+  execute format(case p_type when 'integer' then 'select least(greatest($1::numeric, -2147483648), 2147483647)::integer::text'
+      when 'bigint' then 'select $1::numeric::bigint::text' else 'select $1::%s::text' end, p_type)
     into v_result using p_value;
   return v_result;
 exception when data_exception then
@@ -34,7 +36,7 @@ $$;
 create function moonguard.json_or_text(p_value text) returns jsonb
 language plpgsql set search_path = '' as $$
 begin
-  return p_value::jsonb;
+  return nullif(trim(p_value), '')::jsonb;
 exception when data_exception then
   return to_jsonb(p_value);
 end
@@ -68,7 +70,7 @@ begin
       where d.classid = 'pg_catalog.pg_class'::regclass and d.objid = i.indexrelid and d.refobjid = p_table and a.attname = p_column)
   loop
     execute format('drop index %s', v_index.name);
-    perform moonguard.report_finding(moonguard.table_name(p_table), null, format('index %s compared %s in its earlier type', v_index.name, p_column),
+    perform moonguard.report_finding(moonguard.table_name(p_table), null, format('an index compared %s in its earlier type', p_column),
       'corrected: dropped; it was ' || v_index.definition);
   end loop;
 end
@@ -93,12 +95,13 @@ declare
     end;
   v_command text := format('alter table %s alter column %I type %s using %s', p_table, p_column, p_to, v_converted);
 begin
-  if not v_is_direct and p_to <> 'jsonb' then
+  if not v_is_direct and p_to not in ('jsonb', 'text[]') then
     execute format(
       'insert into moonguard.installation_findings (table_name, row_key, reason, resolution)
        select %1$L, id::text, format(''%%s was %%s'', %2$L, %3$I::text), ''corrected: is '' || coalesce((%4$s)::text, ''null'') || '' now''
-       from %5$s where moonguard.cast_or_null((%4$s)::text, %6$L) is distinct from %3$I::text',
-      v_name, p_column, p_column, v_converted, p_table, p_from);
+       from %5$s where %3$I::text <> '''' and ((%4$s) is null or (%6$L in (''integer'', ''bigint'')
+         and (%4$s)::text::numeric <> moonguard.cast_or_null(%3$I::text, ''numeric'')::numeric))',
+      v_name, p_column, p_column, v_converted, p_table, p_to);
   end if;
   begin
     execute v_command;
@@ -122,46 +125,60 @@ exception
 end
 $$;
 
+-- A column fills itself no more: neither by a default nor by an identity nor by an expression. What it holds stays.
+create function moonguard.stop_filling(p_table regclass, p_column text) returns void
+language plpgsql set search_path = '' as $$
+declare
+  v_column pg_catalog.pg_attribute := (select a from pg_catalog.pg_attribute a where a.attrelid = p_table and a.attname = p_column);
+begin
+  if v_column.attidentity <> '' then
+    execute format('alter table %s alter column %I drop identity', p_table, p_column);
+  elsif v_column.attgenerated = 's' then
+    execute format('alter table %s alter column %I drop expression', p_table, p_column);
+  elsif v_column.attgenerated <> '' then
+    execute format('alter table %1$s add column stored_before_moonguard %3$s; update %1$s set stored_before_moonguard = %2$I;
+      alter table %1$s drop column %2$I; alter table %1$s rename column stored_before_moonguard to %2$I',
+      p_table, p_column, pg_catalog.format_type(v_column.atttypid, v_column.atttypmod));
+  else
+    execute format('alter table %s alter column %I drop default', p_table, p_column);
+  end if;
+end
+$$;
+
 -- Gives a table of an earlier version the columns of the wanted one: missing ones with their default, others in their
 -- type. Defaults and NOT NULL follow in finish_adoption(), when the rows have been put right.
 create function moonguard.adopt_columns(p_table regclass, p_wanted regclass) returns void
 language plpgsql set search_path = '' as $$
 declare
+  v_id_type text := (select pg_catalog.format_type(atttypid, atttypmod) from pg_catalog.pg_attribute where attrelid = p_table and attname = 'id');
   v_column record;
 begin
+  if v_id_type <> 'uuid' then
+    execute format('alter table %s rename column id to id_before_moonguard', p_table);
+    perform moonguard.report_finding(moonguard.table_name(p_table), null, 'id was ' || v_id_type,
+      'corrected: new ids; the earlier ones are in id_before_moonguard');
+  end if;
+
+  -- First all of them: a column may be computed from another whose type changes.
+  perform moonguard.stop_filling(p_table, e.attname)
+  from pg_catalog.pg_attribute e
+  join pg_catalog.pg_attribute w on w.attrelid = p_wanted and w.attname = e.attname and w.attnum > 0
+  where e.attrelid = p_table and e.attnum > 0 and not e.attisdropped;
+
   for v_column in
     select w.attname as name, pg_catalog.format_type(w.atttypid, w.atttypmod) as type, e.attname is null as is_missing,
-      pg_catalog.format_type(e.atttypid, e.atttypmod) as earlier_type, coalesce(e.attidentity, '') as identity,
-      coalesce(e.attgenerated, '') as generated,
+      pg_catalog.format_type(e.atttypid, e.atttypmod) as earlier_type,
       (select ' default ' || pg_catalog.pg_get_expr(d.adbin, d.adrelid) from pg_catalog.pg_attrdef d where d.adrelid = w.attrelid and d.adnum = w.attnum) as default_clause
     from pg_catalog.pg_attribute w
     left join pg_catalog.pg_attribute e on e.attrelid = p_table and e.attname = w.attname and not e.attisdropped
     where w.attrelid = p_wanted and w.attnum > 0 and not w.attisdropped
     order by w.attnum
   loop
-    if v_column.name = 'id' and v_column.earlier_type <> v_column.type then
-      execute format('alter table %s rename column id to id_before_moonguard', p_table);
-      perform moonguard.report_finding(moonguard.table_name(p_table), null, 'id was ' || v_column.earlier_type,
-        'corrected: new ids; the earlier ones are in id_before_moonguard');
-      v_column.is_missing := true;
-    end if;
     if v_column.is_missing then
-      execute format('alter table %s add column %I %s%s', p_table, v_column.name, v_column.type, v_column.default_clause);
-      continue;
-    end if;
-
-    if v_column.identity <> '' then
-      execute format('alter table %s alter column %I drop identity', p_table, v_column.name);
-    elsif v_column.generated = 's' then
-      execute format('alter table %s alter column %I drop expression', p_table, v_column.name);
-    elsif v_column.generated = 'v' then
-      execute format('alter table %1$s add column stored_before_moonguard %3$s; update %1$s set stored_before_moonguard = %2$I;
-        alter table %1$s drop column %2$I; alter table %1$s rename column stored_before_moonguard to %2$I',
-        p_table, v_column.name, v_column.earlier_type);
-    else
-      execute format('alter table %s alter column %I drop default', p_table, v_column.name);
-    end if;
-    if v_column.earlier_type <> v_column.type then
+      -- Of a row that was there before, other columns tell better than now() when it was made.
+      execute format('alter table %s add column %I %s%s', p_table, v_column.name, v_column.type,
+        case when v_column.name not in ('created_at', 'updated_at', 'triggered_at', 'executed_at') then v_column.default_clause end);
+    elsif v_column.earlier_type <> v_column.type then
       perform moonguard.convert_column(p_table, v_column.name, v_column.earlier_type, v_column.type);
     end if;
   end loop;

@@ -41,6 +41,16 @@ language sql stable set search_path = '' as $$
   from pg_catalog.pg_class c where c.oid = p_view
 $$;
 
+-- The same of a function. Without grants of its own it has those that a new one gets.
+create function moonguard.function_script(p_function regprocedure) returns text
+language sql stable set search_path = '' as $$
+  select concat_ws(E';\n', pg_catalog.pg_get_functiondef(p.oid),
+    case when p.proacl is not null then format('revoke all on function %s from public, anon, authenticated, service_role', p_function) end,
+    (select string_agg(format('grant execute on function %s to %s', p_function, case g.grantee when 0 then 'public' else g.grantee::regrole::text end), E';\n')
+     from pg_catalog.aclexplode(p.proacl) g))
+  from pg_catalog.pg_proc p where p.oid = p_function
+$$;
+
 -- Views and triggers hold on to columns, and triggers must not run while the installer puts rows right. They are noted,
 -- taken down, and put back by moonguard.put_back() at the end. Triggers that only set updated_at give way to ours.
 create function moonguard.take_down(p_table regclass) returns void
@@ -87,6 +97,30 @@ begin
     exception when dependent_objects_still_exist or insufficient_privilege then
       perform moonguard.report_finding(v_name, null, format('%s holds on to the table: %s', v_item.item, sqlerrm), 'left: it stays as it is');
     end;
+  end loop;
+end
+$$;
+
+-- Further columns that are computed from ours hold on to them too. They are computed anew from the same expression.
+create function moonguard.take_down_computed_columns(p_table regclass, p_wanted regclass) returns void
+language plpgsql set search_path = '' as $$
+declare
+  v_column record;
+begin
+  for v_column in
+    select a.attname as name, concat_ws(E';\n',
+        format('alter table %s add column %I %s generated always as (%s) %s', p_table, a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod),
+          pg_catalog.pg_get_expr(d.adbin, d.adrelid), case a.attgenerated when 's' then 'stored' else 'virtual' end),
+        (select string_agg(pg_catalog.pg_get_indexdef(indexrelid), E';\n') from pg_catalog.pg_index
+         where indrelid = p_table and a.attnum = any (indkey::int2[]))) as script
+    from pg_catalog.pg_attribute a
+    join pg_catalog.pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
+    where a.attrelid = p_table and a.attgenerated <> ''
+      and not exists (select from pg_catalog.pg_attribute w where w.attrelid = p_wanted and w.attname = a.attname)
+  loop
+    execute format('alter table %s drop column %I', p_table, v_column.name);
+    update moonguard.adopted_tables set to_put_back = array[v_column.script] || to_put_back
+    where table_name = moonguard.table_name(p_table);
   end loop;
 end
 $$;
@@ -168,6 +202,7 @@ begin
     return;
   end if;
   perform moonguard.take_down(v_table);
+  perform moonguard.take_down_computed_columns(v_table, v_wanted);
   perform moonguard.retire_handmade_rules(v_table, v_wanted);
   perform moonguard.adopt_columns(v_table, v_wanted);
   -- PostgreSQL names an index that was given no name just as we name ours.

@@ -50,7 +50,11 @@ begin
     url = regexp_replace(url, '^\s+|\s+$', '', 'g'),
     environment = lower(trim(environment)),
     status = coalesce(lower(trim(status)), case when is_active is false then 'inactive' end),
-    secret_key = nullif(secret_key, '');
+    secret_key = nullif(secret_key, ''),
+    retry_policy = nullif(retry_policy, 'null'),
+    delivery_settings = nullif(delivery_settings, 'null'),
+    headers = nullif(headers, 'null'),
+    metadata = nullif(metadata, 'null');
 
   with broken as (
     select id, webhook_id, row_number() over (partition by webhook_id order by created_at, id) > 1 as is_taken from public.moonpay_webhook_config
@@ -138,21 +142,20 @@ begin
   select 'moonpay_webhook_config', id::text, 'another row has the same url and environment', 'corrected: kept as deleted; the newest active row goes on' from older;
 
   with broken as (
-    select id, case
-        when coalesce(cardinality(events), 0) = 0 then 'events is empty'
-        when url is null or url !~ '^https?://[^/?#\s\\][^\s\\]*$' then 'url is no http or https address'
-        when environment is null or environment not in ('sandbox', 'production') then 'environment is neither sandbox nor production'
-        when status not in ('active', 'inactive', 'suspended', 'failed') then 'status is unknown: ' || status
-        when url ~ '^https?://[^/?#]*@' then 'url has credentials in it'
-        when environment = 'production' and url !~ '^https://' then 'url of a production endpoint is not https'
-        when environment = 'production' and moonguard.url_is_private(url) then 'url of a production endpoint is a private address'
-        when not moonguard.endpoint_headers_are_valid(coalesce(headers, '{}')) then 'headers are not valid'
-      end as reason
+    select id, concat_ws('; ',
+        case when coalesce(cardinality(events), 0) = 0 then 'events is empty' end,
+        case when url is null or url !~ '^https?://[^/?#\s\\][^\s\\]*$' then 'url is no http or https address' end,
+        case when environment is null or environment not in ('sandbox', 'production') then 'environment is neither sandbox nor production' end,
+        case when status not in ('active', 'inactive', 'suspended', 'failed') then 'status is unknown: ' || status end,
+        case when url ~ '^https?://[^/?#]*@' then 'url has credentials in it' end,
+        case when environment = 'production' and url ~ '^http://' then 'url of a production endpoint is not https' end,
+        case when environment = 'production' and moonguard.url_is_private(url) then 'url of a production endpoint is a private address' end,
+        case when not moonguard.endpoint_headers_are_valid(coalesce(headers, '{}')) then 'headers are not valid' end) as reason
     from public.moonpay_webhook_config
   ), stopped as (
     update public.moonpay_webhook_config c
     set status = 'inactive', status_reason = broken.reason
-    from broken where broken.id = c.id and broken.reason is not null
+    from broken where broken.id = c.id and broken.reason <> ''
     returning c.id, broken.reason
   )
   insert into moonguard.installation_findings (table_name, row_key, reason, resolution)

@@ -70,6 +70,8 @@ begin
   insert into moonguard.installation_findings (table_name, row_key, reason, resolution)
   select 'moonpay_compliance_alerts', id::text, format('alert_id %s is in another row too', earlier), 'corrected: is ' || alert_id || ' now' from renamed;
 
+  update public.moonpay_compliance_alerts set metadata = nullif(metadata, 'null'), details = nullif(details, 'null')
+  where 'null' in (metadata, details);
   insert into moonguard.installation_findings (table_name, row_key, reason, resolution)
   select 'moonpay_compliance_alerts', id::text, 'title is empty', 'corrected: is ' || coalesce(nullif(alert_type, ''), 'Alert') || ' now'
   from public.moonpay_compliance_alerts where coalesce(trim(title), '') = '';
@@ -84,9 +86,9 @@ begin
     risk_level = coalesce(lower(trim(risk_level)), moonguard.risk_level(risk_score)),
     title = case when trim(title) <> '' then title else coalesce(nullif(alert_type, ''), 'Alert') end,
     metadata = case when jsonb_typeof(metadata) = 'object' then metadata when metadata is not null then jsonb_build_object('value', metadata) end,
-    created_at = coalesce(created_at, triggered_at, now()),
-    triggered_at = coalesce(triggered_at, created_at, now()),
-    updated_at = coalesce(updated_at, created_at, now());
+    created_at = coalesce(created_at, triggered_at, updated_at, now()),
+    triggered_at = coalesce(triggered_at, created_at, updated_at, now()),
+    updated_at = coalesce(updated_at, created_at, triggered_at, now());
 
   -- Before archived_at there was metadata.archived. Text that plainly says true or false is taken at its word.
   insert into moonguard.installation_findings (table_name, row_key, reason, resolution)

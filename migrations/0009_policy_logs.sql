@@ -2,17 +2,33 @@
 -- Locks: an earlier, unpartitioned log is locked while its rows are copied into the partitions.
 -- Older program: an older hand-made program may go on inserting; it can no longer update or delete.
 
--- A key on id alone cannot be kept on a table that is partitioned by time, so keys that point here go.
+-- A key on id alone cannot be kept on a table that is partitioned by time, so keys that point here go. Functions that
+-- give rows of the table are made again for the new one.
 do $set_aside$
 declare
   v_old regclass := to_regclass('public.moonpay_policy_logs');
   v_grants aclitem[] := (select relacl from pg_catalog.pg_class where oid = v_old);
+  v_function record;
   v_key record;
 begin
   if v_old is null then
     return;
   end if;
   perform moonguard.take_down(v_old);
+  for v_function in
+    select p.oid::regprocedure as name, moonguard.function_script(p.oid) as script
+    from pg_catalog.pg_proc p
+    where p.oid in (select d.objid from pg_catalog.pg_depend d join pg_catalog.pg_type t on t.oid = d.refobjid
+      where d.classid = 'pg_catalog.pg_proc'::regclass and d.refclassid = 'pg_catalog.pg_type'::regclass and t.typrelid = v_old)
+  loop
+    begin
+      execute format('drop function %s', v_function.name);
+      update moonguard.adopted_tables set to_put_back = to_put_back || v_function.script where table_name = 'moonpay_policy_logs';
+    exception when dependent_objects_still_exist then
+      -- Reported when the earlier table cannot be dropped.
+      null;
+    end;
+  end loop;
   update moonguard.adopted_tables
   set to_put_back = to_put_back || format('select moonguard.restore_grants(%L, %L)', 'public.moonpay_policy_logs', v_grants)
     || array(select format('alter publication %I add table public.moonpay_policy_logs', p.pubname)
@@ -157,30 +173,44 @@ begin
   perform moonguard.adopt_columns(v_old, 'public.moonpay_policy_logs');
 
   for v_column in
-    select a.attname as name, pg_catalog.format_type(a.atttypid, a.atttypmod) as type, a.attgenerated <> '' as is_generated,
-      pg_catalog.pg_get_expr(d.adbin, d.adrelid) as default_value,
-      pg_catalog.pg_get_serial_sequence(v_old::text, a.attname) as sequence
+    select a.attname as name, pg_catalog.format_type(a.atttypid, a.atttypmod) as type,
+      case when a.attgenerated <> '' then '; it is not computed any more' when a.attidentity <> '' then '; it is not numbered any more' else '' end as loss,
+      case when a.attgenerated = '' then pg_catalog.pg_get_expr(d.adbin, d.adrelid) end as default_value,
+      -- A serial's sequence came along when the table was set aside.
+      (select c.relname from pg_catalog.pg_class c where c.oid = pg_catalog.pg_get_serial_sequence(v_old::text, a.attname)::regclass and a.attidentity = '') as sequence
     from pg_catalog.pg_attribute a
     left join pg_catalog.pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
     where a.attrelid = v_old and a.attnum > 0 and not a.attisdropped
       and not exists (select from pg_catalog.pg_attribute n where n.attrelid = 'public.moonpay_policy_logs'::regclass and n.attname = a.attname)
   loop
     execute format('alter table public.moonpay_policy_logs add column %I %s', v_column.name, v_column.type);
-    if v_column.sequence is not null and v_column.default_value is not null then
-      execute format('alter sequence %s owned by public.moonpay_policy_logs.%I', v_column.sequence, v_column.name);
+    if v_column.sequence is not null then
+      execute format('alter sequence moonguard.%1$I owned by none; alter sequence moonguard.%1$I set schema public;
+        alter sequence public.%1$I owned by public.moonpay_policy_logs.%2$I', v_column.sequence, v_column.name);
+      v_column.default_value := format('nextval(%L)', format('public.%I', v_column.sequence));
     end if;
-    if v_column.default_value is not null and not v_column.is_generated then
+    if v_column.default_value is not null then
       execute format('alter table public.moonpay_policy_logs alter column %I set default %s', v_column.name, v_column.default_value);
     end if;
     perform moonguard.report_finding('moonpay_policy_logs', null, format('column %s is not ours', v_column.name),
-      'corrected: kept with its values' || case when v_column.is_generated then '; it is not generated any more'
-        when v_column.sequence is not null and v_column.default_value is null then '; it is not numbered any more' else '' end);
+      'corrected: kept with its values' || v_column.loss);
   end loop;
 
+  update moonguard.moonpay_policy_logs l set id = moonguard.uuid_v7()
+  from (select ctid, id is null or row_number() over (partition by id) > 1 as is_taken from moonguard.moonpay_policy_logs) identified
+  where identified.ctid = l.ctid and identified.is_taken;
+  get diagnostics v_count = row_count;
+  if v_count > 0 then
+    perform moonguard.report_finding('moonpay_policy_logs', null, format('%s rows had no id of their own', v_count), 'corrected: they have one now');
+  end if;
+  with unclear as (
+    select id, retention_period_days as days, case when retention_period_days > 365000 then 365000 else 2555 end as corrected
+    from moonguard.moonpay_policy_logs where retention_period_days between 1 and 365000 is not true
+  ), corrected as (
+    update moonguard.moonpay_policy_logs l set retention_period_days = unclear.corrected from unclear where unclear.id = l.id
+  )
   insert into moonguard.installation_findings (table_name, row_key, reason, resolution)
-  select 'moonpay_policy_logs', id::text, 'retention_period_days is ' || coalesce(retention_period_days::text, 'null'), 'corrected: 2555 days'
-  from moonguard.moonpay_policy_logs where coalesce(retention_period_days, 0) <= 0;
-  update moonguard.moonpay_policy_logs set retention_period_days = 2555 where coalesce(retention_period_days, 0) <= 0;
+  select 'moonpay_policy_logs', id::text, 'retention_period_days is ' || coalesce(days::text, 'null'), format('corrected: %s days', corrected) from unclear;
   insert into moonguard.installation_findings (table_name, row_key, reason, resolution)
   select 'moonpay_policy_logs', id::text, format('log_id %s is in %s rows', log_id, rows), 'left: rows of the log do not change'
   from (select id, log_id, count(*) over (partition by log_id) as rows from moonguard.moonpay_policy_logs where log_id <> '') logged where rows > 1;
@@ -191,13 +221,6 @@ begin
     (policy_id is null, 'policy_id is null', 'is unknown now'),
     (action_type is null, 'action_type is null', 'is rule_triggered now')) as missing (applies, reason, resolution)
   where missing.applies;
-  update moonguard.moonpay_policy_logs l set id = moonguard.uuid_v7()
-  from (select ctid, id is null or row_number() over (partition by id) > 1 as is_taken from moonguard.moonpay_policy_logs) identified
-  where identified.ctid = l.ctid and identified.is_taken;
-  get diagnostics v_count = row_count;
-  if v_count > 0 then
-    perform moonguard.report_finding('moonpay_policy_logs', null, format('%s rows had no id of their own', v_count), 'corrected: they have one now');
-  end if;
   update moonguard.moonpay_policy_logs set
     log_id = coalesce(nullif(log_id, ''), 'log_' || replace(id::text, '-', '')),
     policy_id = coalesce(policy_id, 'unknown'),

@@ -148,6 +148,18 @@ begin
 end
 $protect$;
 
+-- A view of the user's shows what its owner may see, whoever looks.
+insert into moonguard.installation_findings (table_name, reason, resolution)
+select distinct t.relname, format('the view %s shows the table past Row Level Security to anon or authenticated', v.oid::regclass),
+  format('left: to let the policies decide: alter view %s set (security_invoker = true)', v.oid::regclass)
+from pg_catalog.pg_class t
+join pg_catalog.pg_depend d on d.refobjid = t.oid and d.refclassid = 'pg_catalog.pg_class'::regclass and d.classid = 'pg_catalog.pg_rewrite'::regclass
+join pg_catalog.pg_rewrite r on r.oid = d.objid
+join pg_catalog.pg_class v on v.oid = r.ev_class and v.relkind in ('v', 'm')
+where t.oid in ('public.moonpay_webhook_config'::regclass, 'public.moonpay_compliance_alerts'::regclass, 'public.moonpay_policy_logs'::regclass)
+  and (has_table_privilege('anon', v.oid, 'select') or has_table_privilege('authenticated', v.oid, 'select'))
+  and not coalesce(v.reloptions && array['security_invoker=true', 'security_invoker=on', 'security_invoker=1', 'security_invoker=yes'], false);
+
 -- Nobody but the owner reads these, whatever is granted later.
 do $owner_only$
 declare

@@ -288,13 +288,15 @@ begin
 end
 $$;
 
--- A value in another type, as text; null where it cannot be read as one. Numbers are rounded to whole ones.
+-- A value in another type, as text; null where it cannot be read as one. Numbers are rounded to whole ones, and to the
+-- largest or smallest that there is.
 create function moonguard.cast_or_null(p_value text, p_type text) returns text
-language plpgsql set search_path = '' as $$
+language plpgsql strict set search_path = '' as $$
 declare
   v_result text;
 begin
-  execute format('select $1%s::%s::text', case when p_type in ('integer', 'bigint') then '::numeric' end, p_type)
+  execute format(case p_type when 'integer' then 'select least(greatest($1::numeric, -2147483648), 2147483647)::integer::text'
+      when 'bigint' then 'select $1::numeric::bigint::text' else 'select $1::%s::text' end, p_type)
     into v_result using p_value;
   return v_result;
 exception when data_exception then
@@ -305,7 +307,7 @@ $$;
 create function moonguard.json_or_text(p_value text) returns jsonb
 language plpgsql set search_path = '' as $$
 begin
-  return p_value::jsonb;
+  return nullif(trim(p_value), '')::jsonb;
 exception when data_exception then
   return to_jsonb(p_value);
 end
@@ -339,7 +341,7 @@ begin
       where d.classid = 'pg_catalog.pg_class'::regclass and d.objid = i.indexrelid and d.refobjid = p_table and a.attname = p_column)
   loop
     execute format('drop index %s', v_index.name);
-    perform moonguard.report_finding(moonguard.table_name(p_table), null, format('index %s compared %s in its earlier type', v_index.name, p_column),
+    perform moonguard.report_finding(moonguard.table_name(p_table), null, format('an index compared %s in its earlier type', p_column),
       'corrected: dropped; it was ' || v_index.definition);
   end loop;
 end
@@ -364,12 +366,13 @@ declare
     end;
   v_command text := format('alter table %s alter column %I type %s using %s', p_table, p_column, p_to, v_converted);
 begin
-  if not v_is_direct and p_to <> 'jsonb' then
+  if not v_is_direct and p_to not in ('jsonb', 'text[]') then
     execute format(
       'insert into moonguard.installation_findings (table_name, row_key, reason, resolution)
        select %1$L, id::text, format(''%%s was %%s'', %2$L, %3$I::text), ''corrected: is '' || coalesce((%4$s)::text, ''null'') || '' now''
-       from %5$s where moonguard.cast_or_null((%4$s)::text, %6$L) is distinct from %3$I::text',
-      v_name, p_column, p_column, v_converted, p_table, p_from);
+       from %5$s where %3$I::text <> '''' and ((%4$s) is null or (%6$L in (''integer'', ''bigint'')
+         and (%4$s)::text::numeric <> moonguard.cast_or_null(%3$I::text, ''numeric'')::numeric))',
+      v_name, p_column, p_column, v_converted, p_table, p_to);
   end if;
   begin
     execute v_command;
@@ -393,54 +396,68 @@ exception
 end
 $$;
 
+-- A column fills itself no more: neither by a default nor by an identity nor by an expression. What it holds stays.
+create function moonguard.stop_filling(p_table regclass, p_column text) returns void
+language plpgsql set search_path = '' as $$
+declare
+  v_column pg_catalog.pg_attribute := (select a from pg_catalog.pg_attribute a where a.attrelid = p_table and a.attname = p_column);
+begin
+  if v_column.attidentity <> '' then
+    execute format('alter table %s alter column %I drop identity', p_table, p_column);
+  elsif v_column.attgenerated = 's' then
+    execute format('alter table %s alter column %I drop expression', p_table, p_column);
+  elsif v_column.attgenerated <> '' then
+    execute format('alter table %1$s add column stored_before_moonguard %3$s; update %1$s set stored_before_moonguard = %2$I;
+      alter table %1$s drop column %2$I; alter table %1$s rename column stored_before_moonguard to %2$I',
+      p_table, p_column, pg_catalog.format_type(v_column.atttypid, v_column.atttypmod));
+  else
+    execute format('alter table %s alter column %I drop default', p_table, p_column);
+  end if;
+end
+$$;
+
 -- Gives a table of an earlier version the columns of the wanted one: missing ones with their default, others in their
 -- type. Defaults and NOT NULL follow in finish_adoption(), when the rows have been put right.
 create function moonguard.adopt_columns(p_table regclass, p_wanted regclass) returns void
 language plpgsql set search_path = '' as $$
 declare
+  v_id_type text := (select pg_catalog.format_type(atttypid, atttypmod) from pg_catalog.pg_attribute where attrelid = p_table and attname = 'id');
   v_column record;
 begin
+  if v_id_type <> 'uuid' then
+    execute format('alter table %s rename column id to id_before_moonguard', p_table);
+    perform moonguard.report_finding(moonguard.table_name(p_table), null, 'id was ' || v_id_type,
+      'corrected: new ids; the earlier ones are in id_before_moonguard');
+  end if;
+
+  -- First all of them: a column may be computed from another whose type changes.
+  perform moonguard.stop_filling(p_table, e.attname)
+  from pg_catalog.pg_attribute e
+  join pg_catalog.pg_attribute w on w.attrelid = p_wanted and w.attname = e.attname and w.attnum > 0
+  where e.attrelid = p_table and e.attnum > 0 and not e.attisdropped;
+
   for v_column in
     select w.attname as name, pg_catalog.format_type(w.atttypid, w.atttypmod) as type, e.attname is null as is_missing,
-      pg_catalog.format_type(e.atttypid, e.atttypmod) as earlier_type, coalesce(e.attidentity, '') as identity,
-      coalesce(e.attgenerated, '') as generated,
+      pg_catalog.format_type(e.atttypid, e.atttypmod) as earlier_type,
       (select ' default ' || pg_catalog.pg_get_expr(d.adbin, d.adrelid) from pg_catalog.pg_attrdef d where d.adrelid = w.attrelid and d.adnum = w.attnum) as default_clause
     from pg_catalog.pg_attribute w
     left join pg_catalog.pg_attribute e on e.attrelid = p_table and e.attname = w.attname and not e.attisdropped
     where w.attrelid = p_wanted and w.attnum > 0 and not w.attisdropped
     order by w.attnum
   loop
-    if v_column.name = 'id' and v_column.earlier_type <> v_column.type then
-      execute format('alter table %s rename column id to id_before_moonguard', p_table);
-      perform moonguard.report_finding(moonguard.table_name(p_table), null, 'id was ' || v_column.earlier_type,
-        'corrected: new ids; the earlier ones are in id_before_moonguard');
-      v_column.is_missing := true;
-    end if;
     if v_column.is_missing then
-      execute format('alter table %s add column %I %s%s', p_table, v_column.name, v_column.type, v_column.default_clause);
-      continue;
-    end if;
-
-    if v_column.identity <> '' then
-      execute format('alter table %s alter column %I drop identity', p_table, v_column.name);
-    elsif v_column.generated = 's' then
-      execute format('alter table %s alter column %I drop expression', p_table, v_column.name);
-    elsif v_column.generated = 'v' then
-      execute format('alter table %1$s add column stored_before_moonguard %3$s; update %1$s set stored_before_moonguard = %2$I;
-        alter table %1$s drop column %2$I; alter table %1$s rename column stored_before_moonguard to %2$I',
-        p_table, v_column.name, v_column.earlier_type);
-    else
-      execute format('alter table %s alter column %I drop default', p_table, v_column.name);
-    end if;
-    if v_column.earlier_type <> v_column.type then
+      -- Of a row that was there before, other columns tell better than now() when it was made.
+      execute format('alter table %s add column %I %s%s', p_table, v_column.name, v_column.type,
+        case when v_column.name not in ('created_at', 'updated_at', 'triggered_at', 'executed_at') then v_column.default_clause end);
+    elsif v_column.earlier_type <> v_column.type then
       perform moonguard.convert_column(p_table, v_column.name, v_column.earlier_type, v_column.type);
     end if;
   end loop;
 end
 $$;
 $moonguard_0002$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (2, '0002_adopt_columns', '6eb3a196b292bfe85a73b7619e19283ed1be0a11817c035edb1db60c1e6a616c');
-  elsif v_applied <> '6eb3a196b292bfe85a73b7619e19283ed1be0a11817c035edb1db60c1e6a616c' then
+    insert into moonguard.schema_migrations (number, name, checksum) values (2, '0002_adopt_columns', 'f463f41eb7f072ef681dc11798cdc9b1b13ec922f6df61dff3b7f4d2e701af71');
+  elsif v_applied <> 'f463f41eb7f072ef681dc11798cdc9b1b13ec922f6df61dff3b7f4d2e701af71' then
     raise exception using
       errcode = 'MG002',
       message = 'the migration 0002_adopt_columns that was applied here had another text',
@@ -498,6 +515,16 @@ language sql stable set search_path = '' as $$
   from pg_catalog.pg_class c where c.oid = p_view
 $$;
 
+-- The same of a function. Without grants of its own it has those that a new one gets.
+create function moonguard.function_script(p_function regprocedure) returns text
+language sql stable set search_path = '' as $$
+  select concat_ws(E';\n', pg_catalog.pg_get_functiondef(p.oid),
+    case when p.proacl is not null then format('revoke all on function %s from public, anon, authenticated, service_role', p_function) end,
+    (select string_agg(format('grant execute on function %s to %s', p_function, case g.grantee when 0 then 'public' else g.grantee::regrole::text end), E';\n')
+     from pg_catalog.aclexplode(p.proacl) g))
+  from pg_catalog.pg_proc p where p.oid = p_function
+$$;
+
 -- Views and triggers hold on to columns, and triggers must not run while the installer puts rows right. They are noted,
 -- taken down, and put back by moonguard.put_back() at the end. Triggers that only set updated_at give way to ours.
 create function moonguard.take_down(p_table regclass) returns void
@@ -544,6 +571,30 @@ begin
     exception when dependent_objects_still_exist or insufficient_privilege then
       perform moonguard.report_finding(v_name, null, format('%s holds on to the table: %s', v_item.item, sqlerrm), 'left: it stays as it is');
     end;
+  end loop;
+end
+$$;
+
+-- Further columns that are computed from ours hold on to them too. They are computed anew from the same expression.
+create function moonguard.take_down_computed_columns(p_table regclass, p_wanted regclass) returns void
+language plpgsql set search_path = '' as $$
+declare
+  v_column record;
+begin
+  for v_column in
+    select a.attname as name, concat_ws(E';\n',
+        format('alter table %s add column %I %s generated always as (%s) %s', p_table, a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod),
+          pg_catalog.pg_get_expr(d.adbin, d.adrelid), case a.attgenerated when 's' then 'stored' else 'virtual' end),
+        (select string_agg(pg_catalog.pg_get_indexdef(indexrelid), E';\n') from pg_catalog.pg_index
+         where indrelid = p_table and a.attnum = any (indkey::int2[]))) as script
+    from pg_catalog.pg_attribute a
+    join pg_catalog.pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
+    where a.attrelid = p_table and a.attgenerated <> ''
+      and not exists (select from pg_catalog.pg_attribute w where w.attrelid = p_wanted and w.attname = a.attname)
+  loop
+    execute format('alter table %s drop column %I', p_table, v_column.name);
+    update moonguard.adopted_tables set to_put_back = array[v_column.script] || to_put_back
+    where table_name = moonguard.table_name(p_table);
   end loop;
 end
 $$;
@@ -625,6 +676,7 @@ begin
     return;
   end if;
   perform moonguard.take_down(v_table);
+  perform moonguard.take_down_computed_columns(v_table, v_wanted);
   perform moonguard.retire_handmade_rules(v_table, v_wanted);
   perform moonguard.adopt_columns(v_table, v_wanted);
   -- PostgreSQL names an index that was given no name just as we name ours.
@@ -702,8 +754,8 @@ begin
 end
 $$;
 $moonguard_0003$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (3, '0003_adopt_tables', '5b2c669dd7b99cf5b50abf29ac01f050710571e3fd78b88faff72c541f45742b');
-  elsif v_applied <> '5b2c669dd7b99cf5b50abf29ac01f050710571e3fd78b88faff72c541f45742b' then
+    insert into moonguard.schema_migrations (number, name, checksum) values (3, '0003_adopt_tables', 'fb927532b24793318c9d0b83f518d644f811d2fb5d4c484fac5173bd8c2166f1');
+  elsif v_applied <> 'fb927532b24793318c9d0b83f518d644f811d2fb5d4c484fac5173bd8c2166f1' then
     raise exception using
       errcode = 'MG002',
       message = 'the migration 0003_adopt_tables that was applied here had another text',
@@ -1465,7 +1517,11 @@ begin
     url = regexp_replace(url, '^\s+|\s+$', '', 'g'),
     environment = lower(trim(environment)),
     status = coalesce(lower(trim(status)), case when is_active is false then 'inactive' end),
-    secret_key = nullif(secret_key, '');
+    secret_key = nullif(secret_key, ''),
+    retry_policy = nullif(retry_policy, 'null'),
+    delivery_settings = nullif(delivery_settings, 'null'),
+    headers = nullif(headers, 'null'),
+    metadata = nullif(metadata, 'null');
 
   with broken as (
     select id, webhook_id, row_number() over (partition by webhook_id order by created_at, id) > 1 as is_taken from public.moonpay_webhook_config
@@ -1553,21 +1609,20 @@ begin
   select 'moonpay_webhook_config', id::text, 'another row has the same url and environment', 'corrected: kept as deleted; the newest active row goes on' from older;
 
   with broken as (
-    select id, case
-        when coalesce(cardinality(events), 0) = 0 then 'events is empty'
-        when url is null or url !~ '^https?://[^/?#\s\\][^\s\\]*$' then 'url is no http or https address'
-        when environment is null or environment not in ('sandbox', 'production') then 'environment is neither sandbox nor production'
-        when status not in ('active', 'inactive', 'suspended', 'failed') then 'status is unknown: ' || status
-        when url ~ '^https?://[^/?#]*@' then 'url has credentials in it'
-        when environment = 'production' and url !~ '^https://' then 'url of a production endpoint is not https'
-        when environment = 'production' and moonguard.url_is_private(url) then 'url of a production endpoint is a private address'
-        when not moonguard.endpoint_headers_are_valid(coalesce(headers, '{}')) then 'headers are not valid'
-      end as reason
+    select id, concat_ws('; ',
+        case when coalesce(cardinality(events), 0) = 0 then 'events is empty' end,
+        case when url is null or url !~ '^https?://[^/?#\s\\][^\s\\]*$' then 'url is no http or https address' end,
+        case when environment is null or environment not in ('sandbox', 'production') then 'environment is neither sandbox nor production' end,
+        case when status not in ('active', 'inactive', 'suspended', 'failed') then 'status is unknown: ' || status end,
+        case when url ~ '^https?://[^/?#]*@' then 'url has credentials in it' end,
+        case when environment = 'production' and url ~ '^http://' then 'url of a production endpoint is not https' end,
+        case when environment = 'production' and moonguard.url_is_private(url) then 'url of a production endpoint is a private address' end,
+        case when not moonguard.endpoint_headers_are_valid(coalesce(headers, '{}')) then 'headers are not valid' end) as reason
     from public.moonpay_webhook_config
   ), stopped as (
     update public.moonpay_webhook_config c
     set status = 'inactive', status_reason = broken.reason
-    from broken where broken.id = c.id and broken.reason is not null
+    from broken where broken.id = c.id and broken.reason <> ''
     returning c.id, broken.reason
   )
   insert into moonguard.installation_findings (table_name, row_key, reason, resolution)
@@ -1723,8 +1778,8 @@ comment on column public.moonpay_webhook_config.consecutive_failures_count is 'F
 comment on column public.moonpay_webhook_config.created_by is 'Who created it.';
 comment on column public.moonpay_webhook_config.deleted_at is 'Set instead of removing the row, so that its deliveries keep their history.';
 $moonguard_0007$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (7, '0007_webhook_config', 'e62afef348fe52e2284924a91ce4777c2080ac9d022636842eb719ba6b2558a8');
-  elsif v_applied <> 'e62afef348fe52e2284924a91ce4777c2080ac9d022636842eb719ba6b2558a8' then
+    insert into moonguard.schema_migrations (number, name, checksum) values (7, '0007_webhook_config', 'a744f0bd05812da52ca32e963ba61a681912323952252229e5de4b7cc153e59d');
+  elsif v_applied <> 'a744f0bd05812da52ca32e963ba61a681912323952252229e5de4b7cc153e59d' then
     raise exception using
       errcode = 'MG002',
       message = 'the migration 0007_webhook_config that was applied here had another text',
@@ -1811,6 +1866,8 @@ begin
   insert into moonguard.installation_findings (table_name, row_key, reason, resolution)
   select 'moonpay_compliance_alerts', id::text, format('alert_id %s is in another row too', earlier), 'corrected: is ' || alert_id || ' now' from renamed;
 
+  update public.moonpay_compliance_alerts set metadata = nullif(metadata, 'null'), details = nullif(details, 'null')
+  where 'null' in (metadata, details);
   insert into moonguard.installation_findings (table_name, row_key, reason, resolution)
   select 'moonpay_compliance_alerts', id::text, 'title is empty', 'corrected: is ' || coalesce(nullif(alert_type, ''), 'Alert') || ' now'
   from public.moonpay_compliance_alerts where coalesce(trim(title), '') = '';
@@ -1825,9 +1882,9 @@ begin
     risk_level = coalesce(lower(trim(risk_level)), moonguard.risk_level(risk_score)),
     title = case when trim(title) <> '' then title else coalesce(nullif(alert_type, ''), 'Alert') end,
     metadata = case when jsonb_typeof(metadata) = 'object' then metadata when metadata is not null then jsonb_build_object('value', metadata) end,
-    created_at = coalesce(created_at, triggered_at, now()),
-    triggered_at = coalesce(triggered_at, created_at, now()),
-    updated_at = coalesce(updated_at, created_at, now());
+    created_at = coalesce(created_at, triggered_at, updated_at, now()),
+    triggered_at = coalesce(triggered_at, created_at, updated_at, now()),
+    updated_at = coalesce(updated_at, created_at, triggered_at, now());
 
   -- Before archived_at there was metadata.archived. Text that plainly says true or false is taken at its word.
   insert into moonguard.installation_findings (table_name, row_key, reason, resolution)
@@ -2059,8 +2116,8 @@ comment on column public.moonpay_compliance_alerts.occurrence_count is 'How many
 comment on column public.moonpay_compliance_alerts.version is 'Rises by one with each change: compare it to see whether somebody was faster.';
 comment on column public.moonpay_compliance_alerts.archived_at is 'Out of the daily lists; still there.';
 $moonguard_0008$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (8, '0008_compliance_alerts', '503bd51527ce32980ac351f6a22c04f5b013612aac7b8261f2b89f562a6f8f38');
-  elsif v_applied <> '503bd51527ce32980ac351f6a22c04f5b013612aac7b8261f2b89f562a6f8f38' then
+    insert into moonguard.schema_migrations (number, name, checksum) values (8, '0008_compliance_alerts', '92499d51a18d27ec9f5e35a4f4c0677bd9605cc0bd6ac60565b09508b28cdac0');
+  elsif v_applied <> '92499d51a18d27ec9f5e35a4f4c0677bd9605cc0bd6ac60565b09508b28cdac0' then
     raise exception using
       errcode = 'MG002',
       message = 'the migration 0008_compliance_alerts that was applied here had another text',
@@ -2079,17 +2136,33 @@ begin
 -- Locks: an earlier, unpartitioned log is locked while its rows are copied into the partitions.
 -- Older program: an older hand-made program may go on inserting; it can no longer update or delete.
 
--- A key on id alone cannot be kept on a table that is partitioned by time, so keys that point here go.
+-- A key on id alone cannot be kept on a table that is partitioned by time, so keys that point here go. Functions that
+-- give rows of the table are made again for the new one.
 do $set_aside$
 declare
   v_old regclass := to_regclass('public.moonpay_policy_logs');
   v_grants aclitem[] := (select relacl from pg_catalog.pg_class where oid = v_old);
+  v_function record;
   v_key record;
 begin
   if v_old is null then
     return;
   end if;
   perform moonguard.take_down(v_old);
+  for v_function in
+    select p.oid::regprocedure as name, moonguard.function_script(p.oid) as script
+    from pg_catalog.pg_proc p
+    where p.oid in (select d.objid from pg_catalog.pg_depend d join pg_catalog.pg_type t on t.oid = d.refobjid
+      where d.classid = 'pg_catalog.pg_proc'::regclass and d.refclassid = 'pg_catalog.pg_type'::regclass and t.typrelid = v_old)
+  loop
+    begin
+      execute format('drop function %s', v_function.name);
+      update moonguard.adopted_tables set to_put_back = to_put_back || v_function.script where table_name = 'moonpay_policy_logs';
+    exception when dependent_objects_still_exist then
+      -- Reported when the earlier table cannot be dropped.
+      null;
+    end;
+  end loop;
   update moonguard.adopted_tables
   set to_put_back = to_put_back || format('select moonguard.restore_grants(%L, %L)', 'public.moonpay_policy_logs', v_grants)
     || array(select format('alter publication %I add table public.moonpay_policy_logs', p.pubname)
@@ -2234,30 +2307,44 @@ begin
   perform moonguard.adopt_columns(v_old, 'public.moonpay_policy_logs');
 
   for v_column in
-    select a.attname as name, pg_catalog.format_type(a.atttypid, a.atttypmod) as type, a.attgenerated <> '' as is_generated,
-      pg_catalog.pg_get_expr(d.adbin, d.adrelid) as default_value,
-      pg_catalog.pg_get_serial_sequence(v_old::text, a.attname) as sequence
+    select a.attname as name, pg_catalog.format_type(a.atttypid, a.atttypmod) as type,
+      case when a.attgenerated <> '' then '; it is not computed any more' when a.attidentity <> '' then '; it is not numbered any more' else '' end as loss,
+      case when a.attgenerated = '' then pg_catalog.pg_get_expr(d.adbin, d.adrelid) end as default_value,
+      -- A serial's sequence came along when the table was set aside.
+      (select c.relname from pg_catalog.pg_class c where c.oid = pg_catalog.pg_get_serial_sequence(v_old::text, a.attname)::regclass and a.attidentity = '') as sequence
     from pg_catalog.pg_attribute a
     left join pg_catalog.pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
     where a.attrelid = v_old and a.attnum > 0 and not a.attisdropped
       and not exists (select from pg_catalog.pg_attribute n where n.attrelid = 'public.moonpay_policy_logs'::regclass and n.attname = a.attname)
   loop
     execute format('alter table public.moonpay_policy_logs add column %I %s', v_column.name, v_column.type);
-    if v_column.sequence is not null and v_column.default_value is not null then
-      execute format('alter sequence %s owned by public.moonpay_policy_logs.%I', v_column.sequence, v_column.name);
+    if v_column.sequence is not null then
+      execute format('alter sequence moonguard.%1$I owned by none; alter sequence moonguard.%1$I set schema public;
+        alter sequence public.%1$I owned by public.moonpay_policy_logs.%2$I', v_column.sequence, v_column.name);
+      v_column.default_value := format('nextval(%L)', format('public.%I', v_column.sequence));
     end if;
-    if v_column.default_value is not null and not v_column.is_generated then
+    if v_column.default_value is not null then
       execute format('alter table public.moonpay_policy_logs alter column %I set default %s', v_column.name, v_column.default_value);
     end if;
     perform moonguard.report_finding('moonpay_policy_logs', null, format('column %s is not ours', v_column.name),
-      'corrected: kept with its values' || case when v_column.is_generated then '; it is not generated any more'
-        when v_column.sequence is not null and v_column.default_value is null then '; it is not numbered any more' else '' end);
+      'corrected: kept with its values' || v_column.loss);
   end loop;
 
+  update moonguard.moonpay_policy_logs l set id = moonguard.uuid_v7()
+  from (select ctid, id is null or row_number() over (partition by id) > 1 as is_taken from moonguard.moonpay_policy_logs) identified
+  where identified.ctid = l.ctid and identified.is_taken;
+  get diagnostics v_count = row_count;
+  if v_count > 0 then
+    perform moonguard.report_finding('moonpay_policy_logs', null, format('%s rows had no id of their own', v_count), 'corrected: they have one now');
+  end if;
+  with unclear as (
+    select id, retention_period_days as days, case when retention_period_days > 365000 then 365000 else 2555 end as corrected
+    from moonguard.moonpay_policy_logs where retention_period_days between 1 and 365000 is not true
+  ), corrected as (
+    update moonguard.moonpay_policy_logs l set retention_period_days = unclear.corrected from unclear where unclear.id = l.id
+  )
   insert into moonguard.installation_findings (table_name, row_key, reason, resolution)
-  select 'moonpay_policy_logs', id::text, 'retention_period_days is ' || coalesce(retention_period_days::text, 'null'), 'corrected: 2555 days'
-  from moonguard.moonpay_policy_logs where coalesce(retention_period_days, 0) <= 0;
-  update moonguard.moonpay_policy_logs set retention_period_days = 2555 where coalesce(retention_period_days, 0) <= 0;
+  select 'moonpay_policy_logs', id::text, 'retention_period_days is ' || coalesce(days::text, 'null'), format('corrected: %s days', corrected) from unclear;
   insert into moonguard.installation_findings (table_name, row_key, reason, resolution)
   select 'moonpay_policy_logs', id::text, format('log_id %s is in %s rows', log_id, rows), 'left: rows of the log do not change'
   from (select id, log_id, count(*) over (partition by log_id) as rows from moonguard.moonpay_policy_logs where log_id <> '') logged where rows > 1;
@@ -2268,13 +2355,6 @@ begin
     (policy_id is null, 'policy_id is null', 'is unknown now'),
     (action_type is null, 'action_type is null', 'is rule_triggered now')) as missing (applies, reason, resolution)
   where missing.applies;
-  update moonguard.moonpay_policy_logs l set id = moonguard.uuid_v7()
-  from (select ctid, id is null or row_number() over (partition by id) > 1 as is_taken from moonguard.moonpay_policy_logs) identified
-  where identified.ctid = l.ctid and identified.is_taken;
-  get diagnostics v_count = row_count;
-  if v_count > 0 then
-    perform moonguard.report_finding('moonpay_policy_logs', null, format('%s rows had no id of their own', v_count), 'corrected: they have one now');
-  end if;
   update moonguard.moonpay_policy_logs set
     log_id = coalesce(nullif(log_id, ''), 'log_' || replace(id::text, '-', '')),
     policy_id = coalesce(policy_id, 'unknown'),
@@ -2376,8 +2456,8 @@ comment on column public.moonpay_policy_logs.correlation_id is 'Same for all tha
 comment on column public.moonpay_policy_logs.executed_at is 'When it was decided.';
 comment on column public.moonpay_policy_logs.updated_at is 'As created_at: rows never change.';
 $moonguard_0009$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (9, '0009_policy_logs', '2ef55922ffe8670d1014e437b2d95533a1a1857eb17635fac570f141eaf5fbce');
-  elsif v_applied <> '2ef55922ffe8670d1014e437b2d95533a1a1857eb17635fac570f141eaf5fbce' then
+    insert into moonguard.schema_migrations (number, name, checksum) values (9, '0009_policy_logs', 'cbd9ecf2543790a76f5f53bbca1cd1d1795097054565212f4d47ef4e9e2e3033');
+  elsif v_applied <> 'cbd9ecf2543790a76f5f53bbca1cd1d1795097054565212f4d47ef4e9e2e3033' then
     raise exception using
       errcode = 'MG002',
       message = 'the migration 0009_policy_logs that was applied here had another text',
@@ -2820,6 +2900,18 @@ begin
 end
 $protect$;
 
+-- A view of the user's shows what its owner may see, whoever looks.
+insert into moonguard.installation_findings (table_name, reason, resolution)
+select distinct t.relname, format('the view %s shows the table past Row Level Security to anon or authenticated', v.oid::regclass),
+  format('left: to let the policies decide: alter view %s set (security_invoker = true)', v.oid::regclass)
+from pg_catalog.pg_class t
+join pg_catalog.pg_depend d on d.refobjid = t.oid and d.refclassid = 'pg_catalog.pg_class'::regclass and d.classid = 'pg_catalog.pg_rewrite'::regclass
+join pg_catalog.pg_rewrite r on r.oid = d.objid
+join pg_catalog.pg_class v on v.oid = r.ev_class and v.relkind in ('v', 'm')
+where t.oid in ('public.moonpay_webhook_config'::regclass, 'public.moonpay_compliance_alerts'::regclass, 'public.moonpay_policy_logs'::regclass)
+  and (has_table_privilege('anon', v.oid, 'select') or has_table_privilege('authenticated', v.oid, 'select'))
+  and not coalesce(v.reloptions && array['security_invoker=true', 'security_invoker=on', 'security_invoker=1', 'security_invoker=yes'], false);
+
 -- Nobody but the owner reads these, whatever is granted later.
 do $owner_only$
 declare
@@ -2834,8 +2926,8 @@ $owner_only$;
 alter table moonguard.alert_moves enable row level security;
 create policy alert_moves_read on moonguard.alert_moves for select to authenticated, service_role using (true);
 $moonguard_0012$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (12, '0012_access', 'b9acc0d768dfba1cd6f733c141bde6fe3136fbb2f971ba7628d707a4ab913cd0');
-  elsif v_applied <> 'b9acc0d768dfba1cd6f733c141bde6fe3136fbb2f971ba7628d707a4ab913cd0' then
+    insert into moonguard.schema_migrations (number, name, checksum) values (12, '0012_access', '517258cca07046b9cfeaf5a10f40b7f3a038504935c5b86852d33f2338ec7b26');
+  elsif v_applied <> '517258cca07046b9cfeaf5a10f40b7f3a038504935c5b86852d33f2338ec7b26' then
     raise exception using
       errcode = 'MG002',
       message = 'the migration 0012_access that was applied here had another text',
