@@ -14,6 +14,8 @@ export interface EmptyDatabase {
   run(script: string): Promise<Row[]>;
   /** The same database as the program opens it. On PGlite a copy: what it changes `run` does not see. */
   openProgram(): Promise<Database>;
+  /** Ends the connection; what it gives opens copies of the database as it is now, sooner than a script makes it again. */
+  freeze(): Promise<() => Promise<EmptyDatabase>>;
 }
 
 export interface EmptyPostgres extends EmptyDatabase {
@@ -23,10 +25,13 @@ export interface EmptyPostgres extends EmptyDatabase {
   as(role: string): Promise<EmptyPostgres>;
 }
 
+/** An installation takes half a second on an idle machine; on a busy one many times that. */
+const timeout = { timeout: 60_000 };
+
 /** Runs the same tests on the oldest and the newest PostgreSQL and on PGlite, each test on databases of its own. */
 export function onEveryServer(name: string, tests: (create: () => Promise<EmptyDatabase>) => void): void {
   onEveryPostgres(name, tests);
-  describe(`${name} (PGlite)`, () => {
+  describe(`${name} (PGlite)`, timeout, () => {
     const opened = endingWithTheTest();
     tests(() => createEmbedded(opened));
   });
@@ -37,14 +42,14 @@ export function onEveryPostgres(
   name: string,
   tests: (create: (owner?: string) => Promise<EmptyPostgres>) => void,
 ): void {
-  describe.each([15, 18] as const)(`${name} (PostgreSQL %s)`, (version) => {
+  describe.each([15, 18] as const)(`${name} (PostgreSQL %s)`, timeout, (version) => {
     let server: PostgresServer;
     beforeAll(async () => {
       server = await startPostgres(version);
     });
     afterAll(() => server.stop());
     const opened = endingWithTheTest();
-    tests(async (owner) => connectTo(await createDatabase(server, owner), opened));
+    tests(async (owner) => connectTo(await createDatabase(server, { owner }), server, opened));
   });
 }
 
@@ -60,27 +65,40 @@ function endingWithTheTest(): Opened {
 
 let created = 0;
 
-async function createDatabase(server: PostgresServer, owner = 'postgres'): Promise<string> {
+async function createDatabase(
+  server: PostgresServer,
+  { owner = 'postgres', template = 'template0' }: { owner?: string | undefined; template?: string },
+): Promise<string> {
   created += 1;
   const name = `empty_${created}`;
   const client = new Client(server.url());
   await client.connect();
-  await client.query(`create database ${name} template template0 owner ${owner}`);
+  await client.query(`create database ${name} template ${template} owner ${owner}`);
   await client.end();
   return server.url(name);
 }
 
-async function connectTo(url: string, opened: Opened): Promise<EmptyPostgres> {
+async function connectTo(url: string, server: PostgresServer, opened: Opened): Promise<EmptyPostgres> {
   const client = new Client({ connectionString: url, types: pgTypes });
   await client.connect();
-  opened.push(() => client.end());
+  let ended = false;
+  const end = async (): Promise<void> => {
+    if (!ended) await client.end();
+    ended = true;
+  };
+  opened.push(end);
   return {
     url,
     run: async (script) => lastRows(await client.query(script)),
     openProgram: async () => openProgram({ databaseUrl: url }, opened),
     as: async (role) => {
       const asRole = Object.assign(new URL(url), { username: role, password: role });
-      return connectTo(asRole.href, opened);
+      return connectTo(asRole.href, server, opened);
+    },
+    freeze: async () => {
+      await end();
+      const template = new URL(url).pathname.slice(1);
+      return async () => connectTo(await createDatabase(server, { template }), server, opened);
     },
   };
 }
@@ -97,11 +115,22 @@ async function makeEmptyCluster(): Promise<Blob> {
 
 async function createEmbedded(opened: Opened): Promise<EmptyDatabase> {
   emptyCluster ??= makeEmptyCluster();
-  const pglite = await PGlite.create({ parsers: { ...parsers }, loadDataDir: await emptyCluster });
-  opened.push(() => pglite.close());
+  return startEmbedded(await emptyCluster, opened);
+}
+
+async function startEmbedded(cluster: Blob, opened: Opened): Promise<EmptyDatabase> {
+  const pglite = await PGlite.create({ parsers: { ...parsers }, loadDataDir: cluster });
+  opened.push(async () => {
+    if (!pglite.closed) await pglite.close();
+  });
   return {
     run: async (script) => lastRows(await pglite.exec(script)),
     openProgram: async () => openProgram({ inMemory: true, loadDataDir: await pglite.dumpDataDir('none') }, opened),
+    freeze: async () => {
+      const frozen = await pglite.dumpDataDir('none');
+      await pglite.close();
+      return () => startEmbedded(frozen, opened);
+    },
   };
 }
 
