@@ -49,7 +49,6 @@ export async function insertLogRows(
     left join lateral (
       select name, type from public.moonpay_policies
       where external_policy_id = "policyId" or id = case when "policyId" ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then "policyId"::uuid end
-      order by external_policy_id is distinct from "policyId"
       limit 1
     ) policy on true
     returning id, log_id as "logId", executed_at as "executedAt"
