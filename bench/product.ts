@@ -1,43 +1,36 @@
-import { createSecretKey } from 'node:crypto';
 import type { Database } from '../src/database/database.ts';
-import { DeliveryWorker } from '../src/deliver/DeliveryWorker.ts';
-import { createSender } from '../src/deliver/send.ts';
+import { createMoonguard, type Moonguard } from '../src/moonguard.ts';
 import type { Observe } from '../src/observe/observation.ts';
-import { Receiver } from '../src/receive/Receiver.ts';
-import { systemRuntime } from '../src/runtime.ts';
-import { createSecretBox } from '../src/secretBox.ts';
-import { createEndpointSecrets } from '../src/webhooks/endpointSecrets.ts';
 
 /** MoonPay's key, that webhooks are signed with. */
 export const WEBHOOK_KEY = 'wk_test_bench0000000000000000000000';
 
-export async function openProduct({ database, observe = () => {} }: { database: Database; observe?: Observe }) {
-  const runtime = systemRuntime;
-  const keys = [{ keyId: 'bench', key: createSecretKey(WEBHOOK_KEY, 'utf8') }];
-  const webhooks = new Receiver({
+const MASTER_KEY = Buffer.alloc(32, 'bench').toString('base64');
+
+/** Requests in flight at a time, for whoever delivers. */
+export const CONCURRENCY = 128;
+
+/** The product as its users wire it, on a database that is migrated. */
+export function openProduct(database: Database, observe: Observe = () => {}): Promise<Moonguard> {
+  return createMoonguard({
     database,
-    runtime,
+    migrate: false,
+    masterKey: MASTER_KEY,
+    webhookKeys: { sandbox: [WEBHOOK_KEY] },
+    allowLoopbackDestinations: true,
+    deliveryConcurrency: CONCURRENCY,
     observe,
-    providerKeys: { current: async () => keys },
-    signatureToleranceSeconds: 300,
-    maxBodyBytes: 1_048_576,
   });
-  const sender = createSender({ allowLoopback: () => true });
-  const endpointSecrets = createEndpointSecrets({ secretBox: createSecretBox(Buffer.alloc(32)), runtime });
-  const worker = new DeliveryWorker({
-    database,
-    runtime,
-    observe,
-    sender,
-    endpointSecrets,
-    concurrency: Number(process.env['CC'] ?? 128),
-  });
-  return {
-    webhooks,
-    start: () => worker.start(),
-    stop: async () => {
-      await worker.stop();
-      await sender.close();
-    },
-  };
+}
+
+/** Makes endpoints of the sandbox that are subscribed to everything; returns their ids. */
+export async function subscribe(database: Database, urls: readonly string[]): Promise<string[]> {
+  const product = await openProduct(database);
+  const ids: string[] = [];
+  for (const url of urls) {
+    const { id } = await product.webhooks.createWebhook({ url, events: ['*'], environment: 'sandbox' });
+    ids.push(id);
+  }
+  await product.stop();
+  return ids;
 }

@@ -1,10 +1,10 @@
 import type { BenchDatabase } from '../database.ts';
+import { CONCURRENCY } from '../product.ts';
 import { startReceiver } from '../receiver.ts';
 import type { Bench } from '../rounds.ts';
 import { sendOnly } from './limit.ts';
 import { moonguard } from './moonguard.ts';
 
-const CONCURRENCY = 128;
 const CONNECTIONS = 64;
 
 /** Deliveries a second to one endpoint that answers at once, everything on. */

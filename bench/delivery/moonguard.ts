@@ -1,7 +1,6 @@
 import type { Observation } from '../../src/observe/observation.ts';
-import { insertEndpoint } from '../endpoints.ts';
 import { startProcessorClock } from '../processorTime.ts';
-import { openProduct } from '../product.ts';
+import { openProduct, subscribe } from '../product.ts';
 import { checkReceived } from '../receiver.ts';
 import type { Variant } from '../rounds.ts';
 import { checkDelivered, refillDeliveries } from './rows.ts';
@@ -9,14 +8,14 @@ import type { DeliveryScenario } from './scenario.ts';
 
 /** Deliveries that are due in the database, until the last result is committed. */
 export async function moonguard({ deliveries, receiver, database }: DeliveryScenario): Promise<Variant> {
-  const endpointId = await insertEndpoint(database.db, receiver.url);
+  const [endpointId = ''] = await subscribe(database, [receiver.url]);
   return {
     name: 'moonguard',
     measure: async () => {
       await refillDeliveries(database.db, deliveries, endpointId);
       await receiver.takeReceived();
       const delivered = countDelivered(deliveries);
-      const product = await openProduct({ database, observe: delivered.observe });
+      const product = await openProduct(database, delivered.observe);
 
       const processorTime = startProcessorClock(database.server?.databaseName);
       const startedAt = performance.now();
@@ -41,7 +40,7 @@ function countDelivered(expected: number) {
     if (observation.type === 'delivery.delivered') {
       left--;
       if (left === 0) resolve();
-    } else if (observation.type !== 'delivery.claimed') {
+    } else if (observation.type.startsWith('delivery.') && observation.type !== 'delivery.claimed') {
       reject(new Error(`Unexpected: ${JSON.stringify(observation)}`));
     }
   };

@@ -1,7 +1,6 @@
 import type { BenchDatabase } from '../database.ts';
-import { insertEndpoint } from '../endpoints.ts';
 import { startLoad } from '../load.ts';
-import { WEBHOOK_KEY } from '../product.ts';
+import { subscribe, WEBHOOK_KEY } from '../product.ts';
 import type { Bench } from '../rounds.ts';
 import { moonguard, moonguardWithoutDatabase } from './moonguard.ts';
 import { ENDPOINTS } from './scenario.ts';
@@ -10,8 +9,8 @@ const CONNECTIONS = 64;
 
 /** Signed webhooks a second that the server verifies, stores with 3 deliveries, and answers. */
 export async function ingestBench(database: BenchDatabase, events: number): Promise<Bench> {
-  for (let place = 1; place <= ENDPOINTS; place++)
-    await insertEndpoint(database.db, `https://receiver.example/${place}`);
+  const urls = Array.from({ length: ENDPOINTS }, (_, place) => `https://receiver.example/${place}`);
+  await subscribe(database, urls);
   const load = startLoad({ connections: CONNECTIONS, webhookKey: WEBHOOK_KEY });
   const scenario = { events, load, database };
   return {

@@ -1,9 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { sql } from 'kysely';
 import { providerKeySecret, signProviderBody } from '../../src/receive/verifySignature.ts';
-import { insertEndpoint } from '../endpoints.ts';
 import { webhookBody } from '../payload.ts';
-import { openProduct, WEBHOOK_KEY } from '../product.ts';
+import { openProduct, subscribe, WEBHOOK_KEY } from '../product.ts';
 import type { Variant } from '../rounds.ts';
 import { measureArrivals } from './arrivals.ts';
 import type { LatencyScenario } from './scenario.ts';
@@ -11,13 +10,13 @@ import type { LatencyScenario } from './scenario.ts';
 /** From a signed webhook's being received: verified, stored with its delivery, committed, claimed, signed, posted. */
 export async function moonguard(scenario: LatencyScenario): Promise<Variant> {
   const { database, receiver, events } = scenario;
-  await insertEndpoint(database.db, receiver.url);
+  await subscribe(database, [receiver.url]);
   const { key } = providerKeySecret('bench', WEBHOOK_KEY);
   return {
     name: 'moonguard',
     measure: async () => {
       await sql`truncate public.moonpay_webhook_events, public.moonpay_transactions cascade`.execute(database.db);
-      const product = await openProduct({ database });
+      const product = await openProduct(database);
       await product.start();
       const bodies = Array.from({ length: events }, () => Buffer.from(webhookBody(randomUUID())));
       const measurement = await measureArrivals(scenario, async (place) => {
