@@ -260,7 +260,7 @@ forEachDatabase('deciding on events', (open) => {
         database,
         Array.from({ length: 250 }, (_, i) => buyEvent({ id: `tx_${i}` })),
       );
-      vi.useFakeTimers({ toFake: ['setTimeout'] });
+      vi.useFakeTimers({ toNotFake: ['Date', 'performance', 'setImmediate', 'clearImmediate'] });
       onTestFinished(() => void vi.useRealTimers());
       const decider = new Decider(services);
       await decider.start();
