@@ -20,7 +20,12 @@ export const narrateObservation: Observe = (observation) => {
 function lineOf(observation: Observation): Parameters<typeof narrate> | undefined {
   const { type } = observation;
   if (type === 'event.received') {
-    return ['received', observation.eventName, `stored, ${count(observation.deliveries, 'delivery', 'deliveries')}`];
+    const { eventName, deliveries } = observation;
+    return [
+      'received',
+      eventName,
+      `stored, for ${deliveries === 0 ? 'no endpoint' : count(deliveries, 'endpoint', 'endpoints')}`,
+    ];
   }
   if (type === 'event.duplicate') return ['duplicate', 'known already', 'answered with 200, not stored again'];
   if (type === 'event.late') return ['late', observation.eventName, 'kept; a newer state was there before it'];

@@ -34,11 +34,11 @@ export async function simulate(options: SimulateOptions, config: Config): Promis
   const serverUrl = options.url ?? `http://${config.host}:${config.port}`;
   const target = { serverUrl, environment, key: await signingKey(options, config), runtime: systemRuntime };
   const sent: Sent[] = [];
-  if (!options.json) printLine('EVENT', 'STATE', 'OF', 'ANSWER', 'MS');
   for (const event of events(options)) {
     if (rate !== undefined && sent.length > 0) await sleep(1000 / rate);
     const answer = await sendEvent(event, target);
     const { id: entityId, status: state = null } = event.data;
+    if (!options.json && sent.length === 0) printLine('EVENT', 'STATE', 'OF', 'ANSWER', 'MS');
     sent.push({ type: event.type, state, entityId, ...answer });
     if (!options.json) printLine(event.type, state ?? '', entityId, answerText(answer), `${answer.durationMs}`);
   }
@@ -97,8 +97,12 @@ async function signingKey(options: SimulateOptions, config: Config): Promise<Key
     const [stored] = await withMoonguard(options, ({ providerKeys }) => providerKeys.current('sandbox'));
     if (stored !== undefined) return stored.key;
   }
-  const hint = `give it with --key, or in MOONPAY_WEBHOOK_KEYS_${environment.toUpperCase()}`;
-  throw new MoonguardError('provider_key_missing', `No webhook key of ${environment} to sign with: ${hint}.`);
+  const where = isEmbedded ? `in ${config.dataDirectory}` : 'in the database';
+  const hint = `give one with --key or MOONPAY_WEBHOOK_KEYS_${environment.toUpperCase()}`;
+  throw new MoonguardError(
+    'provider_key_missing',
+    `No webhook key ${where} to sign events of ${environment} with: ${hint}.`,
+  );
 }
 
 function isAccepted({ status }: Answer): boolean {

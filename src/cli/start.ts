@@ -3,7 +3,7 @@ import { createLogger, logObservations } from '../observe/log.ts';
 import { environments } from '../observe/observation.ts';
 import { receiveUrl } from '../simulate/sendEvent.ts';
 import { invocation, packageVersion } from './invocation.ts';
-import { narrateObservation } from './narrate.ts';
+import { count, narrateObservation } from './narrate.ts';
 import { print } from './output.ts';
 import { type Running, runServer } from './runningServer.ts';
 import { stopInTime, untilSignal } from './shutdown.ts';
@@ -12,6 +12,7 @@ import { stopInTime, untilSignal } from './shutdown.ts';
 export async function start(config: Config, { migrate }: { readonly migrate: boolean }): Promise<void> {
   // Lines for people at a terminal, JSON lines on standard error for whoever collects logs.
   const observe = process.stdout.isTTY ? narrateObservation : logObservations(createLogger(config.logLevel));
+  print(`Moonguard ${packageVersion()} is starting. Where there is no database yet it is made first.`);
   const running = await runServer(config, observe, { migrate });
   const signal = untilSignal();
   print(...(await welcome(running, config)));
@@ -22,23 +23,24 @@ export async function start(config: Config, { migrate }: { readonly migrate: boo
 }
 
 async function welcome({ server, moonguard, madeSandboxKey }: Running, config: Config): Promise<string[]> {
+  const { kind } = moonguard.database;
   const keys = await moonguard.providerKeys.list();
-  const receiving = environments.map((environment) => {
+  const { activeWebhooks } = await moonguard.webhooks.getStats();
+  const addresses = environments.map((environment) => {
     const hasKey = keys.some((key) => key.environment === environment);
-    const note = hasKey ? '' : `  refuses everything until: ${invocation(`keys add ${environment}`)}`;
-    return `  Receive  ${environment.padEnd(11)} ${receiveUrl(server.url, environment)}${note}`;
+    const address = `${environment.padEnd(10)}  ${receiveUrl(server.url, environment)}`;
+    return hasKey ? address : `${address}  (refuses everything until ${invocation(`keys add ${environment}`)})`;
   });
-  const isEmbedded = moonguard.database.kind === 'embedded';
-  const hasProductionKey = keys.some(({ environment }) => environment === 'production');
+  const isProduction = config.isProduction || keys.some(({ environment }) => environment === 'production');
   return [
-    `Moonguard ${packageVersion()}`,
     '',
-    ...receiving,
-    `  Health               ${server.url}/healthz (this process), ${server.url}/readyz (database and schema)`,
-    `  Database             ${isEmbedded ? `embedded, in ${config.dataDirectory}` : placeOf(config.databaseUrl)}`,
-    ...(isEmbedded ? embeddedNote(config.isProduction || hasProductionKey) : []),
+    ...item('Receive', ...addresses),
+    ...item('Deliver', activeWebhooks > 0 ? `to ${count(activeWebhooks, 'endpoint', 'endpoints')}` : NOBODY),
+    ...item('Health', `${server.url}/healthz, with the database ${server.url}/readyz`),
+    ...item('Database', ...(kind === 'embedded' ? embeddedAt(config.dataDirectory) : [placeOf(config.databaseUrl)])),
     '',
-    ...(madeSandboxKey ? ['The sandbox has got a made-up webhook key to try it with.'] : []),
+    ...(kind === 'embedded' && isProduction ? [...WARNING, ''] : []),
+    ...(madeSandboxKey ? ['The sandbox has got a made-up webhook key, to try it with.'] : []),
     'Send sample events, in a second terminal:',
     '',
     `  ${simulateCommand(server.url, config)}`,
@@ -48,17 +50,22 @@ async function welcome({ server, moonguard, madeSandboxKey }: Running, config: C
   ];
 }
 
-function embeddedNote(isSerious: boolean): string[] {
-  const indent = ' '.repeat(23);
-  if (!isSerious) {
-    return [
-      `${indent}It survives a killed process, not a loss of power (fsync is off). DATABASE_URL switches to PostgreSQL.`,
-    ];
-  }
+const NOBODY = `to nobody yet; ${invocation('webhooks create --help')}`;
+
+const WARNING = [
+  'WARNING: production on the embedded database. A loss of power can destroy it, and with it webhooks that MoonPay takes',
+  'for delivered. Set DATABASE_URL to a PostgreSQL before real events arrive.',
+];
+
+/** A label, and lines beside it. */
+function item(label: string, ...lines: readonly string[]): string[] {
+  return lines.map((line, place) => `  ${(place === 0 ? label : '').padEnd(10)}${line}`);
+}
+
+function embeddedAt(dataDirectory: string): string[] {
   return [
-    '',
-    '  WARNING: production on the embedded database. It runs with fsync off: a loss of power can destroy it, webhooks that',
-    '  MoonPay was told are safe included. Set DATABASE_URL to a PostgreSQL before real events arrive.',
+    `embedded, in ${dataDirectory}; it survives a killed process, not a loss of power (fsync is off).`,
+    'DATABASE_URL switches to PostgreSQL.',
   ];
 }
 

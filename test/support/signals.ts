@@ -44,12 +44,16 @@ export function observed(): Observed {
   return { observe, all, next };
 }
 
-/** The promise, or an error once `DEADLINE_MS` have passed: a test that hangs says what it waited for. */
-async function withDeadline<T>(promise: Promise<T>, explain: () => string): Promise<T> {
+/** The promise, or an error once `deadlineMs` have passed: a test that hangs says what it waited for. */
+export async function withDeadline<T>(
+  promise: Promise<T>,
+  explain: () => string,
+  deadlineMs: number = DEADLINE_MS,
+): Promise<T> {
   const deadline = Promise.withResolvers<never>();
   const timer = setTimeout(
-    () => deadline.reject(new Error(`Nothing within ${DEADLINE_MS} ms: ${explain()}`)),
-    DEADLINE_MS,
+    () => deadline.reject(new Error(`Nothing within ${deadlineMs} ms: ${explain()}`)),
+    deadlineMs,
   );
   try {
     return await Promise.race([promise, deadline.promise]);
