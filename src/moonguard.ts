@@ -7,7 +7,6 @@ import { migrate, schemaStatus } from './database/migrate.ts';
 import { DeliveryWorker } from './deliver/DeliveryWorker.ts';
 import { createSender } from './deliver/send.ts';
 import { MoonguardError } from './errors.ts';
-import { openSecretBox } from './masterKey.ts';
 import type { Environment, Observe } from './observe/observation.ts';
 import { type Inventory, readInventory } from './observe/store/readInventory.ts';
 import { AccountService } from './policy/AccountService.ts';
@@ -17,6 +16,7 @@ import { createProviderKeys, type ProviderKeys } from './receive/providerKeys.ts
 import { Receiver } from './receive/Receiver.ts';
 import { PartitionKeeper } from './retention/PartitionKeeper.ts';
 import { type Runtime, systemRuntime } from './runtime.ts';
+import { openSecretBox } from './secrets/masterKey.ts';
 import { createEndpointSecrets } from './webhooks/endpointSecrets.ts';
 import { WebhookHandler } from './webhooks/WebhookHandler.ts';
 

@@ -1,10 +1,10 @@
 import { z } from 'zod';
 import type { Database, Db } from '../database/database.ts';
 import { MoonguardError } from '../errors.ts';
-import { identifier, text } from '../inputFields.ts';
-import { type Page, pageOf, readCursor } from '../pageCursor.ts';
-import { inputError, parseInput } from '../parseInput.ts';
-import { type ReadOptions, SYSTEM_ACTOR, type WriteOptions } from '../writeOptions.ts';
+import { identifier, text } from '../input/fields.ts';
+import { type Page, pageOf, readCursor } from '../input/page.ts';
+import { inputError, parseInput } from '../input/parseInput.ts';
+import { type ReadOptions, SYSTEM_ACTOR, type WriteOptions } from '../input/writeOptions.ts';
 import { type Alert, type AlertRow, type AlertStatus, decodeAlert, isDecided, type Severity } from './alert.ts';
 import { alertWriteError } from './alertErrors.ts';
 import {

@@ -1,7 +1,7 @@
 import { databaseErrorReport } from '../database/databaseError.ts';
 import { MoonguardError } from '../errors.ts';
-import { inputError } from '../parseInput.ts';
-import { refusedRow } from '../refusedRow.ts';
+import { inputError } from '../input/parseInput.ts';
+import { refusedRow } from '../input/refusedRow.ts';
 import type { AlertStatus } from './alert.ts';
 
 // The workflow is refused here before the database is asked, so that a caller's transaction survives the refusal, and by

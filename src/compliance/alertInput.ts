@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { identifier, json, jsonObject, oneOrMore, pageFields, text } from '../inputFields.ts';
+import { identifier, json, jsonObject, oneOrMore, pageFields, text } from '../input/fields.ts';
 import { alertStatuses, alertTypes, riskLevels, severities } from './alert.ts';
 
 export const newAlertSchema = z.strictObject({

@@ -1,6 +1,6 @@
 import type { Database } from '../database/database.ts';
-import type { MasterKeySource } from '../masterKey.ts';
 import type { Runtime } from '../runtime.ts';
+import type { MasterKeySource } from '../secrets/masterKey.ts';
 import type { Environment } from './observation.ts';
 
 /** An installation that is looked at. */

@@ -1,6 +1,6 @@
 import { MoonguardError } from '../errors.ts';
-import { findMasterKey } from '../masterKey.ts';
-import { createSecretBox, parseMasterKey, type SecretBox } from '../secretBox.ts';
+import { findMasterKey } from '../secrets/masterKey.ts';
+import { createSecretBox, parseMasterKey, type SecretBox } from '../secrets/secretBox.ts';
 import { type Check, ok, type Patient, problem, warning } from './check.ts';
 import { readProviderKeyCounts } from './store/readProviderKeyCounts.ts';
 import { readStoredSecrets, type StoredSecret } from './store/readStoredSecrets.ts';

@@ -1,8 +1,8 @@
 import { z } from 'zod';
-import { identifier, json, jsonObject, pageFields, text } from '../inputFields.ts';
-import type { Page } from '../pageCursor.ts';
-import { parseInput } from '../parseInput.ts';
-import type { ReadOptions, WriteOptions } from '../writeOptions.ts';
+import { identifier, json, jsonObject, pageFields, text } from '../input/fields.ts';
+import type { Page } from '../input/page.ts';
+import { parseInput } from '../input/parseInput.ts';
+import type { ReadOptions, WriteOptions } from '../input/writeOptions.ts';
 import type { PolicyService } from './PolicyService.ts';
 import type { ActionType, PolicyLogEntry, PolicyType } from './policyLog.ts';
 import type { PolicyExecutionInput } from './policyLogInput.ts';

@@ -2,10 +2,10 @@ import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
 import type { Database, Db } from '../database/database.ts';
 import { MoonguardError } from '../errors.ts';
-import { identifier, text } from '../inputFields.ts';
-import { type Page, pageOf, readCursor } from '../pageCursor.ts';
-import { parseInput } from '../parseInput.ts';
-import { type ReadOptions, SYSTEM_ACTOR, type WriteOptions } from '../writeOptions.ts';
+import { identifier, text } from '../input/fields.ts';
+import { type Page, pageOf, readCursor } from '../input/page.ts';
+import { parseInput } from '../input/parseInput.ts';
+import { type ReadOptions, SYSTEM_ACTOR, type WriteOptions } from '../input/writeOptions.ts';
 import {
   decodePolicy,
   type NewPolicyInput,

@@ -1,7 +1,7 @@
 import type { Selectable } from 'kysely';
 import { z } from 'zod';
 import type { Json, MoonpayPolicies } from '../database/schema.generated.ts';
-import { identifier, json, text } from '../inputFields.ts';
+import { identifier, json, text } from '../input/fields.ts';
 import type { PolicyType } from './policyLog.ts';
 
 export const policyKinds = ['kyc', 'transaction', 'compliance', 'risk'] as const;

@@ -1,7 +1,7 @@
 import { databaseErrorReport } from '../database/databaseError.ts';
 import { MoonguardError } from '../errors.ts';
-import { inputError } from '../parseInput.ts';
-import { refusedRow } from '../refusedRow.ts';
+import { inputError } from '../input/parseInput.ts';
+import { refusedRow } from '../input/refusedRow.ts';
 
 const UNIQUE_VIOLATION = '23505';
 

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { identifier, json, jsonObject, oneOrMore, pageFields, text } from '../inputFields.ts';
+import { identifier, json, jsonObject, oneOrMore, pageFields, text } from '../input/fields.ts';
 import { actionTypes, complianceImpacts, executionStatuses, logSeverities, policyTypes } from './policyLog.ts';
 
 /** Seven years. */

@@ -7,7 +7,7 @@ import { connectDatabase } from '../database/connect.ts';
 import type { Database } from '../database/database.ts';
 import type { Environment } from '../observe/observation.ts';
 import { systemRuntime } from '../runtime.ts';
-import { createSecretBox } from '../secretBox.ts';
+import { createSecretBox } from '../secrets/secretBox.ts';
 import { createProviderKeys, type ProviderKeys } from './providerKeys.ts';
 import { signProviderBody, verifySignature } from './verifySignature.ts';
 

@@ -1,14 +1,14 @@
 import { z } from 'zod';
 import type { Database, Db } from '../database/database.ts';
 import { MoonguardError } from '../errors.ts';
-import { identifier, text } from '../inputFields.ts';
+import { identifier, text } from '../input/fields.ts';
+import type { Page } from '../input/page.ts';
+import { parseInput } from '../input/parseInput.ts';
+import { SYSTEM_ACTOR, type WriteOptions } from '../input/writeOptions.ts';
 import type { Environment } from '../observe/observation.ts';
-import type { Page } from '../pageCursor.ts';
-import { parseInput } from '../parseInput.ts';
 import type { IncomingWebhook, Receiver } from '../receive/Receiver.ts';
 import type { StoredEvent } from '../receive/store/storeEvents.ts';
 import type { Runtime } from '../runtime.ts';
-import { SYSTEM_ACTOR, type WriteOptions } from '../writeOptions.ts';
 import { asEndpointError } from './constraintErrors.ts';
 import type { Delivery, DeliveryStatus, DeliveryWithAttempts } from './delivery.ts';
 import { isStopped, type WebhookEndpoint } from './endpoint.ts';

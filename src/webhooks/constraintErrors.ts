@@ -1,6 +1,6 @@
 import { databaseErrorReport } from '../database/databaseError.ts';
 import type { ErrorCode, Problem } from '../errors.ts';
-import { inputError } from '../parseInput.ts';
+import { inputError } from '../input/parseInput.ts';
 
 type Refusal = Problem & { readonly error?: ErrorCode };
 

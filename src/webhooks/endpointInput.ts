@@ -1,7 +1,7 @@
 import { z } from 'zod';
-import { identifier, jsonObject, text } from '../inputFields.ts';
+import { identifier, jsonObject, text } from '../input/fields.ts';
+import { parseInput } from '../input/parseInput.ts';
 import { type Environment, environments } from '../observe/observation.ts';
-import { parseInput } from '../parseInput.ts';
 import { isSubscription } from '../receive/eventName.ts';
 import { type DeliverySettings, deliverySettingsSchema } from './deliverySettings.ts';
 import { checkEndpointHeaders } from './endpointHeaders.ts';

@@ -6,7 +6,7 @@ import { forEachDatabase, type TestDatabase } from '../../test/support/testDatab
 import { openWebhooks } from '../../test/support/webhooks.ts';
 import { signDelivery } from '../deliver/sign.ts';
 import { systemRuntime } from '../runtime.ts';
-import { createSecretBox } from '../secretBox.ts';
+import { createSecretBox } from '../secrets/secretBox.ts';
 import { createEndpointSecrets, type EndpointSecrets, type RotatedSecret } from './endpointSecrets.ts';
 import type { WebhookHandler } from './WebhookHandler.ts';
 

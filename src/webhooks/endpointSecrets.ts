@@ -2,7 +2,7 @@ import type { Db } from '../database/database.ts';
 import { createEndpointSecretKey, type EndpointSecretKey, newEndpointSecret } from '../deliver/sign.ts';
 import { MoonguardError } from '../errors.ts';
 import type { Runtime } from '../runtime.ts';
-import type { SecretBox } from '../secretBox.ts';
+import type { SecretBox } from '../secrets/secretBox.ts';
 import { expireEndpointSecrets } from './store/expireEndpointSecrets.ts';
 import { insertEndpointSecret } from './store/insertEndpointSecret.ts';
 import { listEndpointSecrets, type StoredSecret } from './store/listEndpointSecrets.ts';

@@ -1,6 +1,6 @@
 import { z } from 'zod';
+import type { Page } from '../input/page.ts';
 import { environments } from '../observe/observation.ts';
-import type { Page } from '../pageCursor.ts';
 import { deliveryStatuses } from './delivery.ts';
 import { endpointStatuses } from './endpoint.ts';
 

@@ -3,7 +3,7 @@ import type { Database } from '../../src/database/database.ts';
 import { createProviderKeys } from '../../src/receive/providerKeys.ts';
 import { Receiver } from '../../src/receive/Receiver.ts';
 import { systemRuntime } from '../../src/runtime.ts';
-import { createSecretBox } from '../../src/secretBox.ts';
+import { createSecretBox } from '../../src/secrets/secretBox.ts';
 import { createEndpointSecrets, type EndpointSecrets } from '../../src/webhooks/endpointSecrets.ts';
 import { WebhookHandler } from '../../src/webhooks/WebhookHandler.ts';
 

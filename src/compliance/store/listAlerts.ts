@@ -1,6 +1,6 @@
 import { sql } from 'kysely';
 import type { Db } from '../../database/database.ts';
-import type { Position } from '../../pageCursor.ts';
+import type { Position } from '../../input/page.ts';
 import type { AlertRow, AlertWords } from '../alert.ts';
 import type { AlertFilter } from '../alertInput.ts';
 

@@ -1,7 +1,7 @@
 import { sql } from 'kysely';
 import type { Db } from '../../database/database.ts';
+import { SYSTEM_ACTOR } from '../../input/writeOptions.ts';
 import type { Environment } from '../../observe/observation.ts';
-import { SYSTEM_ACTOR } from '../../writeOptions.ts';
 
 export interface SealedProviderKey {
   readonly id: string;

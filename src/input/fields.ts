@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { fitsJsonb } from './receive/jsonbText.ts';
+import { fitsJsonb } from '../receive/jsonbText.ts';
 
 /** Fields that several services take. Each holds only what PostgreSQL can store and, for identifiers, index. */
 

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { ErrorCode } from './errors.ts';
+import type { ErrorCode } from '../errors.ts';
 import { inputError } from './parseInput.ts';
 
 /** Where in a list that is sorted by time, then id. */

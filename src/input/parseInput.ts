@@ -1,5 +1,5 @@
 import type { z } from 'zod';
-import { type ErrorCode, MoonguardError, type Problem } from './errors.ts';
+import { type ErrorCode, MoonguardError, type Problem } from '../errors.ts';
 
 /**
  * Reads what a caller gave.

@@ -1,4 +1,4 @@
-import type { Db } from './database/database.ts';
+import type { Db } from '../database/database.ts';
 
 /** What every method that writes takes last. */
 export interface WriteOptions {

@@ -1,5 +1,5 @@
-import { databaseErrorReport } from './database/databaseError.ts';
-import type { Problem } from './errors.ts';
+import { databaseErrorReport } from '../database/databaseError.ts';
+import type { Problem } from '../errors.ts';
 
 const NOT_NULL_VIOLATION = '23502';
 const CHECK_VIOLATION = '23514';

@@ -1,11 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import type { Db } from './database/database.ts';
-import { MoonguardError } from './errors.ts';
-import type { Observe } from './observe/observation.ts';
+import type { Db } from '../database/database.ts';
+import { MoonguardError } from '../errors.ts';
+import type { Observe } from '../observe/observation.ts';
 import { createSecretBox, parseMasterKey, type SecretBox } from './secretBox.ts';
-import { findSealingKeyIds } from './webhooks/store/findSealingKeyIds.ts';
+import { findSealingKeyIds } from './store/findSealingKeyIds.ts';
 
 export interface MasterKeySource {
   /** The setting MOONGUARD_MASTER_KEY. */
