@@ -1,0 +1,136 @@
+import { readFileSync } from 'node:fs';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { attempt, type Caller, signedIn } from '../support/caller.ts';
+import { forEachDatabase, type TestDatabase } from '../support/testDatabase.ts';
+
+const oneOfEverything = readFileSync(new URL('fixtures/one-of-everything.sql', import.meta.url), 'utf8');
+/** Rows of the fixture. */
+const endpoint = '00000000-0000-4000-8000-00000000000a';
+const event = '00000000-0000-4000-8000-00000000000e';
+
+const callers: Readonly<Record<string, Caller>> = {
+  admin: signedIn('admin'),
+  officer: signedIn('compliance_officer'),
+  analyst: signedIn('compliance_analyst'),
+  auditor: signedIn('auditor'),
+  developer: signedIn('developer'),
+  other: signedIn(),
+  anon: { role: 'anon' },
+  service: { role: 'service_role' },
+};
+
+/**
+ * The table of the design, and what follows from it for the tables beside those it names. The letters: r sees the row,
+ * c creates one, u changes it, d removes it.
+ */
+const access = `
+                                    | admin | officer | analyst | auditor | developer | other | anon | service
+  moonpay_webhook_config            | rcu   | r       | -       | r       | rcu       | -     | -    | rcu
+  moonguard.deliveries              | ru    | r       | -       | r       | ru        | -     | -    | rcu
+  moonpay_webhook_deliveries        | r     | r       | -       | r       | r         | -     | -    | r
+  moonpay_webhook_delivery_attempts | r     | r       | -       | r       | r         | -     | -    | r
+  moonpay_compliance_alerts         | rcu   | rcu     | rcu     | r       | -         | -     | -    | rcu
+  moonpay_alert_timeline            | r     | r       | r       | r       | -         | -     | -    | r
+  moonguard.alert_timeline          | r     | r       | r       | r       | -         | -     | -    | r
+  moonpay_policy_logs               | r     | r       | r       | r       | -         | -     | -    | rc
+  moonpay_policies                  | rcu   | rcu     | r       | r       | -         | -     | -    | rcu
+  moonguard.legal_holds             | rcu   | rcu     | -       | r       | -         | -     | -    | rcu
+  moonguard.retention_runs          | r     | r       | -       | r       | -         | -     | -    | r
+  moonpay_webhook_events            | r     | r       | -       | r       | r         | -     | -    | rcu
+  moonpay_transactions              | r     | r       | r       | r       | -         | -     | -    | rcu
+  moonpay_customers                 | r     | r       | r       | r       | -         | -     | -    | rcu
+  moonguard.endpoint_secrets        | -     | -       | -       | -       | -         | -     | -    | -
+  moonguard.provider_keys           | -     | -       | -       | -       | -         | -     | -    | -
+  moonguard.installation_findings   | -     | -       | -       | -       | -         | -     | -    | -
+  moonguard.schema_migrations       | -     | -       | -       | -       | -         | -     | -    | -
+`;
+
+const creations: Readonly<Record<string, string>> = {
+  moonpay_webhook_config: "(url, environment, events) values ('https://other.example.com', 'production', '{*}')",
+  'moonguard.deliveries': `(event_id, endpoint_id) values ('${event}', '${endpoint}') on conflict do nothing`,
+  moonpay_compliance_alerts: "(alert_type, title) values ('aml_screening', 'Another')",
+  moonpay_policy_logs: "(policy_id, action_type) values ('p', 'rule_passed')",
+  moonpay_policies: "(name, type, is_active) values ('Others', 'kyc', true)",
+  'moonguard.legal_holds': "(reason, customer_id) values ('another', 'customer_2')",
+  moonpay_webhook_events: "(event_type, event_data, signature) values ('transaction_created', '{}', 's')",
+  moonpay_transactions: "(type, status) values ('sell', 'pending')",
+  moonpay_customers: "(email) values ('grace@example.com')",
+  'moonguard.endpoint_secrets': `(endpoint_id, unsealed, expires_at) values ('${endpoint}', 'mine', now())`,
+  'moonguard.provider_keys': "(environment, sealed, key_id, fingerprint) values ('sandbox', 'x', 'k', 'g')",
+};
+
+const changes: Readonly<Record<string, string>> = {
+  moonpay_webhook_config: "description = 'mine'",
+  'moonguard.deliveries': "status = 'pending'",
+  moonpay_webhook_deliveries: "status = 'pending'",
+  moonpay_webhook_delivery_attempts: 'attempt_number = 2',
+  moonpay_compliance_alerts: "title = 'mine'",
+  moonpay_alert_timeline: "actor = 'mine'",
+  'moonguard.alert_timeline': "actor = 'mine'",
+  moonpay_policy_logs: "reason = 'mine'",
+  moonpay_policies: "name = 'mine'",
+  'moonguard.legal_holds': "reason = 'mine'",
+  'moonguard.retention_runs': "task = 'mine'",
+  moonpay_webhook_events: 'processed = true',
+  moonpay_transactions: "status = 'completed'",
+  moonpay_customers: "email = 'mine'",
+  'moonguard.endpoint_secrets': "unsealed = 'mine'",
+  'moonguard.provider_keys': "fingerprint = 'mine'",
+  'moonguard.installation_findings': "reason = 'mine'",
+  'moonguard.schema_migrations': "name = 'mine'",
+};
+
+const attempts: Readonly<Record<string, (table: string) => string>> = {
+  r: (table) => `select 1 from ${table}`,
+  c: (table) => `insert into ${table} ${creations[table] ?? 'default values'}`,
+  u: (table) => `update ${table} set ${changes[table]}`,
+  d: (table) => `delete from ${table}`,
+};
+
+async function letters(database: TestDatabase, table: string, caller: Caller): Promise<string> {
+  let done = '';
+  for (const [letter, statement] of Object.entries(attempts)) {
+    const outcome = await attempt(database, caller, statement(table));
+    const succeeded = 'rows' in outcome && (outcome.rows > 0 || letter === 'c');
+    if (succeeded) done += letter;
+  }
+  return done === '' ? '-' : done;
+}
+
+function cellsOf(markdown: string): { table: string; expected: Record<string, string> }[] {
+  const [names = [], ...lines] = markdown
+    .trim()
+    .split('\n')
+    .map((line) => line.split('|').map((cell) => cell.trim()));
+  return lines.map(([table = '', ...cells]) => ({
+    table,
+    expected: Object.fromEntries(cells.map((cell, index) => [names[index + 1] ?? '', cell])),
+  }));
+}
+
+forEachDatabase('the access table', (open) => {
+  let database: TestDatabase;
+
+  beforeAll(async () => {
+    database = await open();
+    await database.runScript(oneOfEverything);
+  });
+  afterAll(() => database.close());
+
+  test.each(cellsOf(access))('$table', async ({ table, expected }) => {
+    const found: Record<string, string> = {};
+    for (const [name, caller] of Object.entries(callers)) found[name] = await letters(database, table, caller);
+
+    expect(found).toEqual(expected);
+  });
+
+  test('anon is refused everywhere, not only shown nothing', async () => {
+    for (const { table } of cellsOf(access)) {
+      for (const statement of Object.values(attempts)) {
+        expect(await attempt(database, { role: 'anon' }, statement(table)), statement(table)).toMatchObject({
+          code: '42501',
+        });
+      }
+    }
+  });
+});
