@@ -6,7 +6,7 @@
  * `npm install` by hand needs no second one here.
  */
 import { spawnSync } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 
 const OLDEST_NODE = 20;
 const RECORD = 'node_modules/.package-lock.json';
@@ -50,3 +50,6 @@ if (Number.parseInt(version, 10) < OLDEST_NODE) {
 }
 const reason = reasonToInstall();
 if (reason) install(reason);
+// The scripts begin with `exec`, so that signals reach the program and not the shell that npm puts before it. cmd.exe
+// has no such command: give it one.
+if (process.platform === 'win32') writeFileSync('node_modules/.bin/exec.cmd', '@%*\r\n');
