@@ -15,11 +15,6 @@ export interface ChangeOptions extends DataOptions {
   readonly as: string;
 }
 
-export interface PageOptions {
-  readonly limit: number;
-  readonly cursor?: string;
-}
-
 export function dataDirectoryOption(): Option {
   return new Option('--data-directory <path>', 'directory of the embedded database (without DATABASE_URL)');
 }

@@ -8,9 +8,12 @@ import { listen } from './listen.ts';
 export interface RunningServer {
   /** As it can be called from this machine: http://127.0.0.1:3000 */
   readonly url: string;
-  /** Takes no new connection, answers what it has accepted, then closes. */
+  /** Takes no new connection, answers what it has accepted, then closes; after 5 s in any case. */
   readonly close: () => Promise<void>;
 }
+
+/** The receiver answers within 4 s. */
+const ANSWERED_WITHIN_MS = 5_000;
 
 /** @throws MoonguardError address_unavailable */
 export async function startServer(
@@ -35,7 +38,10 @@ export async function startServer(
       for (const response of underWay) if (!response.headersSent) response.setHeader('connection', 'close');
       const closed = once(server, 'close');
       server.close();
+      // Whoever sends a request so slowly gets no answer, and does not keep the rest from ending cleanly.
+      const impatient = setTimeout(() => server.closeAllConnections(), ANSWERED_WITHIN_MS);
       await closed;
+      clearTimeout(impatient);
     },
   };
 }

@@ -17,10 +17,7 @@ type BuyEventType = 'transaction_created' | 'transaction_updated' | 'transaction
 const STEP_MS = 15_000;
 
 /** A purchase under way: each call gives its next event, 15 seconds after the one before. */
-export function newBuyTransaction(
-  source: Source,
-  customer: Customer,
-): (type: BuyEventType, state: BuyState) => ProviderEvent {
+function newBuyTransaction(source: Source, customer: Customer): (type: BuyEventType, state: BuyState) => ProviderEvent {
   const id = source.newId();
   const trade = newTrade(source, integerBetween(source, 3_000, 90_000));
   const walletAddress = `0x${hexDigits(source, 40)}`;
