@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { type Command, CommanderError } from 'commander';
 import { expect, test } from 'vitest';
 import { shellWords } from '../../test/support/shellWords.ts';
@@ -50,9 +51,12 @@ test.each([
   { line: 'alerts list --sverity high', says: "unknown option '--sverity'\n(Did you mean --severity?)" },
   { line: 'alerts list --severity awful', says: 'Allowed choices are low, medium, high, critical.' },
   { line: 'alerts resolve alert_1', says: "required option '--notes <text>' not specified" },
-  { line: 'webhooks create https://example.com', says: "required option '--events <names>' not specified" },
-  { line: 'webhooks create https://example.com --events "*" --retry "{"', says: 'It must be JSON' },
-  { line: 'webhooks create https://example.com --events "*" --header nonsense', says: 'of the form "name: value"' },
+  { line: 'webhooks create --url https://example.com', says: "required option '--events <names>' not specified" },
+  { line: 'webhooks create --url https://example.com --events "*" --retry "{"', says: 'It must be JSON' },
+  {
+    line: 'webhooks create --url https://example.com --events "*" --header nonsense',
+    says: 'of the form "name: value"',
+  },
   { line: 'logs list --from yesterday', says: 'It must be a time such as 2026-12-31T17:00:00Z.' },
   { line: 'simulate --count 0', says: 'It must be 1 or more.' },
   { line: 'start --port 70000', says: 'It must be from 0 (any free one) to 65535.' },
@@ -69,6 +73,24 @@ test.each([
   expect(told).toContain(says);
 });
 
+/** Which command each line would run. */
+async function commandsRun(lines: readonly string[]): Promise<string[]> {
+  const ran: string[] = [];
+  for (const line of lines) {
+    const program = createProgram();
+    for (const { path, command } of commandsOf(program)) command.action(() => void ran.push(path.join(' ')));
+    await program.parseAsync(shellWords(line), { from: 'user' });
+  }
+  return ran;
+}
+
+test.each(['README.md', 'docs/running.md'])('the commands in %s are accepted by the command line', async (page) => {
+  const text = readFileSync(new URL(`../../${page}`, import.meta.url), 'utf8');
+  const lines = Array.from(text.matchAll(/^npm run moonguard -- ([^#\n]*)/gm), ([, line = '']) => line);
+  expect(lines.length).toBeGreaterThan(1);
+  expect(await commandsRun(lines)).toHaveLength(lines.length);
+});
+
 test.each(names)('the examples in the help of %s are accepted by the command line', async (name) => {
   const prefix = `  ${invocation('')}`;
   const examples = helpOf(name)
@@ -77,11 +99,5 @@ test.each(names)('the examples in the help of %s are accepted by the command lin
     .map((line) => line.slice(prefix.length));
   expect(examples).not.toHaveLength(0);
 
-  for (const example of examples) {
-    const program = createProgram();
-    const ran: string[] = [];
-    for (const { path, command } of commandsOf(program)) command.action(() => void ran.push(path.join(' ')));
-    await program.parseAsync(shellWords(example), { from: 'user' });
-    expect(ran).toEqual([name]);
-  }
+  expect(await commandsRun(examples)).toEqual(examples.map(() => name));
 });

@@ -51,7 +51,7 @@ describe('on PostgreSQL', { timeout: PROCESSES_TAKE_TIME_MS }, () => {
   test('what a service refuses ends with 1 and tells code, problems and what to do, with --json too', async () => {
     const url = 'http://user:password@example.com/hook';
     const { code, stdout, stderr } = await run(
-      `webhooks create ${url} --events "compliance.*" --environment production --json`,
+      `webhooks create --url ${url} --events "compliance.*" --environment production --json`,
     );
     expect(stderr.split('\n')).toEqual([
       'webhook_invalid: 2 problems',

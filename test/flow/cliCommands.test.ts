@@ -90,7 +90,7 @@ test('lists are tables for people and pages for programs', async () => {
 
 test('an endpoint is made, changed, stopped, resumed and deleted', async () => {
   const created = await document(
-    `webhooks create https://example.com/hook --events "transaction.*,customer.kyc_completed" --header "x-team: payments" --retry '{"max_attempts": 3}' --as anna`,
+    `webhooks create --url https://example.com/hook --events "transaction.*,customer.kyc_completed" --header "x-team: payments" --retry '{"max_attempts": 3}' --as anna`,
   );
   expect(created).toMatchObject({
     environment: 'sandbox',

@@ -33,11 +33,11 @@ export function webhooksCommand(): Command {
 
 function create(): Command {
   const command = changeCommand('create', 'create an endpoint; its secret is shown once')
-    .argument('<url>', 'where deliveries are posted to; https in production')
+    .requiredOption('--url <url>', 'where deliveries are posted to; https in production')
     .requiredOption('--events <names>', 'what it gets: "transaction.completed,customer.*", or "*" for all', list)
     .addOption(environmentOption('whose events it gets').default('sandbox'));
-  withSettings(command).action((url: string, options: ChangeOptions & CreateWebhookInput & SettingOptions) => {
-    const { environment, events, as: actor } = options;
+  withSettings(command).action((options: ChangeOptions & CreateWebhookInput & SettingOptions) => {
+    const { url, environment, events, as: actor } = options;
     const input = { url, environment, events, ...settingsOf(options) };
     return answer(
       options,
@@ -51,8 +51,8 @@ function create(): Command {
   });
   return withExample(
     command,
-    'webhooks create https://example.com/moonpay --events "transaction.*,customer.kyc_completed"',
-    'webhooks create https://example.com/moonpay --events "*" --environment production --header "x-team: payments"',
+    'webhooks create --url https://example.com/moonpay --events "transaction.*,customer.kyc_completed"',
+    'webhooks create --url https://example.com/moonpay --events "*" --environment production --header "x-team: payments"',
   );
 }
 
