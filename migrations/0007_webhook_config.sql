@@ -310,3 +310,7 @@ comment on column public.moonpay_webhook_config.failed_deliveries_count is 'Requ
 comment on column public.moonpay_webhook_config.consecutive_failures_count is 'Failed requests since the last success.';
 comment on column public.moonpay_webhook_config.created_by is 'Who created it.';
 comment on column public.moonpay_webhook_config.deleted_at is 'Set instead of removing the row, so that its deliveries keep their history.';
+comment on column public.moonpay_webhook_config.id is 'UUIDv7.';
+comment on column public.moonpay_webhook_config.created_at is 'When it was created.';
+comment on column public.moonpay_webhook_config.updated_at is 'When its configuration or status last changed; deliveries do not count.';
+comment on column public.moonpay_webhook_config.status_changed_at is 'When it got its status.';

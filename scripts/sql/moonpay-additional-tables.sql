@@ -1777,9 +1777,13 @@ comment on column public.moonpay_webhook_config.failed_deliveries_count is 'Requ
 comment on column public.moonpay_webhook_config.consecutive_failures_count is 'Failed requests since the last success.';
 comment on column public.moonpay_webhook_config.created_by is 'Who created it.';
 comment on column public.moonpay_webhook_config.deleted_at is 'Set instead of removing the row, so that its deliveries keep their history.';
+comment on column public.moonpay_webhook_config.id is 'UUIDv7.';
+comment on column public.moonpay_webhook_config.created_at is 'When it was created.';
+comment on column public.moonpay_webhook_config.updated_at is 'When its configuration or status last changed; deliveries do not count.';
+comment on column public.moonpay_webhook_config.status_changed_at is 'When it got its status.';
 $moonguard_0007$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (7, '0007_webhook_config', 'a744f0bd05812da52ca32e963ba61a681912323952252229e5de4b7cc153e59d');
-  elsif v_applied <> 'a744f0bd05812da52ca32e963ba61a681912323952252229e5de4b7cc153e59d' then
+    insert into moonguard.schema_migrations (number, name, checksum) values (7, '0007_webhook_config', 'df32ae99685071aa6554a8437fb4fec371ccc50c0f5824b276ebaf2ebe0651e2');
+  elsif v_applied <> 'df32ae99685071aa6554a8437fb4fec371ccc50c0f5824b276ebaf2ebe0651e2' then
     raise exception using
       errcode = 'MG002',
       message = 'the migration 0007_webhook_config that was applied here had another text',
@@ -2115,9 +2119,36 @@ comment on column public.moonpay_compliance_alerts.dedupe_key is 'Hits with the 
 comment on column public.moonpay_compliance_alerts.occurrence_count is 'How many hits it stands for.';
 comment on column public.moonpay_compliance_alerts.version is 'Rises by one with each change: compare it to see whether somebody was faster.';
 comment on column public.moonpay_compliance_alerts.archived_at is 'Out of the daily lists; still there.';
+comment on column public.moonpay_compliance_alerts.id is 'UUIDv7.';
+comment on column public.moonpay_compliance_alerts.alert_type is 'What kind of finding it is.';
+comment on column public.moonpay_compliance_alerts.severity is 'low, medium, high, critical: how soon somebody must look.';
+comment on column public.moonpay_compliance_alerts.status is 'open, in_review, escalated, resolved, dismissed; the moves between them are in moonguard.alert_moves.';
+comment on column public.moonpay_compliance_alerts.transaction_id is 'MoonPay''s id of the transaction, or yours.';
+comment on column public.moonpay_compliance_alerts.entity_type is 'What entity_id names, where it is neither a customer nor a transaction.';
+comment on column public.moonpay_compliance_alerts.entity_id is 'What the alert is about.';
+comment on column public.moonpay_compliance_alerts.title is 'One line for the work list.';
+comment on column public.moonpay_compliance_alerts.description is 'What was found, for people.';
+comment on column public.moonpay_compliance_alerts.details is 'What was found, for programs.';
+comment on column public.moonpay_compliance_alerts.screening_results is 'Hits of a list screening, as they came.';
+comment on column public.moonpay_compliance_alerts.recommended_actions is 'What to do, one entry a step.';
+comment on column public.moonpay_compliance_alerts.assigned_to is 'Who works on it; null: nobody yet.';
+comment on column public.moonpay_compliance_alerts.reviewed_by is 'Who took it into review.';
+comment on column public.moonpay_compliance_alerts.resolved_by is 'Who resolved or dismissed it.';
+comment on column public.moonpay_compliance_alerts.escalated_to is 'Whom it was escalated to.';
+comment on column public.moonpay_compliance_alerts.resolution_notes is 'Why it was resolved or dismissed.';
+comment on column public.moonpay_compliance_alerts.auto_generated is 'Made by a rule, not by a person.';
+comment on column public.moonpay_compliance_alerts.source is 'Which part or program made it.';
+comment on column public.moonpay_compliance_alerts.external_reference is 'Its id in a system outside.';
+comment on column public.moonpay_compliance_alerts.metadata is 'Yours.';
+comment on column public.moonpay_compliance_alerts.triggered_at is 'When what it is about happened.';
+comment on column public.moonpay_compliance_alerts.reviewed_at is 'When it was last taken into review.';
+comment on column public.moonpay_compliance_alerts.resolved_at is 'When it was resolved or dismissed; a year later it is archived.';
+comment on column public.moonpay_compliance_alerts.escalated_at is 'When it was last escalated.';
+comment on column public.moonpay_compliance_alerts.created_at is 'When the row was made.';
+comment on column public.moonpay_compliance_alerts.updated_at is 'When the row last changed.';
 $moonguard_0008$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (8, '0008_compliance_alerts', '92499d51a18d27ec9f5e35a4f4c0677bd9605cc0bd6ac60565b09508b28cdac0');
-  elsif v_applied <> '92499d51a18d27ec9f5e35a4f4c0677bd9605cc0bd6ac60565b09508b28cdac0' then
+    insert into moonguard.schema_migrations (number, name, checksum) values (8, '0008_compliance_alerts', '37ad89fe4ac61a2833f08b9207d227df6ad418206c733c79547fc18961629f85');
+  elsif v_applied <> '37ad89fe4ac61a2833f08b9207d227df6ad418206c733c79547fc18961629f85' then
     raise exception using
       errcode = 'MG002',
       message = 'the migration 0008_compliance_alerts that was applied here had another text',
@@ -2455,9 +2486,40 @@ comment on column public.moonpay_policy_logs.retention_class is 'Which retention
 comment on column public.moonpay_policy_logs.correlation_id is 'Same for all that happened because of one event.';
 comment on column public.moonpay_policy_logs.executed_at is 'When it was decided.';
 comment on column public.moonpay_policy_logs.updated_at is 'As created_at: rows never change.';
+comment on column public.moonpay_policy_logs.id is 'UUIDv7.';
+comment on column public.moonpay_policy_logs.policy_id is 'external_policy_id of the policy, or any name for one.';
+comment on column public.moonpay_policy_logs.policy_name is 'Its name at that time.';
+comment on column public.moonpay_policy_logs.policy_type is 'What the policy is about.';
+comment on column public.moonpay_policy_logs.action_type is 'What happened: a change of the policy, a decision by it, or a step of a review or approval.';
+comment on column public.moonpay_policy_logs.execution_status is 'success, failure, warning, skipped.';
+comment on column public.moonpay_policy_logs.entity_type is 'What entity_id names: customer, transaction, account or any other.';
+comment on column public.moonpay_policy_logs.entity_id is 'What was decided on.';
+comment on column public.moonpay_policy_logs.customer_id is 'The customer concerned; legal holds and reading rights go by it.';
+comment on column public.moonpay_policy_logs.transaction_id is 'The transaction concerned.';
+comment on column public.moonpay_policy_logs.violation_details is 'What broke the policy, and by how much.';
+comment on column public.moonpay_policy_logs.before_state is 'What it was before.';
+comment on column public.moonpay_policy_logs.after_state is 'What it became.';
+comment on column public.moonpay_policy_logs.triggered_by is 'The event or person that set it off.';
+comment on column public.moonpay_policy_logs.executed_by is 'Who or what decided.';
+comment on column public.moonpay_policy_logs.approved_by is 'Who approved.';
+comment on column public.moonpay_policy_logs.reason is 'Why, in one sentence.';
+comment on column public.moonpay_policy_logs.notes is 'Further words, for people.';
+comment on column public.moonpay_policy_logs.severity is 'info, warning, error, critical.';
+comment on column public.moonpay_policy_logs.compliance_impact is 'none, low, medium, high, critical.';
+comment on column public.moonpay_policy_logs.requires_action is 'Somebody has to do something about it.';
+comment on column public.moonpay_policy_logs.action_taken is 'What was done.';
+comment on column public.moonpay_policy_logs.follow_up_required is 'Kept beyond its retention until somebody followed up.';
+comment on column public.moonpay_policy_logs.follow_up_date is 'By when.';
+comment on column public.moonpay_policy_logs.auto_generated is 'Written by a rule, not by a person.';
+comment on column public.moonpay_policy_logs.source is 'Which part or program wrote it.';
+comment on column public.moonpay_policy_logs.session_id is 'Session of whoever acted.';
+comment on column public.moonpay_policy_logs.ip_address is 'Address of whoever acted.';
+comment on column public.moonpay_policy_logs.user_agent is 'Program of whoever acted.';
+comment on column public.moonpay_policy_logs.metadata is 'Yours.';
+comment on column public.moonpay_policy_logs.created_at is 'When the row was written.';
 $moonguard_0009$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (9, '0009_policy_logs', 'cbd9ecf2543790a76f5f53bbca1cd1d1795097054565212f4d47ef4e9e2e3033');
-  elsif v_applied <> 'cbd9ecf2543790a76f5f53bbca1cd1d1795097054565212f4d47ef4e9e2e3033' then
+    insert into moonguard.schema_migrations (number, name, checksum) values (9, '0009_policy_logs', 'fe3b2fc6615003f1dd514d9d528b11abcbcb0914b0f627f068d7a95f01338a79');
+  elsif v_applied <> 'fe3b2fc6615003f1dd514d9d528b11abcbcb0914b0f627f068d7a95f01338a79' then
     raise exception using
       errcode = 'MG002',
       message = 'the migration 0009_policy_logs that was applied here had another text',

@@ -213,13 +213,25 @@ export interface MoonpayComplianceAlerts {
    * Name for people and programs; the row's id serves as well.
    */
   alert_id: Generated<string>;
+  /**
+   * What kind of finding it is.
+   */
   alert_type: string | null;
   /**
    * Out of the daily lists; still there.
    */
   archived_at: Timestamp | null;
+  /**
+   * Who works on it; null: nobody yet.
+   */
   assigned_to: string | null;
+  /**
+   * Made by a rule, not by a person.
+   */
   auto_generated: Generated<boolean>;
+  /**
+   * When the row was made.
+   */
   created_at: Generated<Timestamp>;
   /**
    * MoonPay's id of the customer, or yours.
@@ -229,32 +241,77 @@ export interface MoonpayComplianceAlerts {
    * Hits with the same key go into one alert while it is not decided.
    */
   dedupe_key: string | null;
+  /**
+   * What was found, for people.
+   */
   description: string | null;
+  /**
+   * What was found, for programs.
+   */
   details: Generated<Json>;
   /**
    * By when somebody must have decided it.
    */
   due_at: Timestamp | null;
+  /**
+   * What the alert is about.
+   */
   entity_id: string | null;
+  /**
+   * What entity_id names, where it is neither a customer nor a transaction.
+   */
   entity_type: string | null;
+  /**
+   * When it was last escalated.
+   */
   escalated_at: Timestamp | null;
+  /**
+   * Whom it was escalated to.
+   */
   escalated_to: string | null;
+  /**
+   * Its id in a system outside.
+   */
   external_reference: string | null;
+  /**
+   * UUIDv7.
+   */
   id: Generated<string>;
+  /**
+   * Yours.
+   */
   metadata: Generated<Json>;
   /**
    * How many hits it stands for.
    */
   occurrence_count: Generated<number>;
+  /**
+   * What to do, one entry a step.
+   */
   recommended_actions: Generated<string[]>;
   /**
    * alert_id of alerts about the same matter.
    */
   related_alerts: Generated<string[]>;
+  /**
+   * Why it was resolved or dismissed.
+   */
   resolution_notes: string | null;
+  /**
+   * When it was resolved or dismissed; a year later it is archived.
+   */
   resolved_at: Timestamp | null;
+  /**
+   * Who resolved or dismissed it.
+   */
   resolved_by: string | null;
+  /**
+   * When it was last taken into review.
+   */
   reviewed_at: Timestamp | null;
+  /**
+   * Who took it into review.
+   */
   reviewed_by: string | null;
   /**
    * low, medium (from 40), high (from 70), extreme (from 85); derived from the score when not given.
@@ -264,17 +321,41 @@ export interface MoonpayComplianceAlerts {
    * 0 to 100.
    */
   risk_score: number | null;
+  /**
+   * Hits of a list screening, as they came.
+   */
   screening_results: Json | null;
+  /**
+   * low, medium, high, critical: how soon somebody must look.
+   */
   severity: Generated<string>;
+  /**
+   * Which part or program made it.
+   */
   source: string | null;
+  /**
+   * open, in_review, escalated, resolved, dismissed; the moves between them are in moonguard.alert_moves.
+   */
   status: Generated<string>;
   /**
    * Why it was moved to this status; needed to reopen.
    */
   status_reason: string | null;
+  /**
+   * One line for the work list.
+   */
   title: string;
+  /**
+   * MoonPay's id of the transaction, or yours.
+   */
   transaction_id: string | null;
+  /**
+   * When what it is about happened.
+   */
   triggered_at: Generated<Timestamp>;
+  /**
+   * When the row last changed.
+   */
   updated_at: Generated<Timestamp>;
   /**
    * Rises by one with each change: compare it to see whether somebody was faster.
@@ -327,41 +408,113 @@ export interface MoonpayPolicies {
 }
 
 export interface MoonpayPolicyLogs {
+  /**
+   * What was done.
+   */
   action_taken: string | null;
+  /**
+   * What happened: a change of the policy, a decision by it, or a step of a review or approval.
+   */
   action_type: string;
+  /**
+   * What it became.
+   */
   after_state: Json | null;
+  /**
+   * Who approved.
+   */
   approved_by: string | null;
+  /**
+   * Written by a rule, not by a person.
+   */
   auto_generated: Generated<boolean>;
+  /**
+   * What it was before.
+   */
   before_state: Json | null;
+  /**
+   * none, low, medium, high, critical.
+   */
   compliance_impact: Generated<string>;
   /**
    * Same for all that happened because of one event.
    */
   correlation_id: string | null;
+  /**
+   * When the row was written.
+   */
   created_at: Generated<Timestamp>;
+  /**
+   * The customer concerned; legal holds and reading rights go by it.
+   */
   customer_id: string | null;
+  /**
+   * What was decided on.
+   */
   entity_id: string | null;
+  /**
+   * What entity_id names: customer, transaction, account or any other.
+   */
   entity_type: string | null;
   /**
    * When it was decided.
    */
   executed_at: Generated<Timestamp>;
+  /**
+   * Who or what decided.
+   */
   executed_by: Generated<string>;
+  /**
+   * success, failure, warning, skipped.
+   */
   execution_status: Generated<string>;
+  /**
+   * By when.
+   */
   follow_up_date: Timestamp | null;
+  /**
+   * Kept beyond its retention until somebody followed up.
+   */
   follow_up_required: Generated<boolean>;
+  /**
+   * UUIDv7.
+   */
   id: Generated<string>;
+  /**
+   * Address of whoever acted.
+   */
   ip_address: string | null;
   /**
    * Unique across partitions; left out, a new one is made.
    */
   log_id: Generated<string>;
+  /**
+   * Yours.
+   */
   metadata: Generated<Json>;
+  /**
+   * Further words, for people.
+   */
   notes: string | null;
+  /**
+   * external_policy_id of the policy, or any name for one.
+   */
   policy_id: string;
+  /**
+   * Its name at that time.
+   */
   policy_name: string | null;
+  /**
+   * What the policy is about.
+   */
   policy_type: Generated<string>;
+  /**
+   * Why, in one sentence.
+   */
   reason: string | null;
+  /**
+   * Somebody has to do something about it.
+   */
   requires_action: Generated<boolean>;
   /**
    * Which retention rule applies.
@@ -379,16 +532,37 @@ export interface MoonpayPolicyLogs {
    * What came out, with the values that mattered.
    */
   rule_results: Json | null;
+  /**
+   * Session of whoever acted.
+   */
   session_id: string | null;
+  /**
+   * info, warning, error, critical.
+   */
   severity: Generated<string>;
+  /**
+   * Which part or program wrote it.
+   */
   source: string | null;
+  /**
+   * The transaction concerned.
+   */
   transaction_id: string | null;
+  /**
+   * The event or person that set it off.
+   */
   triggered_by: string | null;
   /**
    * As created_at: rows never change.
    */
   updated_at: Generated<Timestamp>;
+  /**
+   * Program of whoever acted.
+   */
   user_agent: string | null;
+  /**
+   * What broke the policy, and by how much.
+   */
   violation_details: Json | null;
 }
 
@@ -440,6 +614,9 @@ export interface MoonpayWebhookConfig {
    * Failed requests since the last success.
    */
   consecutive_failures_count: Generated<number>;
+  /**
+   * When it was created.
+   */
   created_at: Generated<Timestamp>;
   /**
    * Who created it.
@@ -477,6 +654,9 @@ export interface MoonpayWebhookConfig {
    * Further request headers, name to value.
    */
   headers: Generated<Json>;
+  /**
+   * UUIDv7.
+   */
   id: Generated<string>;
   /**
    * Follows status.
@@ -510,6 +690,9 @@ export interface MoonpayWebhookConfig {
    * active, inactive (switched off), suspended (failing, being probed), failed (gave up). Deliveries of inactive and failed endpoints are held.
    */
   status: Generated<string>;
+  /**
+   * When it got its status.
+   */
   status_changed_at: Generated<Timestamp>;
   /**
    * Why it has this status.
@@ -519,6 +702,9 @@ export interface MoonpayWebhookConfig {
    * Requests that were answered with 2xx.
    */
   successful_deliveries_count: Generated<number>;
+  /**
+   * When its configuration or status last changed; deliveries do not count.
+   */
   updated_at: Generated<Timestamp>;
   /**
    * Where deliveries are posted to; https in production.
