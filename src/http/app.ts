@@ -2,8 +2,13 @@ import { Hono } from 'hono';
 import { MoonguardError } from '../errors.ts';
 import type { Moonguard } from '../moonguard.ts';
 
+/** What of Moonguard is served. */
+export interface Served extends Pick<Moonguard, 'readiness'> {
+  readonly webhooks: Pick<Moonguard['webhooks'], 'handle'>;
+}
+
 /** Routes to services; holds no rules. */
-export function createApp(moonguard: Pick<Moonguard, 'webhooks' | 'readiness'>): Hono {
+export function createApp(moonguard: Served): Hono {
   const app = new Hono();
 
   app.all('/webhooks/moonpay/:environment', (c) => {

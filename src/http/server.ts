@@ -1,8 +1,7 @@
 import { once } from 'node:events';
 import { createServer, type ServerResponse } from 'node:http';
 import { getRequestListener } from '@hono/node-server';
-import type { Moonguard } from '../moonguard.ts';
-import { createApp } from './app.ts';
+import { createApp, type Served } from './app.ts';
 import { listen } from './listen.ts';
 
 export interface RunningServer {
@@ -17,7 +16,7 @@ const ANSWERED_WITHIN_MS = 5_000;
 
 /** @throws MoonguardError address_unavailable */
 export async function startServer(
-  moonguard: Pick<Moonguard, 'webhooks' | 'readiness'>,
+  moonguard: Served,
   { host, port }: { readonly host: string; readonly port: number },
 ): Promise<RunningServer> {
   const answer = getRequestListener(createApp(moonguard).fetch);
