@@ -87,13 +87,10 @@ $roles$;
 
 -- RFC 9562 version 7: 48 bits of Unix milliseconds, then random bits. PostgreSQL has uuidv7() from version 18 on.
 create function moonguard.uuid_v7() returns uuid
-language sql volatile parallel safe set search_path = '' as $$
-  select encode(
-    set_bit(set_bit(
-      overlay(uuid_send(gen_random_uuid())
-        placing substring(int8send(floor(extract(epoch from clock_timestamp()) * 1000)::bigint) from 3) from 1 for 6),
-      52, 1), 53, 1),
-    'hex')::uuid
+language plpgsql volatile parallel safe set search_path = '' as $$
+begin
+  return (lpad(to_hex((extract(epoch from clock_timestamp()) * 1000)::bigint), 12, '0') || '7' || substr(gen_random_uuid()::text, 16))::uuid;
+end
 $$;
 comment on function moonguard.uuid_v7() is 'A UUID version 7: ids sort by the time they were made.';
 

@@ -4,64 +4,84 @@
 
 -- 0 waiting for the customer, 1 under way, 2 at an end. Lists made by hand have ends of their own.
 create function moonguard.transaction_rank(p_status text) returns integer
-language sql immutable parallel safe set search_path = '' as $$
-  select case
+language plpgsql immutable parallel safe set search_path = '' as $$
+begin
+  return case
     when p_status in ('completed', 'failed', 'cancelled', 'refunded', 'expired') then 2
     when p_status in ('waitingPayment', 'waitingForDeposit') then 0
     else 1
-  end
+  end;
+end
 $$;
 
 -- A number with the digits it came with; null for anything that is not one.
 create function moonguard.json_number(p_value jsonb) returns numeric
-language sql immutable parallel safe set search_path = '' as $$
-  select case
+language plpgsql immutable parallel safe set search_path = '' as $$
+begin
+  return case
     when jsonb_typeof(p_value) = 'number' or (jsonb_typeof(p_value) = 'string' and p_value #>> '{}' ~ '^-?[0-9]{1,60}(\.[0-9]{1,60})?$')
       then (p_value #>> '{}')::numeric
-  end
+  end;
+end
 $$;
 
 -- MoonPay prints a currency as an object with a code, in requotes as a plain string.
 create function moonguard.currency_code(p_currency jsonb) returns text
-language sql immutable parallel safe set search_path = '' as $$
-  select case jsonb_typeof(p_currency) when 'string' then p_currency #>> '{}' when 'object' then p_currency ->> 'code' end
+language plpgsql immutable parallel safe set search_path = '' as $$
+begin
+  return case jsonb_typeof(p_currency) when 'string' then p_currency #>> '{}' when 'object' then p_currency ->> 'code' end;
+end
 $$;
+
+-- Sequential scans are off in these functions: they run for a handful of events, and a plan that was cached while the
+-- tables were empty would go on reading all of them when they are large.
 
 -- Moves stored transactions forward by the given events; returns the events that came too late to move anything.
 -- Set based: one statement a round, a further round only for a transaction that occurs more than once. Rows are
 -- locked in the order of their key, so that two batches cannot wait for each other.
 create function moonguard.project_transactions(p_event_ids uuid[]) returns setof uuid
-language plpgsql set search_path = '' as $$
-declare
-  v_round integer := 0;
+language plpgsql set search_path = '' set enable_seqscan = 'off' as $$
 begin
   -- Rows from before Moonguard know their transaction only by external_transaction_id: either side's id. Your own id
   -- counts in production alone: in the sandbox anybody can give it to a purchase that costs nothing.
-  update public.moonpay_transactions t
-  set environment = known.environment, moonpay_transaction_id = known.entity_id
-  from (
-    select distinct on (e.environment, e.entity_id) e.environment, e.entity_id, older.id
-    from public.moonpay_webhook_events e
-    cross join lateral (values (1, e.entity_id),
-      (2, case when e.environment = 'production' then e.event_data -> 'data' ->> 'externalTransactionId' end)) as key (preference, value)
-    join public.moonpay_transactions older on older.external_transaction_id = key.value and older.moonpay_transaction_id is null
-    where e.id = any (p_event_ids) and e.entity_type = 'transaction'
-      and not exists (select from public.moonpay_transactions other
-        where other.environment = e.environment and other.moonpay_transaction_id = e.entity_id)
-    order by e.environment, e.entity_id, key.preference
-  ) known
-  where t.id = known.id;
+  -- `= any (array (…))` pins the plan to the unique index: in a cached plan made while the table was empty a join reads
+  -- all of it at every call (25 ms with 5,000 rows).
+  if exists (
+    select from public.moonpay_transactions older
+    where older.moonpay_transaction_id is null and older.external_transaction_id = any (array(
+      select key from public.moonpay_webhook_events e
+      cross join lateral (values (e.entity_id), (case when e.environment = 'production' then e.event_data -> 'data' ->> 'externalTransactionId' end)) as keys (key)
+      where e.id = any (p_event_ids) and e.entity_type = 'transaction'))
+  ) then
+    update public.moonpay_transactions t
+    set environment = known.environment, moonpay_transaction_id = known.entity_id
+    from (
+      select distinct on (e.environment, e.entity_id) e.environment, e.entity_id, older.id
+      from public.moonpay_webhook_events e
+      cross join lateral (values (1, e.entity_id),
+        (2, case when e.environment = 'production' then e.event_data -> 'data' ->> 'externalTransactionId' end)) as key (preference, value)
+      join public.moonpay_transactions older on older.external_transaction_id = key.value and older.moonpay_transaction_id is null
+      where e.id = any (p_event_ids) and e.entity_type = 'transaction'
+        and not exists (select from public.moonpay_transactions other
+          where other.environment = e.environment and other.moonpay_transaction_id = e.entity_id)
+      order by e.environment, e.entity_id, key.preference
+    ) known
+    where t.id = known.id;
+  end if;
   -- For the same reason a row of the sandbox makes way for one of production with the same id of yours.
   update public.moonpay_transactions t
   set external_transaction_id = 'sandbox:' || t.moonpay_transaction_id
-  from public.moonpay_webhook_events e
-  where e.id = any (p_event_ids) and e.entity_type = 'transaction' and e.environment = 'production'
-    and t.external_transaction_id = e.event_data -> 'data' ->> 'externalTransactionId' and t.environment = 'sandbox'
-    and not exists (select from public.moonpay_transactions other
-      where other.environment = e.environment and other.moonpay_transaction_id = e.entity_id);
+  where t.environment is not distinct from 'sandbox' and t.external_transaction_id = any (array(
+    select e.event_data -> 'data' ->> 'externalTransactionId' from public.moonpay_webhook_events e
+    where e.id = any (p_event_ids) and e.entity_type = 'transaction' and e.environment = 'production'
+      and not exists (select from public.moonpay_transactions other
+        where other.environment = e.environment and other.moonpay_transaction_id = e.entity_id)));
 
+  for v_round in 1..coalesce((
+    select max(events) from (
+      select count(*) as events from public.moonpay_webhook_events e where e.id = any (p_event_ids) and e.entity_type = 'transaction'
+      group by e.environment, e.entity_id) as occurrences), 0)
   loop
-    v_round := v_round + 1;
     return query
     with incoming as (
       select e.id as event_id, e.environment, e.entity_id, e.event_name, e.occurred_at,
@@ -80,7 +100,9 @@ begin
           when trim(i.data ->> 'status') in ('waitingPayment', 'pending', 'waitingAuthorization', 'waitingForDeposit', 'requoteRequired')
             then trim(i.data ->> 'status')
           else 'pending'
-        end as status
+        end as status,
+        nullif(i.data ->> 'externalTransactionId', '') as external_id,
+        row_number() over (partition by i.data ->> 'externalTransactionId' order by i.environment, i.entity_id) as external_id_place
       from incoming i where i.round = v_round
     ),
     moved as (
@@ -92,12 +114,9 @@ begin
       select moonguard.uuid_v7(),
         -- Your own id, unless another transaction has it: MoonPay does not make you use it once.
         case
-          when s.data ->> 'externalTransactionId' <> '' and not exists (
-            select from public.moonpay_transactions other where other.external_transaction_id = s.data ->> 'externalTransactionId'
-          ) and not exists (
-            select from step earlier where earlier.data ->> 'externalTransactionId' = s.data ->> 'externalTransactionId'
-              and (earlier.environment, earlier.entity_id) < (s.environment, s.entity_id)
-          ) then s.data ->> 'externalTransactionId'
+          when s.external_id_place = 1 and s.external_id is not null and not exists (
+            select from public.moonpay_transactions other where other.external_transaction_id = s.external_id
+          ) then s.external_id
           when not exists (
             select from public.moonpay_transactions other where other.external_transaction_id = s.entity_id
           ) then s.entity_id
@@ -151,9 +170,6 @@ begin
     select s.event_id from step s
     where not exists (select from moved m where m.environment = s.environment and m.moonpay_transaction_id = s.entity_id);
 
-    exit when not exists (
-      select from public.moonpay_webhook_events e where e.id = any (p_event_ids) and e.entity_type = 'transaction'
-      group by e.environment, e.entity_id having count(*) > v_round);
   end loop;
 end
 $$;
@@ -162,7 +178,7 @@ comment on function moonguard.project_transactions(uuid[]) is
 
 -- The same for the identity state of customers. It has no end: a newer check may reverse an older one.
 create function moonguard.project_customers(p_event_ids uuid[]) returns setof uuid
-language plpgsql set search_path = '' as $$
+language plpgsql set search_path = '' set enable_seqscan = 'off' as $$
 declare
   v_event record;
 begin
@@ -222,7 +238,7 @@ comment on function moonguard.project_customers(uuid[]) is
 -- A projection must never cost an event. What the tables refuse (a hand-made column of another type, a check of the
 -- user's own) is noted on the event, and the event is stored and delivered all the same.
 create function moonguard.project_events(p_event_ids uuid[]) returns table (event_id uuid, failure text)
-language plpgsql set search_path = '' as $$
+language plpgsql set search_path = '' set enable_seqscan = 'off' as $$
 #variable_conflict use_column
 declare
   v_event_id uuid;

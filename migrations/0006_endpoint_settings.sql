@@ -124,7 +124,8 @@ begin
     -- Outside of 2000::/3 nothing is public; 2001::/32 and 2002::/16 hold an IPv4 address, 2001:db8::/32 is for examples.
     return not v_address <<= '2000::/3' or v_address <<= any (array['2001::/32', '2001:db8::/32', '2002::/16']::inet[]);
   end if;
-  return v_address <<= any (array['0.0.0.0/8', '10.0.0.0/8', '100.64.0.0/10', '127.0.0.0/8', '169.254.0.0/16', '172.16.0.0/12',
+  -- 0177.0.0.1 is 127.0.0.1 too: in a URL a leading zero makes a number octal.
+  return host(v_address) <> v_host or v_address <<= any (array['0.0.0.0/8', '10.0.0.0/8', '100.64.0.0/10', '127.0.0.0/8', '169.254.0.0/16', '172.16.0.0/12',
       '192.0.0.0/24', '192.0.2.0/24', '192.88.99.0/24', '192.168.0.0/16', '198.18.0.0/15', '198.51.100.0/24', '203.0.113.0/24',
       '224.0.0.0/3']::inet[]);
 end

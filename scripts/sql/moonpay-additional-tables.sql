@@ -138,13 +138,10 @@ $roles$;
 
 -- RFC 9562 version 7: 48 bits of Unix milliseconds, then random bits. PostgreSQL has uuidv7() from version 18 on.
 create function moonguard.uuid_v7() returns uuid
-language sql volatile parallel safe set search_path = '' as $$
-  select encode(
-    set_bit(set_bit(
-      overlay(uuid_send(gen_random_uuid())
-        placing substring(int8send(floor(extract(epoch from clock_timestamp()) * 1000)::bigint) from 3) from 1 for 6),
-      52, 1), 53, 1),
-    'hex')::uuid
+language plpgsql volatile parallel safe set search_path = '' as $$
+begin
+  return (lpad(to_hex((extract(epoch from clock_timestamp()) * 1000)::bigint), 12, '0') || '7' || substr(gen_random_uuid()::text, 16))::uuid;
+end
 $$;
 comment on function moonguard.uuid_v7() is 'A UUID version 7: ids sort by the time they were made.';
 
@@ -253,8 +250,8 @@ begin
 end
 $$;
 $moonguard_0001$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (1, '0001_foundation', 'aecae919c3aabd75a7d51111fdc819b65d5359581b9845f2fc3e4aaf386d011d');
-  elsif v_applied <> 'aecae919c3aabd75a7d51111fdc819b65d5359581b9845f2fc3e4aaf386d011d' then
+    insert into moonguard.schema_migrations (number, name, checksum) values (1, '0001_foundation', '1cc086ef13e7ea563558b24ae0f5d6e090f47b2d4092d31c03797d30e7695b23');
+  elsif v_applied <> '1cc086ef13e7ea563558b24ae0f5d6e090f47b2d4092d31c03797d30e7695b23' then
     raise exception using
       errcode = 'MG002',
       message = 'the migration 0001_foundation that was applied here had another text',
@@ -1044,64 +1041,84 @@ begin
 
 -- 0 waiting for the customer, 1 under way, 2 at an end. Lists made by hand have ends of their own.
 create function moonguard.transaction_rank(p_status text) returns integer
-language sql immutable parallel safe set search_path = '' as $$
-  select case
+language plpgsql immutable parallel safe set search_path = '' as $$
+begin
+  return case
     when p_status in ('completed', 'failed', 'cancelled', 'refunded', 'expired') then 2
     when p_status in ('waitingPayment', 'waitingForDeposit') then 0
     else 1
-  end
+  end;
+end
 $$;
 
 -- A number with the digits it came with; null for anything that is not one.
 create function moonguard.json_number(p_value jsonb) returns numeric
-language sql immutable parallel safe set search_path = '' as $$
-  select case
+language plpgsql immutable parallel safe set search_path = '' as $$
+begin
+  return case
     when jsonb_typeof(p_value) = 'number' or (jsonb_typeof(p_value) = 'string' and p_value #>> '{}' ~ '^-?[0-9]{1,60}(\.[0-9]{1,60})?$')
       then (p_value #>> '{}')::numeric
-  end
+  end;
+end
 $$;
 
 -- MoonPay prints a currency as an object with a code, in requotes as a plain string.
 create function moonguard.currency_code(p_currency jsonb) returns text
-language sql immutable parallel safe set search_path = '' as $$
-  select case jsonb_typeof(p_currency) when 'string' then p_currency #>> '{}' when 'object' then p_currency ->> 'code' end
+language plpgsql immutable parallel safe set search_path = '' as $$
+begin
+  return case jsonb_typeof(p_currency) when 'string' then p_currency #>> '{}' when 'object' then p_currency ->> 'code' end;
+end
 $$;
+
+-- Sequential scans are off in these functions: they run for a handful of events, and a plan that was cached while the
+-- tables were empty would go on reading all of them when they are large.
 
 -- Moves stored transactions forward by the given events; returns the events that came too late to move anything.
 -- Set based: one statement a round, a further round only for a transaction that occurs more than once. Rows are
 -- locked in the order of their key, so that two batches cannot wait for each other.
 create function moonguard.project_transactions(p_event_ids uuid[]) returns setof uuid
-language plpgsql set search_path = '' as $$
-declare
-  v_round integer := 0;
+language plpgsql set search_path = '' set enable_seqscan = 'off' as $$
 begin
   -- Rows from before Moonguard know their transaction only by external_transaction_id: either side's id. Your own id
   -- counts in production alone: in the sandbox anybody can give it to a purchase that costs nothing.
-  update public.moonpay_transactions t
-  set environment = known.environment, moonpay_transaction_id = known.entity_id
-  from (
-    select distinct on (e.environment, e.entity_id) e.environment, e.entity_id, older.id
-    from public.moonpay_webhook_events e
-    cross join lateral (values (1, e.entity_id),
-      (2, case when e.environment = 'production' then e.event_data -> 'data' ->> 'externalTransactionId' end)) as key (preference, value)
-    join public.moonpay_transactions older on older.external_transaction_id = key.value and older.moonpay_transaction_id is null
-    where e.id = any (p_event_ids) and e.entity_type = 'transaction'
-      and not exists (select from public.moonpay_transactions other
-        where other.environment = e.environment and other.moonpay_transaction_id = e.entity_id)
-    order by e.environment, e.entity_id, key.preference
-  ) known
-  where t.id = known.id;
+  -- `= any (array (…))` pins the plan to the unique index: in a cached plan made while the table was empty a join reads
+  -- all of it at every call (25 ms with 5,000 rows).
+  if exists (
+    select from public.moonpay_transactions older
+    where older.moonpay_transaction_id is null and older.external_transaction_id = any (array(
+      select key from public.moonpay_webhook_events e
+      cross join lateral (values (e.entity_id), (case when e.environment = 'production' then e.event_data -> 'data' ->> 'externalTransactionId' end)) as keys (key)
+      where e.id = any (p_event_ids) and e.entity_type = 'transaction'))
+  ) then
+    update public.moonpay_transactions t
+    set environment = known.environment, moonpay_transaction_id = known.entity_id
+    from (
+      select distinct on (e.environment, e.entity_id) e.environment, e.entity_id, older.id
+      from public.moonpay_webhook_events e
+      cross join lateral (values (1, e.entity_id),
+        (2, case when e.environment = 'production' then e.event_data -> 'data' ->> 'externalTransactionId' end)) as key (preference, value)
+      join public.moonpay_transactions older on older.external_transaction_id = key.value and older.moonpay_transaction_id is null
+      where e.id = any (p_event_ids) and e.entity_type = 'transaction'
+        and not exists (select from public.moonpay_transactions other
+          where other.environment = e.environment and other.moonpay_transaction_id = e.entity_id)
+      order by e.environment, e.entity_id, key.preference
+    ) known
+    where t.id = known.id;
+  end if;
   -- For the same reason a row of the sandbox makes way for one of production with the same id of yours.
   update public.moonpay_transactions t
   set external_transaction_id = 'sandbox:' || t.moonpay_transaction_id
-  from public.moonpay_webhook_events e
-  where e.id = any (p_event_ids) and e.entity_type = 'transaction' and e.environment = 'production'
-    and t.external_transaction_id = e.event_data -> 'data' ->> 'externalTransactionId' and t.environment = 'sandbox'
-    and not exists (select from public.moonpay_transactions other
-      where other.environment = e.environment and other.moonpay_transaction_id = e.entity_id);
+  where t.environment is not distinct from 'sandbox' and t.external_transaction_id = any (array(
+    select e.event_data -> 'data' ->> 'externalTransactionId' from public.moonpay_webhook_events e
+    where e.id = any (p_event_ids) and e.entity_type = 'transaction' and e.environment = 'production'
+      and not exists (select from public.moonpay_transactions other
+        where other.environment = e.environment and other.moonpay_transaction_id = e.entity_id)));
 
+  for v_round in 1..coalesce((
+    select max(events) from (
+      select count(*) as events from public.moonpay_webhook_events e where e.id = any (p_event_ids) and e.entity_type = 'transaction'
+      group by e.environment, e.entity_id) as occurrences), 0)
   loop
-    v_round := v_round + 1;
     return query
     with incoming as (
       select e.id as event_id, e.environment, e.entity_id, e.event_name, e.occurred_at,
@@ -1120,7 +1137,9 @@ begin
           when trim(i.data ->> 'status') in ('waitingPayment', 'pending', 'waitingAuthorization', 'waitingForDeposit', 'requoteRequired')
             then trim(i.data ->> 'status')
           else 'pending'
-        end as status
+        end as status,
+        nullif(i.data ->> 'externalTransactionId', '') as external_id,
+        row_number() over (partition by i.data ->> 'externalTransactionId' order by i.environment, i.entity_id) as external_id_place
       from incoming i where i.round = v_round
     ),
     moved as (
@@ -1132,12 +1151,9 @@ begin
       select moonguard.uuid_v7(),
         -- Your own id, unless another transaction has it: MoonPay does not make you use it once.
         case
-          when s.data ->> 'externalTransactionId' <> '' and not exists (
-            select from public.moonpay_transactions other where other.external_transaction_id = s.data ->> 'externalTransactionId'
-          ) and not exists (
-            select from step earlier where earlier.data ->> 'externalTransactionId' = s.data ->> 'externalTransactionId'
-              and (earlier.environment, earlier.entity_id) < (s.environment, s.entity_id)
-          ) then s.data ->> 'externalTransactionId'
+          when s.external_id_place = 1 and s.external_id is not null and not exists (
+            select from public.moonpay_transactions other where other.external_transaction_id = s.external_id
+          ) then s.external_id
           when not exists (
             select from public.moonpay_transactions other where other.external_transaction_id = s.entity_id
           ) then s.entity_id
@@ -1191,9 +1207,6 @@ begin
     select s.event_id from step s
     where not exists (select from moved m where m.environment = s.environment and m.moonpay_transaction_id = s.entity_id);
 
-    exit when not exists (
-      select from public.moonpay_webhook_events e where e.id = any (p_event_ids) and e.entity_type = 'transaction'
-      group by e.environment, e.entity_id having count(*) > v_round);
   end loop;
 end
 $$;
@@ -1202,7 +1215,7 @@ comment on function moonguard.project_transactions(uuid[]) is
 
 -- The same for the identity state of customers. It has no end: a newer check may reverse an older one.
 create function moonguard.project_customers(p_event_ids uuid[]) returns setof uuid
-language plpgsql set search_path = '' as $$
+language plpgsql set search_path = '' set enable_seqscan = 'off' as $$
 declare
   v_event record;
 begin
@@ -1262,7 +1275,7 @@ comment on function moonguard.project_customers(uuid[]) is
 -- A projection must never cost an event. What the tables refuse (a hand-made column of another type, a check of the
 -- user's own) is noted on the event, and the event is stored and delivered all the same.
 create function moonguard.project_events(p_event_ids uuid[]) returns table (event_id uuid, failure text)
-language plpgsql set search_path = '' as $$
+language plpgsql set search_path = '' set enable_seqscan = 'off' as $$
 #variable_conflict use_column
 declare
   v_event_id uuid;
@@ -1301,8 +1314,8 @@ $$;
 comment on function moonguard.project_events(uuid[]) is
   'Moves transactions and customers forward by newly stored events. Returns the events that came late (failure is null) and those whose projection failed, with the reason.';
 $moonguard_0005$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (5, '0005_projections', 'f5a57c54113c3eebeb47e26ef56e77a87aeb836283e5649d2ac682f938091add');
-  elsif v_applied <> 'f5a57c54113c3eebeb47e26ef56e77a87aeb836283e5649d2ac682f938091add' then
+    insert into moonguard.schema_migrations (number, name, checksum) values (5, '0005_projections', 'c47026cea67b9cb533b6f389f3c234349b2520d9530e65eb881e1f2068fbfac1');
+  elsif v_applied <> 'c47026cea67b9cb533b6f389f3c234349b2520d9530e65eb881e1f2068fbfac1' then
     raise exception using
       errcode = 'MG002',
       message = 'the migration 0005_projections that was applied here had another text',
@@ -1443,14 +1456,15 @@ begin
     -- Outside of 2000::/3 nothing is public; 2001::/32 and 2002::/16 hold an IPv4 address, 2001:db8::/32 is for examples.
     return not v_address <<= '2000::/3' or v_address <<= any (array['2001::/32', '2001:db8::/32', '2002::/16']::inet[]);
   end if;
-  return v_address <<= any (array['0.0.0.0/8', '10.0.0.0/8', '100.64.0.0/10', '127.0.0.0/8', '169.254.0.0/16', '172.16.0.0/12',
+  -- 0177.0.0.1 is 127.0.0.1 too: in a URL a leading zero makes a number octal.
+  return host(v_address) <> v_host or v_address <<= any (array['0.0.0.0/8', '10.0.0.0/8', '100.64.0.0/10', '127.0.0.0/8', '169.254.0.0/16', '172.16.0.0/12',
       '192.0.0.0/24', '192.0.2.0/24', '192.88.99.0/24', '192.168.0.0/16', '198.18.0.0/15', '198.51.100.0/24', '203.0.113.0/24',
       '224.0.0.0/3']::inet[]);
 end
 $$;
 $moonguard_0006$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (6, '0006_endpoint_settings', '90b4df83c623cfab3557d6b2a272f01fe933b576d7819bef667462bcd4a69769');
-  elsif v_applied <> '90b4df83c623cfab3557d6b2a272f01fe933b576d7819bef667462bcd4a69769' then
+    insert into moonguard.schema_migrations (number, name, checksum) values (6, '0006_endpoint_settings', '2348f1dce00f69009dcc38fb58d98e5ca8539571a7563c2576476496c13a55c2');
+  elsif v_applied <> '2348f1dce00f69009dcc38fb58d98e5ca8539571a7563c2576476496c13a55c2' then
     raise exception using
       errcode = 'MG002',
       message = 'the migration 0006_endpoint_settings that was applied here had another text',

@@ -66,13 +66,12 @@ async function runEach(block: string, run: (statement: string) => Promise<string
 
 /** Rows as psql prints them unaligned, sorted: the requirements ask for no order. */
 function printed(rows: Row[]): string[] {
-  return sorted(
-    rows.map((row) =>
-      Object.values(row)
-        .map((value) => (value === null ? '' : String(value)))
-        .join('|'),
-    ),
-  );
+  return sorted(rows.map((row) => Object.values(row).map(printedValue).join('|')));
+}
+
+function printedValue(value: unknown): string {
+  if (value === null) return '';
+  return typeof value === 'string' ? value : JSON.stringify(value);
 }
 
 function sorted(lines: string[]): string[] {
