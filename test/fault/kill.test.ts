@@ -51,7 +51,7 @@ test.each<Database['kind']>(['embedded', 'postgres'])(
       moments.push(moment);
       const server = installation.start();
       await send(stream, server, { killAfter: moment });
-      expect((await server.exited).code).toBeNull();
+      expect((await server.untilExit()).code).toBeNull();
     }
     const server = installation.start();
     await send(stream, server, {});
@@ -61,7 +61,7 @@ test.each<Database['kind']>(['embedded', 'postgres'])(
     expect(new Set(eventIds).size, message).toBe(total);
     await receiver.untilSeen(eventIds.map((id) => `evt_${id}`));
     server.kill('SIGTERM');
-    expect(await server.exited).toMatchObject({ code: 0 });
+    expect(await server.untilExit()).toMatchObject({ code: 0 });
 
     await withMoonguard(installation.options, async (moonguard, finished) => {
       await finished();

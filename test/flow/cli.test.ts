@@ -1,4 +1,6 @@
+import { once } from 'node:events';
 import { createServer } from 'node:http';
+import { connect } from 'node:net';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { listen } from '../../src/http/listen.ts';
 import { cli, directoryWithDatabase, startCli, temporaryDirectory } from '../support/cli.ts';
@@ -98,7 +100,25 @@ describe('on PostgreSQL', { timeout: PROCESSES_TAKE_TIME_MS }, () => {
     expect(await run('webhooks stats')).toMatchObject({ code: 0 });
 
     server.kill('SIGTERM');
-    expect(await server.exited).toMatchObject({ code: 0, stdout: expect.stringContaining('Stopped.') });
+    expect(await server.untilExit()).toMatchObject({ code: 0, stdout: expect.stringContaining('Stopped.') });
+  });
+
+  test('a second signal ends the server at once, whatever it waits for', async () => {
+    const server = startCli(['start', '--port', '0'], { env: settings() });
+    const [, url = ''] = await server.untilLine(/(http:\S+)\/webhooks\/moonpay\/sandbox/);
+    const sender = connect(Number(new URL(url).port), '127.0.0.1');
+    await once(sender, 'connect');
+    sender
+      .on('error', () => {})
+      .write('POST /webhooks/moonpay/sandbox HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n{');
+    server.kill('SIGINT');
+    await server.untilLine(/^Stopping/);
+    // Within a second of the first it counts as the same, so somebody keeps pressing.
+    const impatience = setInterval(() => server.kill('SIGINT'), 100);
+    const { code, stdout } = await server.untilExit();
+    clearInterval(impatience);
+    expect(stdout).not.toContain('Stopped.');
+    expect(code).toBe(130);
   });
 
   test('an address that is taken is told', async () => {
@@ -137,7 +157,7 @@ describe('on the embedded database', { timeout: PROCESSES_TAKE_TIME_MS }, () => 
     expect(locked.stderr).toMatch(/^database_locked: .*\nWhat to do: .*PostgreSQL/);
 
     server.kill('SIGINT');
-    expect(await server.exited).toMatchObject({ code: 0 });
+    expect(await server.untilExit()).toMatchObject({ code: 0 });
     expect(documentOf(await cli(['webhooks', 'stats', '--json'], { directory }))).toMatchObject({
       now: { totalWebhooks: 0 },
     });
@@ -149,7 +169,7 @@ describe('on the embedded database', { timeout: PROCESSES_TAKE_TIME_MS }, () => 
     const server = startCli(['start', '--port', '0'], { directory });
     await server.untilLine(/Ctrl-C stops/);
     server.kill('SIGTERM');
-    const { stdout } = await server.exited;
+    const { stdout } = await server.untilExit();
     expect(stdout).not.toContain('made-up');
     const { stdout: keys } = await cli(['keys', 'list', '--json'], { directory });
     expect(JSON.parse(keys)).toHaveLength(1);
@@ -160,7 +180,7 @@ describe('on the embedded database', { timeout: PROCESSES_TAKE_TIME_MS }, () => 
     const server = startCli(['start', '--port', '0'], { directory, env: { NODE_ENV: 'production' } });
     await server.untilLine(/^WARNING: production on the embedded database/);
     server.kill('SIGTERM');
-    await server.exited;
+    await server.untilExit();
   });
 
   test('the doctor makes nothing where there is nothing', async () => {

@@ -53,7 +53,7 @@ test.each([
     await demo.untilLine(line);
     demo.kill('SIGINT');
     demo.kill('SIGINT');
-    const { code, stdout, stderr } = await demo.exited;
+    const { code, stdout, stderr } = await demo.untilExit();
     expect(stdout).toMatch(/Statistics: [^]*Policy log[^]*\nStopped\.\n$/);
     expect(stderr).toBe(
       'warn: made a master key, which encrypts stored secrets: data/master.key. Keep a copy; without it they are lost.\n',

@@ -33,12 +33,12 @@ export interface RunningCli {
   /** The first line of standard output that fits, among those printed already and those to come. */
   untilLine(pattern: RegExp): Promise<RegExpExecArray>;
   kill(signal: NodeJS.Signals): void;
-  readonly exited: Promise<CliExit>;
+  untilExit(): Promise<CliExit>;
 }
 
 /** Runs a command to its end. */
 export function cli(args: readonly string[], options: CliOptions = {}): Promise<CliExit> {
-  return startCli(args, options).exited;
+  return startCli(args, options).untilExit();
 }
 
 export function startCli(args: readonly string[], { directory, env = {}, input = '' }: CliOptions = {}): RunningCli {
@@ -80,7 +80,7 @@ export function startCli(args: readonly string[], { directory, env = {}, input =
   return {
     untilLine,
     kill: (signal) => child.kill(signal),
-    exited: withDeadline(ended, explain('did not end'), DEADLINE_MS),
+    untilExit: () => withDeadline(ended, explain('did not end'), DEADLINE_MS),
   };
 }
 
