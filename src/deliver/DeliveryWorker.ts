@@ -14,6 +14,8 @@ import { giveBackDeliveries } from './store/giveBackDeliveries.ts';
 
 /** A NOTIFY wakes the worker at once; this covers the time when nobody listens, or a pooler swallows it. */
 const POLL_MS = 1_000;
+/** Deliveries that wait in line for each slot: enough to keep it busy while the next claim runs. */
+const CLAIMED_PER_SLOT = 4;
 /** Leased beyond an endpoint's timeout: the longest a delivery may wait in this process, and to be settled. */
 const DEFAULT_LEASE_MS = 15_000;
 
@@ -103,7 +105,7 @@ export class DeliveryWorker {
       if (next === undefined) break;
       if (this.#options.runtime.now() <= next.beginBeforeMs) void this.#deliver(next);
     }
-    if (this.#mayBeDue && !this.#stopped && this.#leased.length < this.#options.concurrency) {
+    if (this.#mayBeDue && !this.#stopped && this.#leased.length < this.#options.concurrency * CLAIMED_PER_SLOT) {
       this.#claiming ??= this.#claim().finally(() => {
         this.#claiming = undefined;
         this.#fillSlots();
@@ -132,8 +134,8 @@ export class DeliveryWorker {
 
   async #claim(): Promise<void> {
     const { database, runtime, observe, concurrency } = this.#options;
-    // Twice the slots: while one half is sent the other is fetched.
-    const limit = concurrency * 2;
+    // As many as may wait: the larger a claim, the cheaper a delivery.
+    const limit = concurrency * CLAIMED_PER_SLOT;
     const leaseToken = runtime.newId();
     const beginBeforeMs = runtime.now() + this.#leaseMs / 2;
     this.#mayBeDue = false;

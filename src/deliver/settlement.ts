@@ -5,6 +5,8 @@ import { type SettledDelivery, settleDeliveries } from './store/settleDeliveries
 /** Results are written together: whichever comes first. */
 const FLUSH_AFTER_MS = 50;
 const FLUSH_AT_COUNT = 200;
+/** Whatever has come together while the batch before was written: the larger, the cheaper a result. */
+const LARGEST_BATCH = 1_000;
 const RETRY_AFTER_MS = 500;
 
 /**
@@ -55,7 +57,7 @@ export class Settlement {
   async #write(): Promise<void> {
     this.#isWriting = true;
     while (this.#results.length > 0) {
-      const batch = this.#results.splice(0, FLUSH_AT_COUNT);
+      const batch = this.#results.splice(0, LARGEST_BATCH);
       try {
         const settled = new Set(
           await this.#database.transaction((transaction) => settleDeliveries(transaction, batch)),
