@@ -59,9 +59,7 @@ export class Settlement {
     while (this.#results.length > 0) {
       const batch = this.#results.splice(0, LARGEST_BATCH);
       try {
-        const settled = new Set(
-          await this.#database.transaction((transaction) => settleDeliveries(transaction, batch)),
-        );
+        const settled = await this.#database.transaction((transaction) => settleDeliveries(transaction, batch));
         for (const result of batch) {
           this.#observe(observationOf(result, settled.has(result.deliveryId)));
           if (result.retryInMs !== undefined) this.#onRetryIn(result.retryInMs);

@@ -272,10 +272,10 @@ forEachDatabase('delivering', (open, kind) => {
     };
     const settle = (leaseToken: string) =>
       database.transaction((transaction) => settleDeliveries(transaction, [{ ...result, leaseToken }]));
-    expect(await settle(lost)).toEqual([]);
+    expect(await settle(lost)).toEqual(new Set());
     expect(await attempts()).toEqual([]);
     expect(await deliveries()).toMatchObject([{ status: 'pending', lease_token: current, attempts_count: 0 }]);
-    expect(await settle(current)).toEqual([result.deliveryId]);
+    expect(await settle(current)).toEqual(new Set([result.deliveryId]));
     expect(await deliveries()).toMatchObject([{ status: 'delivered', lease_token: null, attempts_count: 1 }]);
   });
 

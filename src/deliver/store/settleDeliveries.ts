@@ -1,5 +1,6 @@
 import { sql } from 'kysely';
 import type { Db } from '../../database/database.ts';
+import { failEndpoints } from './failEndpoints.ts';
 
 /** What became of one claimed delivery. */
 export interface SettledDelivery {
@@ -28,7 +29,7 @@ export interface SettledDelivery {
  * deliveries: no two of these transactions can wait for each other.
  * @returns ids of the deliveries that were settled
  */
-export async function settleDeliveries(transaction: Db, results: readonly SettledDelivery[]): Promise<string[]> {
+export async function settleDeliveries(transaction: Db, results: readonly SettledDelivery[]): Promise<Set<string>> {
   const endpointIds = [...new Set(results.map(({ endpointId }) => endpointId))];
   await sql`
     select from public.moonpay_webhook_config
@@ -47,14 +48,12 @@ export async function settleDeliveries(transaction: Db, results: readonly Settle
     response_body: result.responseBody && Buffer.from(result.responseBody).toString('base64'),
     error_class: result.errorClass,
     error_message: result.errorMessage?.replaceAll('\0', ' ').slice(0, 1000),
-    disables_endpoint: result.disablesEndpoint,
   }));
   const { rows: settled } = await sql<{ id: string }>`
     with result as (
       select * from jsonb_to_recordset(${JSON.stringify(rows)}::jsonb) as r (
         delivery_id uuid, lease_token uuid, outcome text, retry_in_ms double precision, started_at timestamptz,
-        duration_ms integer, response_status integer, response_body text, error_class text, error_message text,
-        disables_endpoint boolean)
+        duration_ms integer, response_status integer, response_body text, error_class text, error_message text)
     ), settled as (
       update moonguard.deliveries d
       set status = case result.outcome when 'retry' then 'pending' else result.outcome end,
@@ -80,8 +79,7 @@ export async function settleDeliveries(transaction: Db, results: readonly Settle
         count(*) filter (where outcome = 'delivered') as successes,
         max(started_at) as last_attempt,
         max(started_at) filter (where outcome = 'delivered') as last_success,
-        (array_agg(coalesce(error_message, error_class) order by started_at desc) filter (where outcome <> 'delivered'))[1] as last_failure,
-        bool_or(disables_endpoint) as is_gone
+        (array_agg(coalesce(error_message, error_class) order by started_at desc) filter (where outcome <> 'delivered'))[1] as last_failure
       from settled group by endpoint_id
     ), counted as (
       update public.moonpay_webhook_config c
@@ -93,12 +91,16 @@ export async function settleDeliveries(transaction: Db, results: readonly Settle
         last_failure_reason = coalesce(health.last_failure, c.last_failure_reason),
         consecutive_failures_count = case when health.successes = 0 then c.consecutive_failures_count else 0 end + (
           select count(*) from settled s
-          where s.endpoint_id = c.id and s.outcome <> 'delivered' and (health.last_success is null or s.started_at > health.last_success)),
-        status = case when health.is_gone and c.status in ('active', 'suspended') then 'failed' else c.status end,
-        status_reason = case when health.is_gone and c.status in ('active', 'suspended') then 'the receiver answered 410 Gone' else c.status_reason end
+          where s.endpoint_id = c.id and s.outcome <> 'delivered' and (health.last_success is null or s.started_at > health.last_success))
       from health where c.id = health.endpoint_id
     )
     select id from settled
   `.execute(transaction);
-  return settled.map(({ id }) => id);
+  const settledIds = new Set(settled.map(({ id }) => id));
+  const gone = results.filter(({ disablesEndpoint, deliveryId }) => disablesEndpoint && settledIds.has(deliveryId));
+  if (gone.length > 0) {
+    const goneIds = gone.map(({ endpointId }) => endpointId);
+    await failEndpoints(transaction, goneIds, 'the receiver answered 410 Gone');
+  }
+  return settledIds;
 }
