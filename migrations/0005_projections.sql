@@ -129,7 +129,9 @@ begin
         moonguard.json_number(case when s.is_sell then s.data -> 'baseCurrencyAmount' else s.data -> 'quoteCurrencyAmount' end),
         moonguard.json_number(case when s.is_sell then s.data -> 'quoteCurrencyAmount' else s.data -> 'baseCurrencyAmount' end),
         coalesce(s.data ->> 'walletAddress', s.data -> 'depositWallet' ->> 'walletAddress'),
-        s.data ->> 'redirectUrl', s.data ->> 'widgetRedirectUrl', s.data ->> 'customerId',
+        s.data ->> 'redirectUrl', s.data ->> 'widgetRedirectUrl',
+        -- Through JSON it takes the type that the column has; in tables made by hand that is often uuid.
+        (jsonb_populate_record(null::public.moonpay_transactions, jsonb_build_object('customer_id', s.data -> 'customerId'))).customer_id,
         coalesce(s.data ->> 'paymentMethod', s.data ->> 'payoutMethod'),
         jsonb_strip_nulls(jsonb_build_object('fee_amount', s.data -> 'feeAmount', 'extra_fee_amount', s.data -> 'extraFeeAmount',
           'network_fee_amount', s.data -> 'networkFeeAmount')),

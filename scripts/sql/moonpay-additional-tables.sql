@@ -1166,7 +1166,9 @@ begin
         moonguard.json_number(case when s.is_sell then s.data -> 'baseCurrencyAmount' else s.data -> 'quoteCurrencyAmount' end),
         moonguard.json_number(case when s.is_sell then s.data -> 'quoteCurrencyAmount' else s.data -> 'baseCurrencyAmount' end),
         coalesce(s.data ->> 'walletAddress', s.data -> 'depositWallet' ->> 'walletAddress'),
-        s.data ->> 'redirectUrl', s.data ->> 'widgetRedirectUrl', s.data ->> 'customerId',
+        s.data ->> 'redirectUrl', s.data ->> 'widgetRedirectUrl',
+        -- Through JSON it takes the type that the column has; in tables made by hand that is often uuid.
+        (jsonb_populate_record(null::public.moonpay_transactions, jsonb_build_object('customer_id', s.data -> 'customerId'))).customer_id,
         coalesce(s.data ->> 'paymentMethod', s.data ->> 'payoutMethod'),
         jsonb_strip_nulls(jsonb_build_object('fee_amount', s.data -> 'feeAmount', 'extra_fee_amount', s.data -> 'extraFeeAmount',
           'network_fee_amount', s.data -> 'networkFeeAmount')),
@@ -1314,8 +1316,8 @@ $$;
 comment on function moonguard.project_events(uuid[]) is
   'Moves transactions and customers forward by newly stored events. Returns the events that came late (failure is null) and those whose projection failed, with the reason.';
 $moonguard_0005$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (5, '0005_projections', 'c47026cea67b9cb533b6f389f3c234349b2520d9530e65eb881e1f2068fbfac1');
-  elsif v_applied <> 'c47026cea67b9cb533b6f389f3c234349b2520d9530e65eb881e1f2068fbfac1' then
+    insert into moonguard.schema_migrations (number, name, checksum) values (5, '0005_projections', '37a643938412a8b49f7c922093ca860e9a537943b84cea6abc2579f1771893fb');
+  elsif v_applied <> '37a643938412a8b49f7c922093ca860e9a537943b84cea6abc2579f1771893fb' then
     raise exception using
       errcode = 'MG002',
       message = 'the migration 0005_projections that was applied here had another text',
