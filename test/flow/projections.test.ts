@@ -3,56 +3,8 @@ import { assert, asyncProperty, constantFrom, integer, array as listOf, option, 
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Db } from '../../src/database/database.ts';
+import { type Projected, project, start } from '../support/projection.ts';
 import { forEachDatabase, openTestDatabase, type TestDatabase } from '../support/testDatabase.ts';
-
-interface Event {
-  readonly entityId: string;
-  readonly environment?: 'sandbox' | 'production';
-  readonly name?: string;
-  readonly type?: string;
-  /** Minutes after some moment; null: MoonPay sent none. */
-  readonly updatedAt?: number | null;
-  readonly data?: Record<string, unknown>;
-}
-
-const start = Date.UTC(2026, 0, 1);
-
-interface Projected {
-  /** Of the events that came too late. */
-  readonly late: string[];
-  readonly failures: Record<string, string>;
-  readonly ids: string[];
-}
-
-/** Stores events as the receiver does, and projects them in one call. */
-async function project(db: Db, events: readonly Event[], entityType = 'transaction'): Promise<Projected> {
-  const rows = events.map(
-    ({ entityId, environment = 'production', name = 'transaction.updated', type, updatedAt = 0, data = {} }) => ({
-      id: randomUUID(),
-      environment,
-      event_name: name,
-      event_type: type ?? name.replace('.', '_'),
-      entity_id: entityId,
-      occurred_at: updatedAt === null ? null : new Date(start + updatedAt * 60_000).toISOString(),
-      event_data: { data: { id: entityId, ...data } },
-    }),
-  );
-  await sql`
-    insert into public.moonpay_webhook_events (id, environment, event_name, event_type, entity_type, entity_id, occurred_at, event_data, signature, dedupe_key, sequence)
-    select id, environment, event_name, event_type, ${entityType}, entity_id, occurred_at, event_data, 's', id, nextval('moonguard.event_sequence')
-    from jsonb_to_recordset(${JSON.stringify(rows)}::jsonb) as e (id uuid, environment text, event_name text, event_type text,
-      entity_id text, occurred_at timestamptz, event_data jsonb)`.execute(db);
-  const ids = rows.map(({ id }) => id);
-  const projected = await sql<{ event_id: string; failure: string | null }>`
-    select event_id, failure from moonguard.project_events(${sql.lit(`{${ids.join(',')}}`)}::uuid[])`.execute(db);
-  return {
-    ids,
-    late: projected.rows.filter(({ failure }) => failure === null).map(({ event_id }) => event_id),
-    failures: Object.fromEntries(
-      projected.rows.flatMap(({ event_id, failure }) => (failure === null ? [] : [[event_id, failure]])),
-    ),
-  };
-}
 
 async function transactions(db: Db, condition: string): Promise<Record<string, unknown>[]> {
   const { rows } = await sql<Record<string, unknown>>`
@@ -347,71 +299,4 @@ test('two workers that meet at one id of yours both get their transaction in', a
   } finally {
     await database.close();
   }
-});
-
-forEachDatabase('the identity state of customers', (open) => {
-  let database: TestDatabase;
-
-  beforeAll(async () => {
-    database = await open();
-  });
-  afterAll(() => database.close());
-
-  const check = (entityId: string, event: Partial<Event> & { externalCustomerId?: string }): Event => ({
-    name: 'customer.kyc_completed',
-    ...event,
-    entityId,
-    data: {
-      result: 'clear',
-      ...event.data,
-      ...(event.externalCustomerId !== undefined && { externalCustomerId: event.externalCustomerId }),
-    },
-  });
-  const projectChecks = (events: readonly Event[]) => project(database.db, events, 'customer');
-  const customers = async (condition: string) => {
-    const { rows } =
-      await sql`select environment, moonpay_customer_id as id, external_customer_id as external, identity_verification_status as status
-      from public.moonpay_customers where ${sql.raw(condition)} order by environment, moonpay_customer_id`.execute(
-        database.db,
-      );
-    return rows;
-  };
-
-  test('follows the newest check, back as well as forth', async () => {
-    const { ids, late } = await projectChecks([
-      check('c-1', { name: 'customer.kyc_updated', updatedAt: 1 }),
-      check('c-1', { updatedAt: 3 }),
-      check('c-1', { name: 'customer.kyc_rejected', updatedAt: 2 }),
-      check('c-1', { name: 'customer.kyc_rejected', updatedAt: 4 }),
-    ]);
-
-    expect(late).toEqual([ids[2]]);
-    expect(await customers("moonpay_customer_id = 'c-1'")).toMatchObject([{ status: 'failed' }]);
-  });
-
-  test('adopts a customer from before Moonguard by your own id, in production only', async () => {
-    await sql`insert into public.moonpay_customers (external_customer_id, email) values ('customer_1', 'ada@example.com')`.execute(
-      database.db,
-    );
-
-    await projectChecks([check('play-1', { environment: 'sandbox', externalCustomerId: 'customer_1' })]);
-    expect(await customers("external_customer_id = 'customer_1'")).toEqual([
-      { environment: null, id: null, external: 'customer_1', status: 'pending' },
-    ]);
-
-    await projectChecks([check('real-1', { externalCustomerId: 'customer_1' })]);
-    expect(await customers("external_customer_id = 'customer_1'")).toEqual([
-      { environment: 'production', id: 'real-1', external: 'customer_1', status: 'completed' },
-    ]);
-  });
-
-  test('gives your own id to production, from the sandbox too', async () => {
-    await projectChecks([check('play-2', { environment: 'sandbox', externalCustomerId: 'customer_2' })]);
-    await projectChecks([check('real-2', { name: 'customer.kyc_rejected', externalCustomerId: 'customer_2' })]);
-
-    expect(await customers("moonpay_customer_id in ('play-2', 'real-2')")).toEqual([
-      { environment: 'production', id: 'real-2', external: 'customer_2', status: 'failed' },
-      { environment: 'sandbox', id: 'play-2', external: null, status: 'completed' },
-    ]);
-  });
 });
