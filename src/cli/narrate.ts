@@ -1,7 +1,7 @@
 import { levelOf } from '../observe/log.ts';
 import type { Observation, Observe } from '../observe/observation.ts';
 import { systemRuntime } from '../runtime.ts';
-import { print } from './output.ts';
+import { count, print } from './output.ts';
 
 /** One line about what has just happened: `10:12:01  received   transaction.created  …`. */
 export function narrate(verb: string, what: string, detail = ''): void {
@@ -52,10 +52,6 @@ function troubleText(observation: Observation): string {
   const { type, ...details } = observation;
   const pairs = Object.entries(details).map(([name, value]) => `${name}=${String(value)}`);
   return [type, ...pairs].join(' ');
-}
-
-export function count(number: number, one: string, many: string): string {
-  return `${number} ${number === 1 ? one : many}`;
 }
 
 export function seconds(milliseconds: number): string {

@@ -46,6 +46,11 @@ export function timeText(time: Date | null): string | undefined {
   return time?.toISOString().replace(/T(.*)\.\d+Z$/, ' $1Z');
 }
 
+/** `1 delivery`, `2 deliveries` */
+export function count(number: number, one: string, many: string): string {
+  return `${number} ${number === 1 ? one : many}`;
+}
+
 function isNothing(value: unknown): boolean {
   if (value === null || value === undefined || value === '') return true;
   return typeof value === 'object' && !(value instanceof Date) && Object.keys(value).length === 0;

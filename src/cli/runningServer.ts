@@ -24,7 +24,7 @@ export async function runServer(
   try {
     const isEmbedded = moonguard.database.kind === 'embedded';
     const madeSandboxKey = isEmbedded && (await ensureSandboxKey(moonguard, config.dataDirectory));
-    const server = await startServer(moonguard, config);
+    const server = await startServer(moonguard, { host: config.host, port: config.port, observe });
     await moonguard.start();
     const stop = async (): Promise<void> => {
       await server.close();

@@ -14,6 +14,10 @@ export async function readSecret(prompt: string): Promise<string> {
   const terminal = createInterface({ input: process.stdin, output: nowhere, terminal: true });
   try {
     return (await terminal.question('')).trim();
+  } catch (error) {
+    // Ctrl-C or Ctrl-D: nothing has begun.
+    if (error instanceof Error && error.name === 'AbortError') process.exit(130);
+    throw error;
   } finally {
     terminal.close();
     process.stderr.write('\n');

@@ -1,10 +1,10 @@
 import type { Config } from '../config.ts';
 import { createLogger, logObservations } from '../observe/log.ts';
-import { environments } from '../observe/observation.ts';
+import { type Environment, environments } from '../observe/observation.ts';
 import { receiveUrl } from '../simulate/sendEvent.ts';
 import { invocation, packageVersion } from './invocation.ts';
-import { count, narrateObservation } from './narrate.ts';
-import { print } from './output.ts';
+import { narrateObservation } from './narrate.ts';
+import { count, print } from './output.ts';
 import { type Running, runServer } from './runningServer.ts';
 import { stopInTime, untilSignal } from './shutdown.ts';
 
@@ -26,12 +26,14 @@ async function welcome({ server, moonguard, madeSandboxKey }: Running, config: C
   const { kind } = moonguard.database;
   const keys = await moonguard.providerKeys.list();
   const { activeWebhooks } = await moonguard.webhooks.getStats();
+  const hasKey = (environment: Environment): boolean => keys.some((key) => key.environment === environment);
   const addresses = environments.map((environment) => {
-    const hasKey = keys.some((key) => key.environment === environment);
     const address = `${environment.padEnd(10)}  ${receiveUrl(server.url, environment)}`;
-    return hasKey ? address : `${address}  (refuses everything until ${invocation(`keys add ${environment}`)})`;
+    return hasKey(environment)
+      ? address
+      : `${address}  (refuses everything until ${invocation(`keys add ${environment}`)})`;
   });
-  const isProduction = config.isProduction || keys.some(({ environment }) => environment === 'production');
+  const isProduction = config.isProduction || hasKey('production');
   return [
     '',
     ...item('Receive', ...addresses),
@@ -43,6 +45,7 @@ async function welcome({ server, moonguard, madeSandboxKey }: Running, config: C
     ...(madeSandboxKey ? ['The sandbox has got a made-up webhook key, to try it with.'] : []),
     'Send sample events, in a second terminal:',
     '',
+    ...(hasKey('sandbox') ? [] : [`  ${GENERATE_KEY}`]),
     `  ${simulateCommand(server.url, config)}`,
     '',
     'Ctrl-C stops.',
@@ -51,6 +54,8 @@ async function welcome({ server, moonguard, madeSandboxKey }: Running, config: C
 }
 
 const NOBODY = `to nobody yet; ${invocation('webhooks create --help')}`;
+
+const GENERATE_KEY = invocation('keys add sandbox --generate');
 
 const WARNING = [
   'WARNING: production on the embedded database. A loss of power can destroy it, and with it webhooks that MoonPay takes',

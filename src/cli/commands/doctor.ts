@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import type { Check } from '../../observe/check.ts';
 import { type DataOptions, readCommand, withExample } from '../command.ts';
-import { print, printJson } from '../output.ts';
+import { count, print, printJson } from '../output.ts';
 import { configOf } from '../session.ts';
 
 const marks: Readonly<Record<Check['status'], string>> = { ok: 'ok', warning: 'warning', problem: 'PROBLEM' };
@@ -18,7 +18,10 @@ export function doctorCommand(): Command {
       if (options.json) printJson({ healthy: problems === 0, checks });
       else {
         for (const check of checks) print(...checkLines(check));
-        print('', `${checks.length} checks: ${problems} problems, ${warnings} warnings.`);
+        print(
+          '',
+          `${checks.length} checks: ${count(problems, 'problem', 'problems')}, ${count(warnings, 'warning', 'warnings')}.`,
+        );
       }
       if (problems > 0) process.exitCode = 1;
     });
