@@ -97,7 +97,8 @@ async function prepareSchema(database: Database, mayMigrate: boolean): Promise<v
     await migrate(database);
     return;
   }
-  const { pending } = await schemaStatus(database);
+  const { pending, newer } = await schemaStatus(database);
+  if (newer) throw new MoonguardError('schema_newer', 'The database was migrated by a newer version.');
   if (pending.length > 0) throw new MoonguardError('schema_outdated', `Migrations to run: ${pending.join(', ')}.`);
 }
 

@@ -1,6 +1,7 @@
 import { Hono } from 'hono';
 import { MoonguardError } from '../errors.ts';
 import type { Moonguard } from '../moonguard.ts';
+import type { Observe } from '../observe/observation.ts';
 
 /** What of Moonguard is served. */
 export interface Served extends Pick<Moonguard, 'readiness'> {
@@ -8,7 +9,7 @@ export interface Served extends Pick<Moonguard, 'readiness'> {
 }
 
 /** Routes to services; holds no rules. */
-export function createApp(moonguard: Served): Hono {
+export function createApp(moonguard: Served, observe: Observe): Hono {
   const app = new Hono();
 
   app.all('/webhooks/moonpay/:environment', (c) => {
@@ -32,8 +33,9 @@ export function createApp(moonguard: Served): Hono {
     c.json({ error: { code: 'route_not_found', message: `There is no ${c.req.method} ${c.req.path}.` } }, 404),
   );
 
-  app.onError((error) => {
+  app.onError((error, c) => {
     if (error instanceof MoonguardError) return Response.json({ error }, { status: error.status });
+    observe({ type: 'request.failed', method: c.req.method, path: c.req.path, reason: error.message });
     return Response.json(
       {
         error: {

@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { Agent, request } from 'node:http';
 import { connect } from 'node:net';
 import { expect, onTestFinished, test } from 'vitest';
+import { observed } from '../../test/support/signals.ts';
 import { type RunningServer, startServer } from './server.ts';
 
 /** A server whose webhooks wait for `answer`. */
@@ -61,4 +62,19 @@ test('says that the address is taken', async () => {
     { host: '127.0.0.1', port: Number(port) },
   );
   await expect(second).rejects.toMatchObject({ code: 'address_unavailable' });
+});
+
+test('an error nobody foresaw is answered 500 without its text, and reported with it', async () => {
+  const signals = observed();
+  const handle = () => Promise.reject(new Error('a secret detail'));
+  const readiness = async () => ({ status: 'ready', database: 'ok', schema: 'current' }) as const;
+  const server = await startServer(
+    { webhooks: { handle }, readiness },
+    { host: '127.0.0.1', port: 0, observe: signals.observe },
+  );
+  const response = await fetch(`${server.url}/webhooks/moonpay/sandbox`, { method: 'POST' });
+  expect(response.status).toBe(500);
+  expect(await response.text()).not.toContain('a secret detail');
+  expect(await signals.next((o) => o.type === 'request.failed')).toMatchObject({ reason: 'a secret detail' });
+  await server.close();
 });

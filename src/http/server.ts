@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { createServer, type ServerResponse } from 'node:http';
 import { getRequestListener } from '@hono/node-server';
+import type { Observe } from '../observe/observation.ts';
 import { createApp, type Served } from './app.ts';
 import { listen } from './listen.ts';
 
@@ -17,9 +18,9 @@ const ANSWERED_WITHIN_MS = 5_000;
 /** @throws MoonguardError address_unavailable */
 export async function startServer(
   moonguard: Served,
-  { host, port }: { readonly host: string; readonly port: number },
+  { host, port, observe = () => {} }: { readonly host: string; readonly port: number; readonly observe?: Observe },
 ): Promise<RunningServer> {
-  const answer = getRequestListener(createApp(moonguard).fetch);
+  const answer = getRequestListener(createApp(moonguard, observe).fetch);
   const underWay = new Set<ServerResponse>();
   let closing = false;
   const server = createServer((request, response) => {

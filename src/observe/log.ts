@@ -24,6 +24,7 @@ const levels: Readonly<Record<Observation['type'], Level>> = {
   'delivery.settle_failed': 'error',
   'database.listen_lost': 'warn',
   'database.listen_restored': 'info',
+  'request.failed': 'error',
   'partitions.made': 'info',
   'partitions.failed': 'error',
   'master_key.generated': 'warn',

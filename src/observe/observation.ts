@@ -25,6 +25,7 @@ export type Observation =
   | { type: 'delivery.claimed'; deliveries: number }
   | { type: 'delivery.claim_failed'; reason: string }
   | { type: 'delivery.settle_failed'; deliveries: number; reason: string }
+  | { type: 'request.failed'; method: string; path: string; reason: string }
   | { type: 'partitions.made'; partitions: number }
   | { type: 'partitions.failed'; reason: string }
   | { type: 'master_key.generated'; file: string }
