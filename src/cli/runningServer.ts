@@ -21,18 +21,19 @@ export async function runServer(
   more: Pick<MoonguardOptions, 'migrate' | 'allowLoopbackDestinations'> = {},
 ): Promise<Running> {
   const moonguard = await createMoonguard({ ...moonguardOptions(config), ...more, observe });
+  let server: RunningServer | undefined;
+  const stop = async (): Promise<void> => {
+    await server?.close();
+    await moonguard.stop();
+  };
   try {
     const isEmbedded = moonguard.database.kind === 'embedded';
     const madeSandboxKey = isEmbedded && (await ensureSandboxKey(moonguard, config.dataDirectory));
-    const server = await startServer(moonguard, { host: config.host, port: config.port, observe });
+    server = await startServer(moonguard, config);
     await moonguard.start();
-    const stop = async (): Promise<void> => {
-      await server.close();
-      await moonguard.stop();
-    };
     return { moonguard, server, madeSandboxKey, stop };
   } catch (error) {
-    await moonguard.stop();
+    await stop();
     throw error;
   }
 }

@@ -19,32 +19,36 @@ const QUIET_WHEN_STOPPED_MS = 2_000;
 /** One round of every scenario, then an event now and then until somebody ends it; `once`: without that. */
 export async function demo(config: Config, { once }: { readonly once: boolean }): Promise<void> {
   const stage = await setUp(config);
-  const signal = untilSignal();
-  let stopped = false;
-  void signal.then(() => {
-    stopped = true;
-  });
-  /** Whether to go on after it. */
-  const pause = async (milliseconds: number): Promise<boolean> => {
-    await Promise.race([sleep(milliseconds, undefined, { ref: false }), signal]);
-    return !stopped;
-  };
-
-  await playRound(stage, pause);
-  if (!once && !stopped) {
-    await untilQuiet(stage, QUIET_WITHIN_MS);
+  const stop = new AbortController();
+  void untilSignal().then(() => stop.abort());
+  const pause: Pause = (milliseconds) =>
+    sleep(milliseconds, undefined, { signal: stop.signal }).then(
+      () => true,
+      () => false,
+    );
+  try {
+    await playRound(stage, pause);
+    if (!once && (await untilQuiet(stage, QUIET_WITHIN_MS, pause))) {
+      await printSummary(stage.moonguard);
+      print(
+        `Going on with a few events every ${TRICKLE_MS / 1000} s. Ctrl-C ends it; the next run finds this data.`,
+        '',
+      );
+      while (await pause(TRICKLE_MS)) await playOne(stage, pause);
+    }
+    if (stop.signal.aborted) print('', 'Stopping: finishing what is under way.');
+    await untilQuiet(stage, stop.signal.aborted ? QUIET_WHEN_STOPPED_MS : QUIET_WITHIN_MS, patience);
     await printSummary(stage.moonguard);
-    print(`Going on with a few events every ${TRICKLE_MS / 1000} s. Ctrl-C ends it; the next run finds this data.`, '');
-    while (await pause(TRICKLE_MS)) await playOne(stage, pause);
+  } finally {
+    await stopInTime(stage.tearDown);
   }
-  if (stopped) print('', 'Stopping: finishing what is under way.');
-  await untilQuiet(stage, stopped ? QUIET_WHEN_STOPPED_MS : QUIET_WITHIN_MS);
-  await printSummary(stage.moonguard);
-  await stopInTime(stage.tearDown);
   print('Stopped.');
 }
 
+/** Resolves to whether to go on after it. */
 type Pause = (milliseconds: number) => Promise<boolean>;
+
+const patience: Pause = (milliseconds) => sleep(milliseconds, true);
 
 async function playRound({ target }: Stage, pause: Pause): Promise<void> {
   for (const name of scenarioNames) {
@@ -63,16 +67,16 @@ async function playOne({ target }: Stage, pause: Pause): Promise<void> {
   }
 }
 
-/** Resolves when everything is delivered and decided, or the time is over. */
-async function untilQuiet({ moonguard, told }: Stage, withinMs: number): Promise<void> {
+/** Waits until everything is delivered and decided, or the time is over. Resolves to whether to go on. */
+async function untilQuiet({ moonguard, told }: Stage, withinMs: number, pause: Pause): Promise<boolean> {
   const deadlineMs = systemRuntime.now() + withinMs;
-  while (systemRuntime.now() < deadlineMs) {
-    const [{ undecidedEvents }, { pendingDeliveries }] = await Promise.all([
-      moonguard.inventory(),
-      moonguard.webhooks.getStats(),
-    ]);
+  let goesOn = true;
+  while (goesOn && systemRuntime.now() < deadlineMs) {
+    const { undecidedEvents } = await moonguard.inventory();
+    const { pendingDeliveries } = await moonguard.webhooks.getStats();
     if (undecidedEvents === 0 && pendingDeliveries === 0) break;
-    await sleep(PAUSE_MS);
+    goesOn = await pause(PAUSE_MS);
   }
   await told();
+  return goesOn;
 }

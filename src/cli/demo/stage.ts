@@ -2,6 +2,7 @@ import type { Config } from '../../config.ts';
 import { MoonguardError } from '../../errors.ts';
 import type { Moonguard } from '../../moonguard.ts';
 import type { Observe } from '../../observe/observation.ts';
+import type { Inventory } from '../../observe/store/readInventory.ts';
 import { systemRuntime } from '../../runtime.ts';
 import { receiveUrl, type Target } from '../../simulate/sendEvent.ts';
 import { print } from '../output.ts';
@@ -24,7 +25,7 @@ export interface Stage {
 export async function setUp(config: Config): Promise<Stage> {
   if (config.databaseUrl !== undefined) print('The demo leaves DATABASE_URL alone: it uses the embedded database.');
   print('Starting. The first time the database has to be made, which takes a few seconds.');
-  let endpointNames: ReadonlyMap<string, string> = new Map();
+  const endpointNames = new Map<string, string>();
   let telling = Promise.resolve();
   let running: Running | undefined;
   const observe: Observe = (observation) => {
@@ -36,33 +37,38 @@ export async function setUp(config: Config): Promise<Stage> {
   };
   running = await runWhereFree({ ...config, databaseUrl: undefined }, observe);
   const { moonguard, server } = running;
-  const before = await moonguard.inventory();
   const receiver = await startReceiver(TROUBLED_ENDPOINT, narrateArrival);
-  endpointNames = await openEndpoints(moonguard.webhooks, receiver);
-
-  const [key] = await moonguard.providerKeys.current('sandbox');
-  if (key === undefined) throw new MoonguardError('provider_key_missing', 'The sandbox has no webhook key.');
-  const found =
-    before.events === 0
-      ? 'It is new and empty.'
-      : `It holds from before: ${before.events} events, ${before.deliveries} deliveries, ${before.alerts} alerts, ${before.policyLogRows} policy log rows.`;
-  print(
-    '',
-    `Database   embedded, in ${config.dataDirectory}. ${found}`,
-    `Receiving  ${receiveUrl(server.url, 'sandbox')}`,
-    `Delivering ${[...endpointNames.values()].map((name) => receiver.urlOf(name)).join(', ')}`,
-  );
-  return {
-    moonguard,
-    target: { serverUrl: server.url, environment: 'sandbox', key: key.key, runtime: systemRuntime },
-    told: () => telling,
-    tearDown: async () => {
-      await server.close();
-      await closeEndpoints(moonguard.webhooks, endpointNames);
-      await moonguard.stop();
-      await receiver.close();
-    },
+  const tearDown = async (): Promise<void> => {
+    await server.close();
+    // Nothing asks the database any more when it is closed.
+    running = undefined;
+    await telling;
+    await closeEndpoints(moonguard.webhooks, endpointNames);
+    await moonguard.stop();
+    await receiver.close();
   };
+  try {
+    const before = await moonguard.inventory();
+    for (const [id, name] of await openEndpoints(moonguard.webhooks, receiver)) endpointNames.set(id, name);
+    const [key] = await moonguard.providerKeys.current('sandbox');
+    if (key === undefined) throw new MoonguardError('provider_key_missing', 'The sandbox has no webhook key.');
+    print(
+      '',
+      `Database   embedded, in ${config.dataDirectory}. ${whatIsThere(before)}`,
+      `Receiving  ${receiveUrl(server.url, 'sandbox')}`,
+      `Delivering ${[...endpointNames.values()].map((name) => receiver.urlOf(name)).join(', ')}`,
+    );
+    const target = { serverUrl: server.url, environment: 'sandbox', key: key.key, runtime: systemRuntime } as const;
+    return { moonguard, target, told: () => telling, tearDown };
+  } catch (error) {
+    await tearDown();
+    throw error;
+  }
+}
+
+function whatIsThere({ events, deliveries, alerts, policyLogRows }: Inventory): string {
+  if (events === 0) return 'It is new and empty.';
+  return `It holds from before: ${events} events, ${deliveries} deliveries, ${alerts} alerts, ${policyLogRows} policy log rows.`;
 }
 
 /** The port that others use too is often taken on a developer's machine. */
