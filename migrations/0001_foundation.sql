@@ -28,6 +28,25 @@ create table moonguard.adopted_tables (
 comment on table moonguard.adopted_tables is 'Tables of ours that were there before Moonguard was.';
 comment on column moonguard.adopted_tables.to_put_back is
   'While the installer works on the table: what makes its views and triggers again. Empty afterwards.';
+do $possible$
+declare
+  v_obstacle record;
+begin
+  if current_setting('server_version_num')::int < 150000 then
+    raise exception using errcode = 'feature_not_supported',
+      message = format('this is PostgreSQL %s', current_setting('server_version')), hint = 'Moonguard needs PostgreSQL 15 or newer.';
+  end if;
+  select relname, case relkind when 'v' then 'a view' when 'm' then 'a materialized view' when 'f' then 'a foreign table' else 'no table' end as kind
+  into v_obstacle from pg_catalog.pg_class
+  where relnamespace = 'public'::regnamespace and relkind not in ('r', 'p') and relname in ('moonpay_webhook_events', 'moonpay_transactions',
+    'moonpay_customers', 'moonpay_policies', 'moonpay_webhook_config', 'moonpay_compliance_alerts', 'moonpay_policy_logs');
+  if found then
+    raise exception using errcode = 'wrong_object_type',
+      message = format('public.%s is %s', v_obstacle.relname, v_obstacle.kind), hint = 'Moonguard needs a table of this name: rename what is there.';
+  end if;
+end
+$possible$;
+
 insert into moonguard.adopted_tables (table_name)
 select name from unnest(array['moonpay_webhook_events', 'moonpay_transactions', 'moonpay_customers', 'moonpay_policies',
   'moonpay_webhook_config', 'moonpay_compliance_alerts', 'moonpay_policy_logs']) as name

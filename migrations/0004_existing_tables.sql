@@ -17,6 +17,19 @@ create table if not exists public.moonpay_webhook_events (
   processed_at timestamptz
 );
 
+do $possible$
+declare
+  v_type text := (select pg_catalog.format_type(atttypid, atttypmod) from pg_catalog.pg_attribute
+    where attrelid = 'public.moonpay_webhook_events'::regclass and attname = 'id');
+begin
+  if v_type is distinct from 'uuid' then
+    raise exception using errcode = 'datatype_mismatch',
+      message = format('moonpay_webhook_events.id is %s', coalesce(v_type, 'missing')),
+      hint = 'Moonguard needs ids of type uuid there: rename the table, and copy its rows into the new one afterwards.';
+  end if;
+end
+$possible$;
+
 create sequence if not exists moonguard.event_sequence;
 
 alter table public.moonpay_webhook_events

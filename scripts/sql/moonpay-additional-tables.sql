@@ -79,6 +79,25 @@ create table moonguard.adopted_tables (
 comment on table moonguard.adopted_tables is 'Tables of ours that were there before Moonguard was.';
 comment on column moonguard.adopted_tables.to_put_back is
   'While the installer works on the table: what makes its views and triggers again. Empty afterwards.';
+do $possible$
+declare
+  v_obstacle record;
+begin
+  if current_setting('server_version_num')::int < 150000 then
+    raise exception using errcode = 'feature_not_supported',
+      message = format('this is PostgreSQL %s', current_setting('server_version')), hint = 'Moonguard needs PostgreSQL 15 or newer.';
+  end if;
+  select relname, case relkind when 'v' then 'a view' when 'm' then 'a materialized view' when 'f' then 'a foreign table' else 'no table' end as kind
+  into v_obstacle from pg_catalog.pg_class
+  where relnamespace = 'public'::regnamespace and relkind not in ('r', 'p') and relname in ('moonpay_webhook_events', 'moonpay_transactions',
+    'moonpay_customers', 'moonpay_policies', 'moonpay_webhook_config', 'moonpay_compliance_alerts', 'moonpay_policy_logs');
+  if found then
+    raise exception using errcode = 'wrong_object_type',
+      message = format('public.%s is %s', v_obstacle.relname, v_obstacle.kind), hint = 'Moonguard needs a table of this name: rename what is there.';
+  end if;
+end
+$possible$;
+
 insert into moonguard.adopted_tables (table_name)
 select name from unnest(array['moonpay_webhook_events', 'moonpay_transactions', 'moonpay_customers', 'moonpay_policies',
   'moonpay_webhook_config', 'moonpay_compliance_alerts', 'moonpay_policy_logs']) as name
@@ -250,8 +269,8 @@ begin
 end
 $$;
 $moonguard_0001$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (1, '0001_foundation', '1cc086ef13e7ea563558b24ae0f5d6e090f47b2d4092d31c03797d30e7695b23');
-  elsif v_applied <> '1cc086ef13e7ea563558b24ae0f5d6e090f47b2d4092d31c03797d30e7695b23' then
+    insert into moonguard.schema_migrations (number, name, checksum) values (1, '0001_foundation', '8f99992c7556878b6bdc1a31e05454d2fb4c08512c6a8dd801c6631c7a499646');
+  elsif v_applied <> '8f99992c7556878b6bdc1a31e05454d2fb4c08512c6a8dd801c6631c7a499646' then
     raise exception using
       errcode = 'MG002',
       message = 'the migration 0001_foundation that was applied here had another text',
@@ -786,6 +805,19 @@ create table if not exists public.moonpay_webhook_events (
   processed_at timestamptz
 );
 
+do $possible$
+declare
+  v_type text := (select pg_catalog.format_type(atttypid, atttypmod) from pg_catalog.pg_attribute
+    where attrelid = 'public.moonpay_webhook_events'::regclass and attname = 'id');
+begin
+  if v_type is distinct from 'uuid' then
+    raise exception using errcode = 'datatype_mismatch',
+      message = format('moonpay_webhook_events.id is %s', coalesce(v_type, 'missing')),
+      hint = 'Moonguard needs ids of type uuid there: rename the table, and copy its rows into the new one afterwards.';
+  end if;
+end
+$possible$;
+
 create sequence if not exists moonguard.event_sequence;
 
 alter table public.moonpay_webhook_events
@@ -1019,8 +1051,8 @@ begin
 end
 $widen$;
 $moonguard_0004$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (4, '0004_existing_tables', '2237be0557f737ed2096b639912f255f0b79bd347a764cf53cc0b5606bc9d532');
-  elsif v_applied <> '2237be0557f737ed2096b639912f255f0b79bd347a764cf53cc0b5606bc9d532' then
+    insert into moonguard.schema_migrations (number, name, checksum) values (4, '0004_existing_tables', '9162f121b3944bef17cfb90b4cfe07d8f0a434c6aad4d79374f7b21c2528491b');
+  elsif v_applied <> '9162f121b3944bef17cfb90b4cfe07d8f0a434c6aad4d79374f7b21c2528491b' then
     raise exception using
       errcode = 'MG002',
       message = 'the migration 0004_existing_tables that was applied here had another text',

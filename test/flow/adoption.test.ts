@@ -1,7 +1,9 @@
+import { sql } from 'kysely';
 import { beforeAll, beforeEach, expect, test } from 'vitest';
 import { installerSql } from '../../src/database/installer.ts';
 import { migrate } from '../../src/database/migrate.ts';
 import { readMigrationFiles } from '../../src/database/migrationFiles.ts';
+import { createMoonguard } from '../../src/moonguard.ts';
 import { byText, type Contents, changes, contentsOf, findings, fixtures } from '../support/adoption.ts';
 import { type EmptyDatabase, onEveryServer, type Row } from '../support/emptyDatabase.ts';
 import { compareFacts, schemaFacts } from '../support/schemaFacts.ts';
@@ -266,6 +268,35 @@ onEveryServer('adopting tables made by hand', (create) => {
         "alert_type = 'risk_threshold', risk_score = 100, risk_level = 'extreme', status = 'in_review'",
       ),
     ).toEqual([{ status: 'in_review' }]);
+  });
+
+  test('lets the services work on adopted rows', async () => {
+    const program = await database.openProgram();
+    const { webhooks, compliance, policies } = await createMoonguard({
+      database: program,
+      masterKey: Buffer.alloc(32, 7).toString('base64'),
+    });
+
+    const good = '00000000-0000-4000-8000-000000000a01';
+    await webhooks.trackDeliveryAttempt('wh_good', false, 'HTTP 500');
+    expect(await webhooks.getWebhook(good)).toMatchObject({ status: 'active', deliveryAttemptsCount: 13 });
+    await compliance.updateAlertStatus('alert_open', 'resolved', 'Manual review completed', { actor: 'sam' });
+    expect(await compliance.getAlert('alert_open')).toMatchObject({ status: 'resolved', resolvedBy: 'sam' });
+    await policies.logPolicyExecution({
+      policyId: 'kyc_policy_001',
+      actionType: 'rule_triggered',
+      entityType: 'customer',
+      entityId: 'customer_123',
+      executionStatus: 'success',
+    });
+    const { rows } =
+      await sql`select endpoint_id, unsealed, sealed is not null as sealed from moonguard.endpoint_secrets order by 1`.execute(
+        program.db,
+      );
+    expect(rows).toMatchObject([
+      { endpoint_id: good, unsealed: null, sealed: true },
+      { unsealed: null, sealed: true },
+    ]);
   });
 
   test('keeps the log append-only from now on', async () => {

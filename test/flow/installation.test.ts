@@ -95,4 +95,25 @@ onEveryServer('the installer', (create) => {
       database.run("insert into moonpay_transactions (type, status) values ('buy', 'no state')"),
     ).rejects.toThrow(/moonpay_transactions_status_check/);
   });
+
+  test.each([
+    ['a view', 'create view moonpay_policy_logs as select 1 as id', 'public.moonpay_policy_logs is a view'],
+    [
+      'a table of other ids',
+      'create table moonpay_webhook_events (id bigint primary key)',
+      'moonpay_webhook_events.id is bigint',
+    ],
+  ])('refuses %s that it cannot work with, and changes nothing', async (_, obstacle, message) => {
+    const database = await create();
+    await database.run(`${existingTables}; drop table moonpay_webhook_events; ${obstacle}`);
+    const before = await schemaFacts(database);
+
+    await expect(database.run(installer)).rejects.toMatchObject({
+      message,
+      hint: expect.stringContaining('Moonguard needs'),
+    });
+
+    await database.run('rollback');
+    expect(await schemaFacts(database)).toEqual(before);
+  });
 });

@@ -57,9 +57,12 @@ type Opened = (() => Promise<void>)[];
 
 function endingWithTheTest(): Opened {
   const opened: Opened = [];
-  afterEach(async () => {
+  const closeAll = async (): Promise<void> => {
     for (const close of opened.splice(0).toReversed()) await close();
-  });
+  };
+  afterEach(closeAll);
+  // What a beforeAll that failed has left.
+  afterAll(closeAll);
   return opened;
 }
 
