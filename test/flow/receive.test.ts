@@ -1,6 +1,6 @@
 import { createHmac } from 'node:crypto';
 import { sql } from 'kysely';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { connectDatabase } from '../../src/database/connect.ts';
 import type { Database } from '../../src/database/database.ts';
 import { parseEvent } from '../../src/receive/parseEvent.ts';
@@ -69,12 +69,17 @@ forEachDatabase('receiving', (open) => {
   let signals: Observed;
   let receiver: Receiver;
 
+  beforeAll(async () => {
+    database = await open();
+  });
   beforeEach(async () => {
     signals = observed();
-    database = await open();
     receiver = receiverOn(database, { observe: signals.observe });
+    await database.runScript(`
+      delete from moonpay_webhook_events; delete from moonpay_webhook_config;
+      delete from moonpay_transactions; delete from moonpay_customers;`);
   });
-  afterEach(() => database.close());
+  afterAll(() => database.close());
 
   const post = (body: Uint8Array | string, options?: Parameters<typeof webhookRequest>[2]) =>
     receiver.handle(webhookRequest(url, body, options), 'sandbox');
