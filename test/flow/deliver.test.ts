@@ -2,7 +2,7 @@ import { type IncomingMessage, type ServerResponse } from 'node:http';
 import { buffer } from 'node:stream/consumers';
 import { type RawBuilder, sql } from 'kysely';
 import { Webhook } from 'standardwebhooks';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { DeliveryWorker } from '../../src/deliver/DeliveryWorker.ts';
 import { createSender, type Sender } from '../../src/deliver/send.ts';
 import { createEndpointSecretKey } from '../../src/deliver/sign.ts';
@@ -45,16 +45,19 @@ forEachDatabase('delivering', (open, kind) => {
   let sender: Sender;
   let workers: DeliveryWorker[];
 
+  beforeAll(async () => {
+    database = await open();
+  });
+  afterAll(() => database.close());
   beforeEach(async () => {
     signals = observed();
-    database = await open();
+    await database.runScript('delete from moonpay_webhook_events; delete from moonpay_webhook_config;');
     sender = createSender({ allowLoopback: () => true });
     workers = [];
   });
   afterEach(async () => {
     await Promise.all(workers.map((worker) => worker.stop()));
     await sender.close();
-    await database.close();
   });
 
   const startWorker = async (leaseMs?: number, concurrency = 8): Promise<DeliveryWorker> => {
