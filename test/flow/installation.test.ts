@@ -84,6 +84,18 @@ onEveryServer('the installer', (create) => {
     expect(missing.filter((fact) => !/^(column|constraint) /.test(fact))).toEqual([]);
   });
 
+  test('says how to protect existing tables, and that works', async () => {
+    const database = await create();
+    await database.run(existingTables);
+    const found = await database.run(installer);
+    expect(found).toHaveLength(4);
+
+    for (const { resolution } of found) await database.run(String(resolution).replace('action needed: ', ''));
+
+    const { missing } = compareFacts(await schemaFacts(database), wanted);
+    expect(missing.filter((fact) => !/^(column|constraint) /.test(fact))).toEqual([]);
+  });
+
   test('lets existing tables hold every event and every state of MoonPay', async () => {
     const database = await create();
     await database.run(existingTables);

@@ -5,7 +5,7 @@ import { expect, test } from 'vitest';
 import { migrate } from '../../src/database/migrate.ts';
 import { readMigrationFiles } from '../../src/database/migrationFiles.ts';
 import { fixtures } from '../support/adoption.ts';
-import { type EmptyDatabase, onEveryPostgres, onEveryServer, type Row } from '../support/emptyDatabase.ts';
+import { type EmptyDatabase, onEmbedded, onEveryPostgres, type Row } from '../support/emptyDatabase.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -102,26 +102,25 @@ async function follow(database: EmptyDatabase, run: (script: string) => Promise<
   expect(await migrate(await database.openProgram())).toEqual({ applied: [], version: readMigrationFiles().length });
 }
 
-onEveryServer('the SQL of the requirements by the simple query protocol', (create) => {
+const bySimpleQuery = (database: EmptyDatabase) => async (statement: string) =>
+  printed(await database.run(withFileInPlace(statement)));
+const bySimpleQueryBecause = 'the simple query protocol, because there is no psql on this machine';
+
+onEveryPostgres(`the SQL of the requirements by ${psqlIsHere ? 'psql' : bySimpleQueryBecause}`, (create) => {
+  test.each(starts)('runs as written on %s', async (_, script) => {
+    const database = await create();
+    await database.run(script);
+    if (!psqlIsHere) console.warn('psql is not installed: its \\i was followed by the simple query protocol.');
+
+    await follow(database, psqlIsHere ? async (statement) => psql(database.url, statement) : bySimpleQuery(database));
+  });
+});
+
+onEmbedded('the SQL of the requirements by the simple query protocol', (create) => {
   test.each(starts)('runs as written on %s', async (_, script) => {
     const database = await create();
     await database.run(script);
 
-    await follow(database, async (statement) => printed(await database.run(withFileInPlace(statement))));
+    await follow(database, bySimpleQuery(database));
   });
 });
-
-onEveryPostgres(
-  `the SQL of the requirements by ${psqlIsHere ? 'psql' : 'no psql, because there is none on this machine'}`,
-  (create) => {
-    test.each(starts)('runs as written on %s', async (_, script) => {
-      const database = await create();
-      await database.run(script);
-      if (!psqlIsHere) console.warn('psql is not installed: its \\i was tried by the simple query protocol only.');
-
-      const run = async (statement: string): Promise<string[]> =>
-        psqlIsHere ? psql(database.url, statement) : printed(await database.run(withFileInPlace(statement)));
-      await follow(database, run);
-    });
-  },
-);

@@ -31,6 +31,11 @@ const timeout = { timeout: 60_000 };
 /** Runs the same tests on the oldest and the newest PostgreSQL and on PGlite, each test on databases of its own. */
 export function onEveryServer(name: string, tests: (create: () => Promise<EmptyDatabase>) => void): void {
   onEveryPostgres(name, tests);
+  onEmbedded(name, tests);
+}
+
+/** The same on PGlite alone. */
+export function onEmbedded(name: string, tests: (create: () => Promise<EmptyDatabase>) => void): void {
   describe(`${name} (PGlite)`, timeout, () => {
     const opened = endingWithTheTest();
     tests(() => createEmbedded(opened));
