@@ -173,7 +173,7 @@ create table if not exists public.moonpay_policies (
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now()
 );
-comment on table public.moonpay_policies is 'The policies that decide on events.';
+comment on table public.moonpay_policies is 'Policies that you define; rows of the policy log refer to them.';
 
 -- MoonPay leaves most fields out now and then (an early failure has hardly any).
 select moonguard.drop_not_null('public.moonpay_transactions', 'external_transaction_id', 'crypto_currency', 'fiat_currency',

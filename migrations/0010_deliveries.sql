@@ -54,11 +54,13 @@ comment on column moonguard.delivery_attempts.outcome is 'What became of the del
 comment on column moonguard.delivery_attempts.response_body is 'At most 16 KiB.';
 comment on column moonguard.delivery_attempts.error_class is 'timeout, connection_refused, http_5xx, …; null when delivered.';
 
--- Whoever stops an endpoint, its deliveries wait.
+-- Whoever stops an endpoint, its deliveries wait. One that is being sent at this moment keeps its lease, so that its result
+-- counts; if it is to be tried again, the worker that claims it next finds the endpoint stopped and holds it.
 create function moonguard.hold_deliveries() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
-  update moonguard.deliveries set status = 'held', lease_token = null where endpoint_id = new.id and status = 'pending';
+  update moonguard.deliveries set status = 'held', lease_token = null
+  where endpoint_id = new.id and status = 'pending' and (lease_token is null or next_attempt_at <= now());
   return null;
 end
 $$;

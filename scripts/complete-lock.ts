@@ -58,9 +58,7 @@ const missing = missingFrom(lock);
 if (missing.length === 0) {
   console.log('package-lock.json names the packages of every platform.');
 } else if (process.argv.includes('--check')) {
-  console.error(
-    `package-lock.json lacks ${missing.length} platform packages, so npm ci refuses it: run node scripts/complete-lock.ts`,
-  );
+  console.error(`package-lock.json lacks ${missing.length} platform packages, so npm ci refuses it: run npm run lock`);
   process.exitCode = 1;
 } else {
   lock.packages = Object.fromEntries(

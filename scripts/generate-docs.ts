@@ -18,7 +18,8 @@ ${Object.entries(errorCatalogue)
 
 const configuration = `# Configuration
 
-Environment variables; one that is empty counts as not set. All that is wrong is reported at once, at the start.
+Environment variables of the \`moonguard\` command; one that is empty counts as not set. Programs that use the library pass
+the same to \`createMoonguard\`, which reads no environment. All that is wrong is reported at once, at the start.
 Generated from src/config.ts by \`npm run docs\`.
 
 | variable | default | meaning |

@@ -33,7 +33,7 @@ export const settings = z.object({
     .string()
     .optional()
     .describe(
-      '32 bytes in base64 that encrypt stored secrets: openssl rand -base64 32. Default: generated once into master.key in the data directory.',
+      '32 bytes in base64 that encrypt stored secrets: openssl rand -base64 32. Every process on one database needs the same. Default: generated once into master.key in the data directory.',
     ),
   MOONPAY_WEBHOOK_KEYS_SANDBOX: keyList
     .default([])
@@ -76,7 +76,7 @@ export const settings = z.object({
   MOONGUARD_LOG_LEVEL: z
     .enum(['silent', 'error', 'warn', 'info', 'debug'])
     .default('info')
-    .describe('Least severe log lines that are written.'),
+    .describe('Least severe log lines that are written: silent, error, warn, info or debug.'),
   NODE_ENV: z.string().optional().describe("production: warns about what is fine on a developer's machine only."),
 });
 

@@ -32,6 +32,10 @@ export const errorCatalogue = {
     action: 'Copy the webhook key (wk_test_… for sandbox, wk_live_… for production) from the MoonPay dashboard.',
   },
 
+  method_not_allowed: { status: 405, action: 'Use POST.' },
+  route_not_found: { status: 404, action: 'See docs/events.md for the addresses there are.' },
+  internal_error: { status: 500, action: 'Try again; the log of the server says what is wrong.' },
+
   // Webhook endpoints
   webhook_not_found: { status: 404, action: 'List the endpoints and use the id or webhook_id of one of them.' },
   webhook_duplicate: {

@@ -76,7 +76,8 @@ export interface Moonguard {
  * @throws MoonguardError database_unavailable, database_locked, migration_failed, schema_newer, schema_outdated, master_key_missing, master_key_mismatch
  */
 export async function createMoonguard(options: MoonguardOptions = {}): Promise<Moonguard> {
-  const { observe = () => {}, runtime = systemRuntime, dataDirectory = './data' } = options;
+  const { runtime = systemRuntime, dataDirectory = './data' } = options;
+  const observe = harmless(options.observe);
   const database =
     options.database ?? (await connectDatabase(databaseOptions(options, dataDirectory), { observe, runtime }));
   try {
@@ -86,6 +87,15 @@ export async function createMoonguard(options: MoonguardOptions = {}): Promise<M
     if (options.database === undefined) await database.close();
     throw connectionError(error);
   }
+}
+
+/** Whoever watches must not be able to stop the work: what an observer throws is dropped. */
+function harmless(observe: Observe = () => {}): Observe {
+  return (observation) => {
+    try {
+      observe(observation);
+    } catch {}
+  };
 }
 
 function databaseOptions({ databaseUrl }: MoonguardOptions, dataDirectory: string): DatabaseOptions {

@@ -13,7 +13,7 @@ import { packageVersion } from './invocation.ts';
 /** Every command. They only define themselves here; what they work with is loaded when one runs. */
 export function createProgram(): Command {
   const program = new Command('moonguard')
-    .description('Webhooks, compliance alerts and a provable policy log for MoonPay, in your own database.')
+    .description('Webhooks, compliance alerts and an append-only policy log for MoonPay, in your own database.')
     .version(packageVersion())
     .exitOverride()
     .showHelpAfterError('Add --help for what there is.')

@@ -72,7 +72,7 @@ export class DeliveryWorker {
     clearTimeout(this.#timer);
     await this.#stopListening?.();
     await this.#claiming;
-    await this.#giveBackUnbegun();
+    await this.#giveBack(this.#leased.splice(0));
     if (this.#inFlight > 0) {
       const { promise, resolve } = Promise.withResolvers<void>();
       this.#onIdle = resolve;
@@ -81,8 +81,8 @@ export class DeliveryWorker {
     await this.#settlement.close();
   }
 
-  async #giveBackUnbegun(): Promise<void> {
-    const leases = this.#leased.splice(0).map(({ delivery, leaseToken }) => ({ deliveryId: delivery.id, leaseToken }));
+  async #giveBack(unbegun: readonly Leased[]): Promise<void> {
+    const leases = unbegun.map(({ delivery, leaseToken }) => ({ deliveryId: delivery.id, leaseToken }));
     if (leases.length === 0) return;
     try {
       await giveBackDeliveries(this.#options.database.db, leases);
@@ -100,12 +100,14 @@ export class DeliveryWorker {
   }
 
   #fillSlots(): void {
+    if (this.#stopped) return;
     while (this.#inFlight < this.#options.concurrency) {
       const next = this.#leased.shift();
       if (next === undefined) break;
       if (this.#options.runtime.now() <= next.beginBeforeMs) void this.#deliver(next);
+      else void this.#giveBack([next]);
     }
-    if (this.#mayBeDue && !this.#stopped && this.#leased.length < this.#options.concurrency * CLAIMED_PER_SLOT) {
+    if (this.#mayBeDue && this.#leased.length < this.#options.concurrency * CLAIMED_PER_SLOT) {
       this.#claiming ??= this.#claim().finally(() => {
         this.#claiming = undefined;
         this.#fillSlots();
@@ -128,7 +130,7 @@ export class DeliveryWorker {
       this.#inFlight--;
       if (this.#inFlight === 0 && this.#leased.length === 0) this.#settlement.flushNow();
       if (this.#inFlight === 0) this.#onIdle?.();
-      if (!this.#stopped) this.#fillSlots();
+      this.#fillSlots();
     }
   }
 

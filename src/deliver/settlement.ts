@@ -1,4 +1,5 @@
 import type { Database } from '../database/database.ts';
+import { isUnavailable } from '../database/unavailable.ts';
 import type { Observe } from '../observe/observation.ts';
 import { type SettledDelivery, settleDeliveries } from './store/settleDeliveries.ts';
 
@@ -58,15 +59,7 @@ export class Settlement {
     this.#isWriting = true;
     while (this.#results.length > 0) {
       const batch = this.#results.splice(0, LARGEST_BATCH);
-      try {
-        const settled = await this.#database.transaction((transaction) => settleDeliveries(transaction, batch));
-        for (const result of batch) {
-          this.#observe(observationOf(result, settled.has(result.deliveryId)));
-          if (result.retryInMs !== undefined) this.#onRetryIn(result.retryInMs);
-        }
-      } catch (error) {
-        const reason = error instanceof Error ? error.message : String(error);
-        this.#observe({ type: 'delivery.settle_failed', deliveries: batch.length, reason });
+      if (!(await this.#writeBatch(batch))) {
         if (this.#closed) break;
         this.#results.unshift(...batch);
         this.#timer ??= setTimeout(() => this.flushNow(), RETRY_AFTER_MS);
@@ -74,6 +67,24 @@ export class Settlement {
       }
     }
     this.#isWriting = false;
+  }
+
+  /** False when the database is away. A result that it refuses is dropped: its delivery is made again. */
+  async #writeBatch(batch: readonly SettledDelivery[]): Promise<boolean> {
+    try {
+      const settled = await this.#database.transaction((transaction) => settleDeliveries(transaction, batch));
+      for (const result of batch) {
+        this.#observe(observationOf(result, settled.has(result.deliveryId)));
+        if (result.retryInMs !== undefined) this.#onRetryIn(result.retryInMs);
+      }
+      return true;
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      this.#observe({ type: 'delivery.settle_failed', deliveries: batch.length, reason });
+      if (isUnavailable(error)) return false;
+      if (batch.length > 1) for (const result of batch) if (!(await this.#writeBatch([result]))) return false;
+      return true;
+    }
   }
 }
 

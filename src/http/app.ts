@@ -29,24 +29,17 @@ export function createApp(moonguard: Served, observe: Observe): Hono {
     return c.json(readiness, readiness.status === 'ready' ? 200 : 503);
   });
 
-  app.notFound((c) =>
-    c.json({ error: { code: 'route_not_found', message: `There is no ${c.req.method} ${c.req.path}.` } }, 404),
-  );
+  app.notFound((c) => refusal(new MoonguardError('route_not_found', `There is no ${c.req.method} ${c.req.path}.`)));
 
   app.onError((error, c) => {
-    if (error instanceof MoonguardError) return Response.json({ error }, { status: error.status });
+    if (error instanceof MoonguardError) return refusal(error);
     observe({ type: 'request.failed', method: c.req.method, path: c.req.path, reason: error.message });
-    return Response.json(
-      {
-        error: {
-          code: 'internal_error',
-          message: 'Something went wrong here.',
-          action: 'Try again; the log of the server says what is wrong.',
-        },
-      },
-      { status: 500 },
-    );
+    return refusal(new MoonguardError('internal_error', 'Something went wrong here.'));
   });
 
   return app;
+}
+
+function refusal(error: MoonguardError): Response {
+  return Response.json({ error }, { status: error.status });
 }

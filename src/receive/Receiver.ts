@@ -44,13 +44,22 @@ export class Receiver {
    * For hosts with an HTTP server of their own that is not web-standard.
    * @throws MoonguardError when the webhook is refused (its status is 4xx) or could not be stored (5xx: MoonPay retries)
    */
-  async receive({ environment, rawBody, signature }: IncomingWebhook): Promise<StoredEvent> {
+  async receive(webhook: IncomingWebhook): Promise<StoredEvent> {
+    const { eventName, stored } = await this.#inTime(this.#verifyAndStore(webhook));
+    this.#report(webhook.environment, eventName, stored);
+    return stored;
+  }
+
+  async #verifyAndStore({
+    environment,
+    rawBody,
+    signature,
+  }: IncomingWebhook): Promise<{ eventName: string; stored: StoredEvent }> {
     const { runtime, providerKeys, signatureToleranceSeconds } = this.#dependencies;
-    const keys = await providerKeys.current(environment);
     const verdict = verifySignature({
       header: signature,
       rawBody,
-      keys,
+      keys: await providerKeys.current(environment),
       nowMs: runtime.now(),
       toleranceSeconds: signatureToleranceSeconds,
     });
@@ -58,20 +67,13 @@ export class Receiver {
 
     const parsed = parseEvent(rawBody, environment);
     const event = { id: runtime.newId(), environment, rawBody, signature: signature ?? '', parsed };
-    const stored = await this.#inTime(this.#ingest.store(event));
-    this.#report(environment, parsed.name, stored);
-    return stored;
+    return { eventName: parsed.name, stored: await this.#ingest.store(event) };
   }
 
   /** The web-standard handler of one environment's address: mount it wherever a Request comes in and a Response goes out. */
   async handle(request: Request, environment: Environment): Promise<Response> {
     try {
-      if (request.method !== 'POST') {
-        return Response.json(
-          { error: { code: 'method_not_allowed', message: 'Webhooks are posted.', action: 'Use POST.' } },
-          { status: 405, headers: { allow: 'POST' } },
-        );
-      }
+      if (request.method !== 'POST') throw new MoonguardError('method_not_allowed', 'Webhooks are posted.');
       const rawBody = await readBody(request, this.#dependencies.maxBodyBytes);
       const stored = await this.receive({ environment, rawBody, signature: request.headers.get(SIGNATURE_HEADER) });
       return Response.json({ received: true, event_id: stored.id, duplicate: stored.duplicate });
@@ -83,18 +85,17 @@ export class Receiver {
   #refuse(environment: Environment, error: MoonguardError): Response {
     const reason = error.cause instanceof Error ? error.cause.message : error.message;
     this.#dependencies.observe({ type: 'event.refused', environment, code: error.code, reason });
-    const headers = error.status === 503 ? { 'retry-after': '1' } : undefined;
-    return Response.json({ error }, { status: error.status, ...(headers && { headers }) });
+    return Response.json({ error }, { status: error.status, headers: headersOf[error.status] ?? {} });
   }
 
-  async #inTime(stored: Promise<StoredEvent>): Promise<StoredEvent> {
+  async #inTime<T>(work: Promise<T>): Promise<T> {
     const { promise: late, reject } = Promise.withResolvers<never>();
     const timer = setTimeout(
       () => reject(new MoonguardError('database_unavailable', 'The event was not stored in time.')),
       ANSWER_WITHIN_MS,
     );
     try {
-      return await Promise.race([stored, late]);
+      return await Promise.race([work, late]);
     } finally {
       clearTimeout(timer);
     }
@@ -112,6 +113,12 @@ export class Receiver {
     }
   }
 }
+
+/** What RFC 9110 asks for besides the status. */
+const headersOf: Readonly<Record<number, Record<string, string>>> = {
+  405: { allow: 'POST' },
+  503: { 'retry-after': '1' },
+};
 
 const refusals = {
   provider_key_missing: 'No webhook key of this environment is known, so nothing can be verified.',

@@ -1,9 +1,8 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import * as fc from 'fast-check';
-import { beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
+import { describeWithShared, examplesFolder } from '../../test/support/shared.ts';
 import { type ParsedEvent, parseEvent } from './parseEvent.ts';
-
-const payloads = new URL('../../../shared/data/moonpay-payloads/', import.meta.url);
 
 const parse = (json: string | Uint8Array): ParsedEvent =>
   parseEvent(typeof json === 'string' ? Buffer.from(json) : json, 'sandbox');
@@ -22,11 +21,7 @@ const noFacts = {
   rejectType: undefined,
 };
 
-describe("MoonPay's example payloads", () => {
-  beforeAll(() => {
-    if (!existsSync(payloads)) throw new Error(`The example payloads are missing: they belong in ${payloads.pathname}`);
-  });
-
+describeWithShared("MoonPay's example payloads", () => {
   /** File, the type to send it with when it comes without its envelope, and our name. */
   const expected = [
     ['buy_transaction_pending_with_stages.data.json', 'transaction_updated', 'transaction.updated'],
@@ -45,12 +40,12 @@ describe("MoonPay's example payloads", () => {
   ] as const;
 
   test('are all in this table', () => {
-    const files = readdirSync(payloads).filter((file) => file.endsWith('.json'));
+    const files = readdirSync(examplesFolder).filter((file) => file.endsWith('.json'));
     expect(expected.map(([file]) => file).toSorted()).toEqual(files.toSorted());
   });
 
   test.each(expected)('%s', (file, bareType, name) => {
-    const content = readFileSync(new URL(file, payloads), 'utf8');
+    const content = readFileSync(new URL(file, examplesFolder), 'utf8');
     const json = bareType === undefined ? content : `{"type":"${bareType}","data":${content}}`;
     const event = parse(json);
     expect(event).toMatchObject({ name, isHandled: true, hasEnvelope: true, jsonText: json });
@@ -61,7 +56,7 @@ describe("MoonPay's example payloads", () => {
   test.each(expected.filter(([, type]) => type === 'identity_check_updated'))(
     '%s without its envelope is the same event',
     (file, type, name) => {
-      const content = readFileSync(new URL(file, payloads), 'utf8');
+      const content = readFileSync(new URL(file, examplesFolder), 'utf8');
       const bare = parse(content);
       const enveloped = parse(`{"type":"${type}","data":${content}}`);
       expect(bare).toMatchObject({ name, providerType: type, hasEnvelope: false, jsonText: content });

@@ -10,6 +10,7 @@ import { parseEvent } from '../../src/receive/parseEvent.ts';
 import { type StoredEvent, storeEvents } from '../../src/receive/store/storeEvents.ts';
 import { systemRuntime } from '../../src/runtime.ts';
 import { buyEvent, examplePayloads } from '../support/moonpay.ts';
+import { testWithShared } from '../support/shared.ts';
 import { type Observed, observed } from '../support/signals.ts';
 import { forEachDatabase, openTestDatabase, type TestDatabase } from '../support/testDatabase.ts';
 
@@ -93,29 +94,32 @@ forEachDatabase('deciding on events', (open) => {
   });
   afterEach(() => database.close());
 
-  test('what means something to compliance raises its alert once, also when sent ten times; the rest raises none', async () => {
-    const raised: Record<string, string[]> = {};
-    for (const { file, body } of examplePayloads()) {
-      const before = (await alertsOf(database)).length;
-      await receive(database, [body]);
-      await decideBatch(services, 10);
-      await receive(
-        database,
-        Array.from({ length: 9 }, () => body),
-      );
-      await decideBatch(services, 10);
-      const { rows } = await sql<{ severity: string; alert_type: string; occurrence_count: number }>`
+  testWithShared(
+    'what means something to compliance raises its alert once, also when sent ten times; the rest raises none',
+    async () => {
+      const raised: Record<string, string[]> = {};
+      for (const { file, body } of examplePayloads()) {
+        const before = (await alertsOf(database)).length;
+        await receive(database, [body]);
+        await decideBatch(services, 10);
+        await receive(
+          database,
+          Array.from({ length: 9 }, () => body),
+        );
+        await decideBatch(services, 10);
+        const { rows } = await sql<{ severity: string; alert_type: string; occurrence_count: number }>`
         select severity, alert_type, occurrence_count from moonpay_compliance_alerts order by id offset ${before}
       `.execute(database.db);
-      if (rows.length > 0)
-        raised[file] = rows.map((row) => `${row.severity} ${row.alert_type} ${row.occurrence_count}`);
-    }
-    expect(raised).toEqual({
-      'identity_check_rejected_escalated_old.data.json': ['medium kyc_verification 1'],
-      'identity_check_rejected_retry.data.json': ['medium kyc_verification 1'],
-      'transaction_failed_early.reduced.json': ['medium kyc_verification 1'],
-    });
-  });
+        if (rows.length > 0)
+          raised[file] = rows.map((row) => `${row.severity} ${row.alert_type} ${row.occurrence_count}`);
+      }
+      expect(raised).toEqual({
+        'identity_check_rejected_escalated_old.data.json': ['medium kyc_verification 1'],
+        'identity_check_rejected_retry.data.json': ['medium kyc_verification 1'],
+        'transaction_failed_early.reduced.json': ['medium kyc_verification 1'],
+      });
+    },
+  );
 
   test('alert, log row and mark are written together, under one correlation id', async () => {
     const [event] = await receive(database, [failedBuy('tx_1')]);

@@ -340,6 +340,20 @@ forEachDatabase('delivering', (open, kind) => {
     expect(received).toHaveLength(2);
   });
 
+  test('a request in flight while its endpoint is stopped still counts', async () => {
+    const arrived = Promise.withResolvers<ServerResponse>();
+    const { url } = await receiver((_, response) => arrived.resolve(response));
+    const endpointId = await addEndpoint(url);
+    await startWorker();
+    await store(buyEvent({}));
+    const response = await arrived.promise;
+    await sql`update moonpay_webhook_config set status = 'inactive' where id = ${endpointId}`.execute(database.db);
+    response.end();
+    await signals.next((o) => o.type === 'delivery.delivered');
+    expect(await deliveries()).toMatchObject([{ status: 'delivered', attempts_count: 1 }]);
+    expect(await attempts()).toHaveLength(1);
+  });
+
   test('stopping waits for the request in flight and writes its result', async () => {
     const arrived = Promise.withResolvers<ServerResponse>();
     const { url } = await receiver((_, response) => arrived.resolve(response));

@@ -8,6 +8,7 @@ import { type RunningServer, startServer } from '../../src/http/server.ts';
 import { createMoonguard, type Moonguard } from '../../src/moonguard.ts';
 import { httpServer } from '../support/localServers.ts';
 import { buyEvent, examplePayloads, webhookKey, webhookRequest } from '../support/moonpay.ts';
+import { testWithShared } from '../support/shared.ts';
 import { type Observed, observed } from '../support/signals.ts';
 import { forEachDatabase, type TestDatabase } from '../support/testDatabase.ts';
 
@@ -46,7 +47,7 @@ forEachDatabase('from MoonPay to the endpoint', (open) => {
 
   const post = (body: Uint8Array | string) => fetch(webhookRequest(`${server.url}/webhooks/moonpay/sandbox`, body));
 
-  test('every example payload arrives as a copy that both schemes verify', async () => {
+  testWithShared('every example payload arrives as a copy that both schemes verify', async () => {
     const received: { headers: IncomingHttpHeaders; body: Buffer }[] = [];
     const receiver = await httpServer(async (request, response) => {
       received.push({ headers: request.headers, body: await buffer(request) });

@@ -9,6 +9,7 @@ import { storeEvents } from '../../src/receive/store/storeEvents.ts';
 import { providerKeySecret } from '../../src/receive/verifySignature.ts';
 import { systemRuntime } from '../../src/runtime.ts';
 import { buyEvent, examplePayloads, signatureOf, webhookKey, webhookRequest } from '../support/moonpay.ts';
+import { testWithShared } from '../support/shared.ts';
 import { type Observed, observed } from '../support/signals.ts';
 import { forEachDatabase, type TestDatabase } from '../support/testDatabase.ts';
 
@@ -84,7 +85,7 @@ forEachDatabase('receiving', (open) => {
   const post = (body: Uint8Array | string, options?: Parameters<typeof webhookRequest>[2]) =>
     receiver.handle(webhookRequest(url, body, options), 'sandbox');
 
-  test('every example payload is stored once, with the bytes that were signed', async () => {
+  testWithShared('every example payload is stored once, with the bytes that were signed', async () => {
     for (const { body, file } of examplePayloads()) {
       const response = await post(body);
       expect(response.status, file).toBe(200);
@@ -136,6 +137,24 @@ forEachDatabase('receiving', (open) => {
     expect(answers.filter(({ duplicate }) => !duplicate)).toHaveLength(1);
     expect(await count(database, 'moonpay_webhook_events')).toBe(1);
     expect(await count(database, 'moonguard.deliveries')).toBe(2);
+  });
+
+  test('batches that hold the same events in another order do not wait for each other', async () => {
+    const batch = Array.from({ length: 100 }, (_, index) => {
+      const rawBody = Buffer.from(buyEvent({ id: `crossing-${index}` }));
+      return { environment: 'sandbox' as const, rawBody, signature: '', parsed: parseEvent(rawBody, 'sandbox') };
+    });
+    const storeInOrder = (events: typeof batch) =>
+      database.transaction((transaction) =>
+        storeEvents(
+          transaction,
+          events.map((event) => ({ ...event, id: systemRuntime.newId() })),
+        ),
+      );
+    const orders = [batch, batch.toReversed(), batch, batch.toReversed()];
+    const stored = await Promise.all(orders.map(storeInOrder));
+    expect(stored.flat().filter(({ duplicate }) => !duplicate)).toHaveLength(100);
+    expect(await count(database, 'moonpay_webhook_events')).toBe(100);
   });
 
   test('a duplicate with other bytes is reported, for its key should have told the two apart', async () => {
@@ -377,6 +396,14 @@ forEachDatabase('receiving', (open) => {
 });
 
 describe('without a database', () => {
+  test('the answer comes within the 5 s that MoonPay waits, also when nothing ever answers us', async () => {
+    const database = await connectDatabase({ databaseUrl: 'postgresql://127.0.0.1:1/nothing' });
+    const receiver = receiverOn(database, { providerKeys: { current: () => new Promise(() => {}) } });
+    const response = await receiver.handle(webhookRequest(url, buyEvent({})), 'sandbox');
+    expect(response.status).toBe(503);
+    await database.close();
+  });
+
   test('the answer is 503 with Retry-After, never 2xx or 4xx', async () => {
     const database = await connectDatabase({ databaseUrl: 'postgresql://127.0.0.1:1/nothing' });
     const receiver = receiverOn(database);

@@ -1,20 +1,14 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { expect, test } from 'vitest';
+import { expect } from 'vitest';
 import { migrate } from '../../src/database/migrate.ts';
 import { readMigrationFiles } from '../../src/database/migrationFiles.ts';
 import { fixtures } from '../support/adoption.ts';
 import { type EmptyDatabase, onEmbedded, onEveryPostgres, type Row } from '../support/emptyDatabase.ts';
+import { requirementsCode, testWithShared } from '../support/shared.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
-
-/** The SQL of the requirements, as it stands there. */
-function requirementsSql(): string[] {
-  const file = new URL('../../../shared/docs/requirements.md', import.meta.url);
-  if (!existsSync(file)) throw new Error(`The requirements are missing: they belong in ${file.pathname}`);
-  return Array.from(readFileSync(file, 'utf8').matchAll(/```sql\n(.*?)```/gs), ([, code = '']) => code);
-}
 
 function hasPsql(): boolean {
   try {
@@ -80,7 +74,7 @@ function sorted(lines: string[]): string[] {
 
 /** Installs twice, asks everything, and starts the program. */
 async function follow(database: EmptyDatabase, run: (script: string) => Promise<string[]>): Promise<void> {
-  const blocks = requirementsSql();
+  const blocks = requirementsCode('sql');
   expect(blocks).toHaveLength(4);
   const [install = '', verify = '', maintain = '', monitor = ''] = blocks;
 
@@ -107,7 +101,7 @@ const bySimpleQuery = (database: EmptyDatabase) => async (statement: string) =>
 const bySimpleQueryBecause = 'the simple query protocol, because there is no psql on this machine';
 
 onEveryPostgres(`the SQL of the requirements by ${psqlIsHere ? 'psql' : bySimpleQueryBecause}`, (create) => {
-  test.each(starts)('runs as written on %s', async (_, script) => {
+  testWithShared.each(starts)('runs as written on %s', async (_, script) => {
     const database = await create();
     await database.run(script);
     if (!psqlIsHere) console.warn('psql is not installed: its \\i was followed by the simple query protocol.');
@@ -117,7 +111,7 @@ onEveryPostgres(`the SQL of the requirements by ${psqlIsHere ? 'psql' : bySimple
 });
 
 onEmbedded('the SQL of the requirements by the simple query protocol', (create) => {
-  test.each(starts)('runs as written on %s', async (_, script) => {
+  testWithShared.each(starts)('runs as written on %s', async (_, script) => {
     const database = await create();
     await database.run(script);
 

@@ -1,16 +1,9 @@
-import { existsSync, readFileSync } from 'node:fs';
 import { stripTypeScriptTypes } from 'node:module';
 import { sql } from 'kysely';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, expect } from 'vitest';
 import { createMoonguard, type Moonguard } from '../../src/moonguard.ts';
+import { requirementsCode, testWithShared } from '../support/shared.ts';
 import { forEachDatabase, type TestDatabase } from '../support/testDatabase.ts';
-
-/** The TypeScript of the requirements, as it stands there. */
-function requirementsTypescript(): string[] {
-  const file = new URL('../../../shared/docs/requirements.md', import.meta.url);
-  if (!existsSync(file)) throw new Error(`The requirements are missing: they belong in ${file.pathname}`);
-  return Array.from(readFileSync(file, 'utf8').matchAll(/```typescript\n(.*?)```/gs), ([, code = '']) => code);
-}
 
 type Scope = Record<string, unknown>;
 
@@ -34,7 +27,7 @@ forEachDatabase('the TypeScript of the requirements', (open) => {
     await database.close();
   });
 
-  test('runs as written', async () => {
+  testWithShared('runs as written', async () => {
     const { id: alertId } = await moonguard.compliance.createAlert({
       alertType: 'risk_threshold',
       severity: 'low',
@@ -54,7 +47,7 @@ forEachDatabase('the TypeScript of the requirements', (open) => {
       success: false,
       errorMessage: 'HTTP 500',
     };
-    const blocks = requirementsTypescript();
+    const blocks = requirementsCode('typescript');
     expect(blocks).toHaveLength(3);
     for (const block of blocks) await run(block, scope);
 

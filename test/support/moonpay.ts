@@ -1,12 +1,11 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { providerKeySecret, SIGNATURE_HEADER, signProviderBody } from '../../src/receive/verifySignature.ts';
 import { systemRuntime } from '../../src/runtime.ts';
+import { examplesFolder } from './shared.ts';
 
 /** MoonPay as a test sees it: its example payloads, and its signature. */
 
 export const webhookKey = 'wk_test_4x0Kq5mTzJ1fVbYw8sNc';
-
-const payloadsFolder = new URL('../../../shared/data/moonpay-payloads/', import.meta.url);
 
 export interface ExamplePayload {
   readonly file: string;
@@ -15,13 +14,10 @@ export interface ExamplePayload {
 
 /** Every example as MoonPay would post it: those without their envelope are put into one, byte for byte. */
 export function examplePayloads(): ExamplePayload[] {
-  if (!existsSync(payloadsFolder)) {
-    throw new Error(`The example payloads are missing: they belong in ${payloadsFolder.pathname}`);
-  }
-  return readdirSync(payloadsFolder)
+  return readdirSync(examplesFolder)
     .filter((file) => file.endsWith('.json'))
     .map((file) => {
-      const content = readFileSync(new URL(file, payloadsFolder), 'utf8');
+      const content = readFileSync(new URL(file, examplesFolder), 'utf8');
       const body = file.endsWith('.data.json') ? `{"type":"${typeOf(file)}","data":${content}}` : content;
       return { file, body: Buffer.from(body) };
     });

@@ -32,7 +32,8 @@ export interface StoredEvent {
  * came together. Belongs in one transaction: what it returns is true once that has committed.
  *
  * Results stand in the order of the events. Two events with the same key, in this batch or in two at the same time, are
- * one row: the second waits for the first's commit at the unique index.
+ * one row: the second waits for the first's commit at the unique index, where every batch comes in the order of the keys,
+ * so that no two can wait for each other.
  */
 export async function storeEvents(transaction: Db, events: readonly IncomingEvent[]): Promise<StoredEvent[]> {
   const inserted = await insertWithDeliveries(transaction, events);
@@ -104,8 +105,9 @@ async function insertWithDeliveries(transaction: Db, events: readonly IncomingEv
         dedupe_key, entity_type, entity_id, occurred_at, is_handled, processed, processing_attempts, received_at, sequence)
       select id, environment, signature, bytes, case when is_json then convert_from(bytes, 'UTF8')::jsonb else 'null' end,
         event_type, event_name, dedupe_key, entity_type, entity_id, occurred_at, is_handled, false, 0, now(),
-        nextval('moonguard.event_sequence')
-      from (select * from incoming order by place) as arrived
+        sequence
+      from (select *, nextval('moonguard.event_sequence') as sequence from (select * from incoming order by place) as arrived) as numbered
+      order by dedupe_key
       on conflict (dedupe_key) do nothing
       returning id
     ), delivery as (
