@@ -195,16 +195,49 @@ export interface MoonguardSchemaMigrations {
 }
 
 export interface MoonpayAlertTimeline {
+  /**
+   * created, moved, changed or commented.
+   */
   action: string | null;
+  /**
+   * Who.
+   */
   actor: string | null;
+  /**
+   * The columns that changed, as they became.
+   */
   after: Json | null;
+  /**
+   * The alert: id in moonpay_compliance_alerts.
+   */
   alert_id: string | null;
+  /**
+   * Version of the alert that the change made.
+   */
   alert_version: number | null;
+  /**
+   * When.
+   */
   at: Timestamp | null;
+  /**
+   * The columns that changed, as they were.
+   */
   before: Json | null;
+  /**
+   * Status before; null for a new alert.
+   */
   from_status: string | null;
+  /**
+   * Of the entry.
+   */
   id: string | null;
+  /**
+   * Why, or the comment.
+   */
   reason: string | null;
+  /**
+   * Status afterwards.
+   */
   to_status: string | null;
 }
 
@@ -364,14 +397,41 @@ export interface MoonpayComplianceAlerts {
 }
 
 export interface MoonpayCustomers {
+  /**
+   * Yours to fill.
+   */
   address: Json | null;
+  /**
+   * When the row was made.
+   */
   created_at: Generated<Timestamp>;
+  /**
+   * Yours to fill.
+   */
   date_of_birth: string | null;
+  /**
+   * Yours to fill: events do not carry it.
+   */
   email: string | null;
+  /**
+   * sandbox or production; null for rows from before Moonguard.
+   */
   environment: string | null;
+  /**
+   * Your id of the customer.
+   */
   external_customer_id: string | null;
+  /**
+   * Yours to fill.
+   */
   first_name: string | null;
+  /**
+   * Ours.
+   */
   id: Generated<string>;
+  /**
+   * pending, completed or failed, from the newest identity check.
+   */
   identity_verification_status: Generated<string>;
   /**
    * MoonPay's id of the identity check that the state comes from.
@@ -381,29 +441,80 @@ export interface MoonpayCustomers {
    * The level MoonPay checked, as a number; kyc_level is yours.
    */
   kyc_checked_level: number | null;
+  /**
+   * none, basic, enhanced or premium: your own level.
+   */
   kyc_level: Generated<string>;
+  /**
+   * final, retry, level2Request or level3Request.
+   */
   kyc_reject_type: string | null;
+  /**
+   * Result of the newest identity check: clear or rejected.
+   */
   kyc_result: string | null;
   /**
    * data.updatedAt of the event that the state comes from.
    */
   kyc_updated_at: Timestamp | null;
+  /**
+   * Yours to fill.
+   */
   last_name: string | null;
+  /**
+   * MoonPay's id of the customer.
+   */
   moonpay_customer_id: string | null;
+  /**
+   * Yours to fill.
+   */
   preferred_payment_methods: string[] | null;
+  /**
+   * Yours to fill.
+   */
   transaction_limits: Json | null;
+  /**
+   * When the row last changed.
+   */
   updated_at: Generated<Timestamp>;
+  /**
+   * Yours to fill.
+   */
   verification_documents: Json | null;
 }
 
 export interface MoonpayPolicies {
+  /**
+   * When the row was made.
+   */
   created_at: Generated<Timestamp>;
+  /**
+   * Your name for it: what policy_id in the log says.
+   */
   external_policy_id: string | null;
+  /**
+   * Ours.
+   */
   id: Generated<string>;
+  /**
+   * Whether it is in force.
+   */
   is_active: Generated<boolean>;
+  /**
+   * For people.
+   */
   name: string;
+  /**
+   * As you define them.
+   */
   rules: Generated<Json>;
+  /**
+   * kyc, transaction, compliance or risk.
+   */
   type: string;
+  /**
+   * When the row last changed.
+   */
   updated_at: Generated<Timestamp>;
 }
 
@@ -567,26 +678,65 @@ export interface MoonpayPolicyLogs {
 }
 
 export interface MoonpayTransactions {
+  /**
+   * ISO 3166-1 alpha-3.
+   */
   country: string | null;
+  /**
+   * When the row was made.
+   */
   created_at: Generated<Timestamp>;
   /**
    * With the digits that MoonPay sent.
    */
   crypto_amount: Numeric | null;
+  /**
+   * MoonPay's code of it.
+   */
   crypto_currency: string | null;
+  /**
+   * Hash of the transaction or deposit on its chain.
+   */
   crypto_transaction_id: string | null;
+  /**
+   * MoonPay's id of the customer.
+   */
   customer_id: string | null;
+  /**
+   * sandbox or production; null for rows from before Moonguard.
+   */
   environment: string | null;
+  /**
+   * Your id of the customer.
+   */
   external_customer_id: string | null;
   /**
    * Your own id of the transaction where you gave one to MoonPay; else MoonPay's.
    */
   external_transaction_id: string | null;
+  /**
+   * MoonPay's sentence or code.
+   */
   failure_reason: string | null;
+  /**
+   * fee_amount, extra_fee_amount, network_fee_amount, with the digits that MoonPay sent.
+   */
   fees: Json | null;
+  /**
+   * With the digits that MoonPay sent.
+   */
   fiat_amount: Numeric | null;
+  /**
+   * MoonPay's code of it.
+   */
   fiat_currency: string | null;
+  /**
+   * Ours.
+   */
   id: Generated<string>;
+  /**
+   * Yours.
+   */
   metadata: Json | null;
   /**
    * The status as MoonPay sent it; status holds pending where it is one we do not know.
@@ -600,12 +750,33 @@ export interface MoonpayTransactions {
    * data.updatedAt of the event that this state comes from.
    */
   moonpay_updated_at: Timestamp | null;
+  /**
+   * How the customer pays, or is paid.
+   */
   payment_method: string | null;
+  /**
+   * As MoonPay sent it.
+   */
   redirect_url: string | null;
+  /**
+   * Moves forward only: completed and failed stay.
+   */
   status: string;
+  /**
+   * buy or sell.
+   */
   type: string;
+  /**
+   * When the row last changed.
+   */
   updated_at: Generated<Timestamp>;
+  /**
+   * Where the crypto goes to, or is deposited.
+   */
   wallet_address: string | null;
+  /**
+   * As MoonPay sent it.
+   */
   widget_redirect_url: string | null;
 }
 
@@ -721,31 +892,100 @@ export interface MoonpayWebhookConfig {
 }
 
 export interface MoonpayWebhookDeliveries {
+  /**
+   * Requests made.
+   */
   attempts_count: number | null;
+  /**
+   * When it was made, with its event.
+   */
   created_at: Timestamp | null;
+  /**
+   * The endpoint in moonpay_webhook_config.
+   */
   endpoint_id: string | null;
+  /**
+   * The event in moonpay_webhook_events.
+   */
   event_id: string | null;
+  /**
+   * Of the delivery.
+   */
   id: string | null;
+  /**
+   * Whether a worker has it.
+   */
   in_flight: boolean | null;
+  /**
+   * When the last one was made.
+   */
   last_attempt_at: Timestamp | null;
+  /**
+   * timeout, connection_refused, http_5xx, …; null when it succeeded.
+   */
   last_error_class: string | null;
+  /**
+   * HTTP status of its answer; null when there was none.
+   */
   last_response_status: number | null;
+  /**
+   * When it is due; while in flight, when its lease ends.
+   */
   next_attempt_at: Timestamp | null;
+  /**
+   * When it became delivered or exhausted.
+   */
   settled_at: Timestamp | null;
+  /**
+   * pending, delivered, exhausted (no attempts left) or held (the endpoint is inactive or failed).
+   */
   status: string | null;
 }
 
 export interface MoonpayWebhookDeliveryAttempts {
+  /**
+   * From 1.
+   */
   attempt_number: number | null;
+  /**
+   * The delivery.
+   */
   delivery_id: string | null;
+  /**
+   * Until its answer was complete, or it failed.
+   */
   duration_ms: number | null;
+  /**
+   * The endpoint.
+   */
   endpoint_id: string | null;
+  /**
+   * timeout, connection_refused, http_5xx, …; null when it succeeded.
+   */
   error_class: string | null;
+  /**
+   * The error in words.
+   */
   error_message: string | null;
+  /**
+   * Of the attempt.
+   */
   id: string | null;
+  /**
+   * What became of the delivery: delivered, retry, exhausted or held.
+   */
   outcome: string | null;
+  /**
+   * At most 16 KiB of the answer.
+   */
   response_body: Buffer | null;
+  /**
+   * HTTP status of the answer; null when there was none.
+   */
   response_status: number | null;
+  /**
+   * When the request was begun.
+   */
   started_at: Timestamp | null;
 }
 
@@ -754,7 +994,13 @@ export interface MoonpayWebhookEvents {
    * Environment, type, data.id and data.updatedAt, or a hash of the body; null for rows from before Moonguard.
    */
   dedupe_key: string | null;
+  /**
+   * MoonPay's id of what it is about.
+   */
   entity_id: string | null;
+  /**
+   * transaction, swap, customer or unknown.
+   */
   entity_type: string | null;
   /**
    * sandbox or production; null for rows from before Moonguard.
@@ -772,6 +1018,9 @@ export interface MoonpayWebhookEvents {
    * The type as MoonPay sent it.
    */
   event_type: string;
+  /**
+   * A UUIDv7; deliveries carry it as webhook-id, after evt_.
+   */
   id: Generated<string>;
   /**
    * False when the type is one we do not know.
@@ -781,6 +1030,9 @@ export interface MoonpayWebhookEvents {
    * True when a newer state was stored before it came: kept, delivered, without side effects.
    */
   is_late: Generated<boolean>;
+  /**
+   * Why the last decision or the projection failed; says nothing about alerts.
+   */
   last_processing_error: string | null;
   /**
    * data.updatedAt: when MoonPay says it happened.
@@ -790,12 +1042,21 @@ export interface MoonpayWebhookEvents {
    * Whether policies and alerts have been decided on this event.
    */
   processed: Generated<boolean>;
+  /**
+   * When it was decided.
+   */
   processed_at: Timestamp | null;
+  /**
+   * Decisions on it that failed.
+   */
   processing_attempts: Generated<number>;
   /**
    * The exact bytes that were signed.
    */
   raw_body: Buffer | null;
+  /**
+   * When it was stored.
+   */
   received_at: Generated<Timestamp>;
   /**
    * Order of arrival.
