@@ -105,9 +105,9 @@ begin
   insert into moonguard.installation_findings (table_name, row_key, reason, resolution)
   select 'moonpay_webhook_config', given.id::text, given.reason, 'corrected: what is valid of it stays, the rest is the default'
   from (
-    select id, 'retry_policy is not valid: ' || given_policy::text as reason from mended where not moonguard.retry_policy_is_valid(policy)
+    select id, 'retry_policy is not valid: ' || coalesce(given_policy::text, 'null') as reason from mended where not moonguard.retry_policy_is_valid(policy)
     union all
-    select id, 'delivery_settings are not valid: ' || given_settings::text from mended where not moonguard.delivery_settings_are_valid(settings)
+    select id, 'delivery_settings are not valid: ' || coalesce(given_settings::text, 'null') from mended where not moonguard.delivery_settings_are_valid(settings)
   ) given;
   -- Each part may be valid and the whole not: the delays contradict each other.
   update public.moonpay_webhook_config set retry_policy = moonguard.normalize_retry_policy(retry_policy - array['initial_delay_ms', 'max_delay_ms'])
