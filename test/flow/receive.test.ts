@@ -1,14 +1,13 @@
 import { createHmac } from 'node:crypto';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { connectDatabase } from '../../src/database/connect.ts';
 import type { Database } from '../../src/database/database.ts';
 import { parseEvent } from '../../src/receive/parseEvent.ts';
-import { Receiver, type ReceiverDependencies } from '../../src/receive/Receiver.ts';
+import type { Receiver } from '../../src/receive/Receiver.ts';
 import { storeEvents } from '../../src/receive/store/storeEvents.ts';
-import { providerKeySecret } from '../../src/receive/verifySignature.ts';
 import { systemRuntime } from '../../src/runtime.ts';
 import { buyEvent, examplePayloads, signatureOf, webhookKey, webhookRequest } from '../support/moonpay.ts';
+import { keyOf, receiverOn } from '../support/receivers.ts';
 import { testWithShared } from '../support/shared.ts';
 import { type Observed, observed } from '../support/signals.ts';
 import { forEachDatabase, type TestDatabase } from '../support/testDatabase.ts';
@@ -18,20 +17,6 @@ const url = 'http://localhost/webhooks/moonpay/sandbox';
 interface Answer {
   readonly event_id: string;
   readonly duplicate: boolean;
-}
-
-const keyOf = (key: string) => providerKeySecret('test', key);
-
-function receiverOn(database: Database, options: Partial<ReceiverDependencies> = {}): Receiver {
-  return new Receiver({
-    database,
-    runtime: systemRuntime,
-    observe: () => {},
-    providerKeys: { current: async () => [keyOf(webhookKey)] },
-    signatureToleranceSeconds: 300,
-    maxBodyBytes: 1_048_576,
-    ...options,
-  });
 }
 
 async function addEndpoint(database: Database, path: string, changes = sql``): Promise<string> {
@@ -392,25 +377,5 @@ forEachDatabase('receiving', (open) => {
     expect((await post(buyEvent({ id: 'b' }), { key: 'wk_test_new' })).status).toBe(200);
     keys.shift();
     expect((await post(buyEvent({ id: 'c' }), { key: 'wk_test_old' })).status).toBe(401);
-  });
-});
-
-describe('without a database', () => {
-  test('the answer comes within the 5 s that MoonPay waits, also when nothing ever answers us', async () => {
-    const database = await connectDatabase({ databaseUrl: 'postgresql://127.0.0.1:1/nothing' });
-    const receiver = receiverOn(database, { providerKeys: { current: () => new Promise(() => {}) } });
-    const response = await receiver.handle(webhookRequest(url, buyEvent({})), 'sandbox');
-    expect(response.status).toBe(503);
-    await database.close();
-  });
-
-  test('the answer is 503 with Retry-After, never 2xx or 4xx', async () => {
-    const database = await connectDatabase({ databaseUrl: 'postgresql://127.0.0.1:1/nothing' });
-    const receiver = receiverOn(database);
-    const response = await receiver.handle(webhookRequest(url, buyEvent({})), 'sandbox');
-    expect(response.status).toBe(503);
-    expect(response.headers.get('retry-after')).toBe('1');
-    expect(await response.json()).toMatchObject({ error: { code: 'database_unavailable' } });
-    await database.close();
   });
 });
