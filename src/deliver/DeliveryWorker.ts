@@ -1,4 +1,5 @@
 import type { Database } from '../database/database.ts';
+import { databaseErrorReport } from '../database/databaseError.ts';
 import { MoonguardError } from '../errors.ts';
 import type { Observe } from '../observe/observation.ts';
 import type { Runtime } from '../runtime.ts';
@@ -101,12 +102,14 @@ export class DeliveryWorker {
 
   #fillSlots(): void {
     if (this.#stopped) return;
+    const tooLate: Leased[] = [];
     while (this.#inFlight < this.#options.concurrency) {
       const next = this.#leased.shift();
       if (next === undefined) break;
       if (this.#options.runtime.now() <= next.beginBeforeMs) void this.#deliver(next);
-      else void this.#giveBack([next]);
+      else tooLate.push(next);
     }
+    void this.#giveBack(tooLate);
     if (this.#mayBeDue && this.#leased.length < this.#options.concurrency * CLAIMED_PER_SLOT) {
       this.#claiming ??= this.#claim().finally(() => {
         this.#claiming = undefined;
@@ -124,7 +127,7 @@ export class DeliveryWorker {
       this.#options.observe({
         type: 'delivery.not_attempted',
         deliveryId: leased.delivery.id,
-        reason: reasonOf(error),
+        reason: databaseErrorReport(error).message,
       });
     } finally {
       this.#inFlight--;
@@ -150,7 +153,7 @@ export class DeliveryWorker {
       if (claimed.length === limit) this.#mayBeDue = true;
       else this.#wakeIn(Math.min((await findNextDueTime(database.db)) ?? POLL_MS, POLL_MS));
     } catch (error) {
-      observe({ type: 'delivery.claim_failed', reason: reasonOf(error) });
+      observe({ type: 'delivery.claim_failed', reason: databaseErrorReport(error).message });
       this.#wakeIn(POLL_MS);
     }
   }
@@ -208,8 +211,4 @@ export class DeliveryWorker {
     this.#wakesAtMs = wakesAtMs;
     this.#timer = setTimeout(() => this.#wake(), Math.max(delayMs, 1));
   }
-}
-
-function reasonOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

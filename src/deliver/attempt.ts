@@ -16,7 +16,7 @@ export interface ReadyDelivery {
   readonly leaseToken: string;
 }
 
-/** One attempt from request to result: sign, send, classify, schedule. Never rejects. */
+/** One attempt from request to result: sign, send, classify, schedule. Rejects only before anything is sent. */
 export async function attempt(
   { delivery, endpoint, secrets, leaseToken }: ReadyDelivery,
   { sender, runtime }: { readonly sender: Sender; readonly runtime: Runtime },

@@ -1,4 +1,5 @@
 import type { Database } from '../database/database.ts';
+import { databaseErrorReport } from '../database/databaseError.ts';
 import { isUnavailable } from '../database/unavailable.ts';
 import type { Observe } from '../observe/observation.ts';
 import { type SettledDelivery, settleDeliveries } from './store/settleDeliveries.ts';
@@ -79,7 +80,7 @@ export class Settlement {
       }
       return true;
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
+      const reason = databaseErrorReport(error).message;
       this.#observe({ type: 'delivery.settle_failed', deliveries: batch.length, reason });
       if (isUnavailable(error)) return false;
       if (batch.length > 1) for (const result of batch) if (!(await this.#writeBatch([result]))) return false;

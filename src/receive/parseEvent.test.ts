@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { describeWithShared, examplesFolder } from '../../test/support/shared.ts';
+import { describeWithShared, examplesFolder } from '../../test/support/besideCheckout.ts';
 import { type ParsedEvent, parseEvent } from './parseEvent.ts';
 
 const parse = (json: string | Uint8Array): ParsedEvent =>

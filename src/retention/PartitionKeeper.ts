@@ -1,4 +1,5 @@
 import type { Database } from '../database/database.ts';
+import { databaseErrorReport } from '../database/databaseError.ts';
 import type { Observe } from '../observe/observation.ts';
 import { ensurePolicyLogPartitions } from './store/ensurePolicyLogPartitions.ts';
 
@@ -34,7 +35,7 @@ export class PartitionKeeper {
       const made = await ensurePolicyLogPartitions(this.#database.db);
       if (made > 0) this.#observe({ type: 'partitions.made', partitions: made });
     } catch (error) {
-      this.#observe({ type: 'partitions.failed', reason: error instanceof Error ? error.message : String(error) });
+      this.#observe({ type: 'partitions.failed', reason: databaseErrorReport(error).message });
     }
   }
 }

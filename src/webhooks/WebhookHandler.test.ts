@@ -47,6 +47,17 @@ forEachDatabase('WebhookHandler', (open) => {
     });
   });
 
+  test('the timeout of an older retry policy moves to the delivery settings, in milliseconds', async () => {
+    const created = await webhooks.createWebhook(input({ retryPolicy: { timeout: 30_000 } }));
+    expect(created.deliverySettings).toMatchObject({ timeout_ms: 30_000, verify_ssl: true });
+    expect(created.retryPolicy).not.toHaveProperty('timeout');
+
+    await webhooks.updateWebhook(created.id, { deliverySettings: { verifySsl: false, timeoutMs: 20_000 } });
+    const updated = await webhooks.updateWebhook(created.id, { retryPolicy: { timeout: 40_000, max_attempts: 3 } });
+    expect(updated.deliverySettings).toMatchObject({ timeout_ms: 40_000, verify_ssl: false });
+    expect(updated.retryPolicy).toMatchObject({ max_attempts: 3 });
+  });
+
   describe('createWebhook', () => {
     test('fills in what is not given', async () => {
       const created = await webhooks.createWebhook({

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { longestTimeoutMs } from './deliverySettings.ts';
 import { acceptOlderSpellings, type OlderSpelling } from './olderSpellings.ts';
 
 /** 7 days, in ms. */
@@ -17,6 +18,8 @@ const canonicalRetryPolicy = z
     max_delay_ms: delayMs.default(6 * 60 * 60 * 1000),
     /** Share by which a wait is made randomly shorter or longer: 0.2 is ±20 %. */
     jitter: z.number().min(0).max(1).default(0.2),
+    /** Where older installations had the timeout, in ms: the database moves it to delivery_settings, unless these are given too. */
+    timeout: z.int().min(100).max(longestTimeoutMs).optional(),
   })
   .refine((policy) => policy.max_delay_ms >= policy.initial_delay_ms, {
     path: ['max_delay_ms'],
@@ -36,7 +39,8 @@ const olderSpellings = new Map<string, OlderSpelling>([
 
 /**
  * When a failed delivery is tried again: 16 attempts over about 23 hours when nothing else is said. Accepts a partial
- * policy, camelCase and the older spellings `max_retries`, `initial_delay`, `max_delay` (ms) and boolean `jitter`.
+ * policy, camelCase and the older spellings `max_retries`, `initial_delay`, `max_delay`, `timeout` (ms) and boolean
+ * `jitter`.
  */
 export const retryPolicySchema = acceptOlderSpellings(canonicalRetryPolicy, olderSpellings);
 

@@ -9,8 +9,8 @@ import { PolicyService } from '../../src/policy/PolicyService.ts';
 import { parseEvent } from '../../src/receive/parseEvent.ts';
 import { type StoredEvent, storeEvents } from '../../src/receive/store/storeEvents.ts';
 import { systemRuntime } from '../../src/runtime.ts';
+import { testWithShared } from '../support/besideCheckout.ts';
 import { buyEvent, examplePayloads } from '../support/moonpay.ts';
-import { testWithShared } from '../support/shared.ts';
 import { type Observed, observed } from '../support/signals.ts';
 import { forEachDatabase, openTestDatabase, type TestDatabase } from '../support/testDatabase.ts';
 

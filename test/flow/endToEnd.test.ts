@@ -6,9 +6,9 @@ import { Webhook } from 'standardwebhooks';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { type RunningServer, startServer } from '../../src/http/server.ts';
 import { createMoonguard, type Moonguard } from '../../src/moonguard.ts';
+import { testWithShared } from '../support/besideCheckout.ts';
 import { httpServer } from '../support/localServers.ts';
 import { buyEvent, examplePayloads, webhookKey, webhookRequest } from '../support/moonpay.ts';
-import { testWithShared } from '../support/shared.ts';
 import { type Observed, observed } from '../support/signals.ts';
 import { forEachDatabase, type TestDatabase } from '../support/testDatabase.ts';
 

@@ -6,9 +6,9 @@ import { parseEvent } from '../../src/receive/parseEvent.ts';
 import type { Receiver } from '../../src/receive/Receiver.ts';
 import { storeEvents } from '../../src/receive/store/storeEvents.ts';
 import { systemRuntime } from '../../src/runtime.ts';
+import { testWithShared } from '../support/besideCheckout.ts';
 import { buyEvent, examplePayloads, signatureOf, webhookKey, webhookRequest } from '../support/moonpay.ts';
 import { keyOf, receiverOn } from '../support/receivers.ts';
-import { testWithShared } from '../support/shared.ts';
 import { type Observed, observed } from '../support/signals.ts';
 import { forEachDatabase, type TestDatabase } from '../support/testDatabase.ts';
 

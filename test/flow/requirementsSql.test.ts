@@ -5,8 +5,8 @@ import { expect } from 'vitest';
 import { migrate } from '../../src/database/migrate.ts';
 import { readMigrationFiles } from '../../src/database/migrationFiles.ts';
 import { fixtures } from '../support/adoption.ts';
+import { requirementsCode, testWithShared } from '../support/besideCheckout.ts';
 import { type EmptyDatabase, onEmbedded, onEveryPostgres, type Row } from '../support/emptyDatabase.ts';
-import { requirementsCode, testWithShared } from '../support/shared.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 

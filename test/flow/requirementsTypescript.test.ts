@@ -2,7 +2,7 @@ import { stripTypeScriptTypes } from 'node:module';
 import { sql } from 'kysely';
 import { afterEach, beforeEach, expect } from 'vitest';
 import { createMoonguard, type Moonguard } from '../../src/moonguard.ts';
-import { requirementsCode, testWithShared } from '../support/shared.ts';
+import { requirementsCode, testWithShared } from '../support/besideCheckout.ts';
 import { forEachDatabase, type TestDatabase } from '../support/testDatabase.ts';
 
 type Scope = Record<string, unknown>;

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { providerKeySecret, SIGNATURE_HEADER, signProviderBody } from '../../src/receive/verifySignature.ts';
 import { systemRuntime } from '../../src/runtime.ts';
-import { examplesFolder } from './shared.ts';
+import { examplesFolder } from './besideCheckout.ts';
 
 /** MoonPay as a test sees it: its example payloads, and its signature. */
 
