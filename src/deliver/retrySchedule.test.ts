@@ -57,6 +57,31 @@ describe('nextAttemptDelayMs', () => {
     );
   });
 
+  test('is off the wait without jitter by no more than the jitter', () => {
+    fc.assert(
+      fc.property(anyPolicy, anyAttempts, anyRandom, (any, attempts, random) => {
+        const delay = nextAttemptDelayMs(any, attempts, random);
+        const exact = nextAttemptDelayMs({ ...any, jitter: 0 }, attempts, random);
+
+        // Both are rounded down to whole milliseconds.
+        expect(delay).toBeGreaterThanOrEqual(Math.floor(exact * (1 - any.jitter)) - 1);
+        expect(delay).toBeLessThanOrEqual((exact + 1) * (1 + any.jitter));
+      }),
+    );
+  });
+
+  test('never becomes longer when the longest delay is made shorter', () => {
+    fc.assert(
+      fc.property(anyPolicy, anyAttempts, anyRandom, fc.nat(168 * hour), (any, attempts, random, cap) => {
+        const capped = { ...any, max_delay_ms: Math.min(any.max_delay_ms, cap) };
+
+        expect(nextAttemptDelayMs(capped, attempts, random)).toBeLessThanOrEqual(
+          nextAttemptDelayMs(any, attempts, random),
+        );
+      }),
+    );
+  });
+
   test('never becomes shorter with further failures, jitter aside', () => {
     fc.assert(
       fc.property(anyPolicy, anyAttempts, (any, attempts) => {
@@ -72,6 +97,18 @@ describe('nextAttemptDelayMs', () => {
 
     expect(nextAttemptDelayMs(jittery, 1, 0)).toBe(4000);
     expect(nextAttemptDelayMs(jittery, 1, 0.999_999)).toBe(5999);
+  });
+
+  test('brings a thousand failures of the same moment back over the whole jitter, not in one second', () => {
+    const bySecond = new Map<number, number>();
+    for (let failure = 0; failure < 1000; failure++) {
+      const delay = nextAttemptDelayMs(policy({ initial_delay_ms: 60_000, jitter: 0.2 }), 1, failure / 1000);
+      const second = Math.floor(delay / 1000);
+      bySecond.set(second, (bySecond.get(second) ?? 0) + 1);
+    }
+
+    expect(bySecond.size).toBe(24);
+    expect(Math.max(...bySecond.values())).toBeLessThanOrEqual(42);
   });
 
   test('comes no sooner than the receiver asked, and no later than the jitter after that', () => {
@@ -125,18 +162,47 @@ describe('retryAfterMs', () => {
 
   test('is undefined without a header', () => expect(retryAfterMs(undefined, now)).toBeUndefined());
 
+  const anyHeader = fc.oneof(
+    fc.string({ unit: 'binary' }),
+    fc.integer().map(String),
+    fc.bigInt().map(String),
+    fc.double().map(String),
+    fc.date().map((date) => date.toUTCString()),
+    fc
+      .tuple(fc.constantFrom('Mon', 'sunday', 'Fri, '), fc.string({ unit: 'grapheme-ascii' }))
+      .map(([weekday, rest]) => `${weekday} ${rest}`),
+  );
+
   test('is undefined or between 0 and 24 h, whatever the header says', () => {
-    const anyHeader = fc.oneof(
-      fc.string(),
-      fc.integer().map(String),
-      fc.date().map((date) => date.toUTCString()),
-    );
     fc.assert(
       fc.property(anyHeader, (header) => {
         const wait = retryAfterMs(header, now) ?? 1;
 
         expect(wait).toBeGreaterThan(0);
         expect(wait).toBeLessThanOrEqual(24 * hour);
+      }),
+    );
+  });
+
+  test('is the same in seconds and as a date', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 10 ** 9 }), (seconds) => {
+        const wait = Math.min(seconds * 1000, 24 * hour);
+
+        expect(retryAfterMs(String(seconds), now)).toBe(wait);
+        expect(retryAfterMs(new Date(now + seconds * 1000).toUTCString(), now)).toBe(wait);
+      }),
+    );
+  });
+
+  test('makes the next attempt wait a number of milliseconds in any case, at most 24 h or the policy, and the jitter', () => {
+    fc.assert(
+      fc.property(anyPolicy, anyAttempts, anyRandom, anyHeader, (any, attempts, random, header) => {
+        const delay = nextAttemptDelayMs(any, attempts, random, retryAfterMs(header, now));
+
+        expect(Number.isSafeInteger(delay)).toBe(true);
+        expect(delay).toBeGreaterThanOrEqual(0);
+        expect(delay).toBeLessThanOrEqual(Math.max(any.max_delay_ms, 24 * hour) * (1 + any.jitter));
       }),
     );
   });

@@ -184,17 +184,77 @@ describe('for every body', () => {
   });
 });
 
-test('no text makes the parser throw', () => {
-  const anyText = fc.string({ unit: 'binary', maxLength: 2_000 });
-  const nearlyHeader = fc
-    .array(fc.constantFrom('t', 's', '=', ',', ' ', String(now), digest, 'é'), { maxLength: 12 })
-    .map((parts) => parts.join(''));
-  fc.assert(
-    fc.property(fc.oneof(anyText, nearlyHeader), (text) => {
-      expect(() => verify({ header: text })).not.toThrow();
-    }),
-  );
+describe('for every header', () => {
+  const anyDigest = fc.uint8Array({ minLength: 32, maxLength: 32 }).map((bytes) => Buffer.from(bytes).toString('hex'));
+  /** Fields that are neither t nor s: they say nothing. */
+  const unknownField = fc
+    .tuple(fc.constantFrom('v', 'v1', 'T', 'S', 'ts', 'sig', 'é', ''), fc.constantFrom('', '1', '=', digest, 't=1'))
+    .map(([name, value]) => `${name}=${value}`);
+  const unknownFields = fc.array(unknownField, { maxLength: 4 });
+  const otherDigests = fc.array(anyDigest, { maxLength: 4 });
+  const places = fc.array(fc.nat(), { minLength: 12, maxLength: 12 });
+
+  test('whatever stands around them, t and every s are read', () => {
+    const t = fc.stringMatching(/^\d{1,10}$/);
+    fc.assert(
+      fc.property(
+        t,
+        fc.array(anyDigest, { minLength: 1, maxLength: 5 }),
+        unknownFields,
+        places,
+        (time, all, more, at) => {
+          const text = shuffled([`t=${time}`, ...all.map((each) => `s=${each}`), ...more], at).join(',');
+          const parsed = parseSignatureHeader(text);
+          expect(parsed).toMatchObject({ ok: true, t: time });
+          const read = parsed.ok ? parsed.digests.map((each) => each.toString('hex')) : [];
+          expect(read.toSorted()).toEqual(all.toSorted());
+        },
+      ),
+    );
+  });
+
+  test('the right digest is found among others, and others alone are refused', () => {
+    fc.assert(
+      fc.property(otherDigests, unknownFields, places, (others, more, at) => {
+        const fields = [`t=${now}`, ...others.map((each) => `s=${each}`), ...more];
+        expect(verify({ header: shuffled([...fields, `s=${digest}`], at).join(',') })).toMatchObject({ ok: true });
+        const code = others.length === 0 ? 'signature_malformed' : 'signature_mismatch';
+        expect(verify({ header: shuffled(fields, at).join(',') })).toEqual({ ok: false, code });
+      }),
+    );
+  });
+
+  test('a second t, the same or another, is malformed', () => {
+    fc.assert(
+      fc.property(fc.oneof(fc.constant(String(now)), fc.string()), unknownFields, places, (second, more, at) => {
+        const text = shuffled([`t=${now}`, `s=${digest}`, `t=${second}`, ...more], at).join(',');
+        expect(verify({ header: text })).toEqual({ ok: false, code: 'signature_malformed' });
+      }),
+    );
+  });
+
+  test('no text makes the parser throw, and only the right time and digest are accepted', () => {
+    const anyText = fc.string({ unit: 'binary', maxLength: 2_000 });
+    const nearlyHeader = fc
+      .array(fc.constantFrom('t', 's', '=', ',', ' ', 't=', ',s=', String(now), digest, 'é', '\0'), { maxLength: 12 })
+      .map((parts) => parts.join(''));
+    fc.assert(
+      fc.property(fc.oneof(anyText, nearlyHeader), (text) => {
+        const verdict = verify({ header: text });
+        if (verdict.ok) expect(text).toMatch(new RegExp(`t=${now}.*s=${digest}|s=${digest}.*t=${now}`));
+      }),
+      { numRuns: 1_000 },
+    );
+  });
 });
+
+/** In an order that the numbers say. */
+function shuffled<T>(items: readonly T[], order: readonly number[]): T[] {
+  return items
+    .map((item, place) => ({ item, rank: order[place] ?? 0 }))
+    .toSorted((a, b) => a.rank - b.rank)
+    .map(({ item }) => item);
+}
 
 function withBitFlipped(bytes: Uint8Array, position: number, bit: number): Uint8Array {
   return bytes.map((byte, at) => (at === position ? byte ^ (1 << bit) : byte));
