@@ -30,6 +30,8 @@ create table moonguard.moonpay_webhook_config (
   status_changed_at timestamptz not null default now(),
   consecutive_failures_count integer not null default 0,
   deleted_at timestamptz,
+  filter text,
+  client_certificate_id uuid,
   constraint moonpay_webhook_config_pkey primary key (id),
   constraint moonpay_webhook_config_webhook_id_key unique (webhook_id)
 );
@@ -54,7 +56,18 @@ begin
     retry_policy = nullif(retry_policy, 'null'),
     delivery_settings = nullif(delivery_settings, 'null'),
     headers = nullif(headers, 'null'),
-    metadata = nullif(metadata, 'null');
+    metadata = nullif(metadata, 'null'),
+    filter = nullif(trim(filter), '');
+
+  insert into moonguard.installation_findings (table_name, row_key, reason, resolution)
+  select 'moonpay_webhook_config', id::text, 'client_certificate_id was ' || client_certificate_id, 'corrected: is null now; there was no certificate of this version'
+  from public.moonpay_webhook_config where client_certificate_id is not null;
+  update public.moonpay_webhook_config set client_certificate_id = null where client_certificate_id is not null;
+
+  insert into moonguard.installation_findings (table_name, row_key, reason, resolution)
+  select 'moonpay_webhook_config', id::text, 'filter was more than 4096 characters: ' || filter, 'corrected: is null now; the endpoint gets every event it names'
+  from public.moonpay_webhook_config where length(filter) > 4096;
+  update public.moonpay_webhook_config set filter = null where length(filter) > 4096;
 
   with broken as (
     select id, webhook_id, row_number() over (partition by webhook_id order by created_at, id) > 1 as is_taken from public.moonpay_webhook_config
@@ -223,6 +236,7 @@ select moonguard.add_check('public.moonpay_webhook_config', 'moonpay_webhook_con
 select moonguard.add_check('public.moonpay_webhook_config', 'moonpay_webhook_config_delivery_settings_check',
   $$moonguard.delivery_settings_are_valid(delivery_settings)$$);
 select moonguard.add_check('public.moonpay_webhook_config', 'moonpay_webhook_config_metadata_check', $$jsonb_typeof(metadata) = 'object'$$);
+select moonguard.add_check('public.moonpay_webhook_config', 'moonpay_webhook_config_filter_check', $$filter <> '' and length(filter) <= 4096$$);
 
 create unique index moonpay_webhook_config_live_url_key on public.moonpay_webhook_config (url, environment) where deleted_at is null;
 select moonguard.add_index('public.moonpay_webhook_config', 'moonpay_webhook_config_metadata_idx', $$using gin (metadata jsonb_path_ops)$$);
@@ -258,9 +272,9 @@ begin
     end if;
     -- Counters move with every delivery; they are no change of the endpoint.
     if (new.url, new.environment, new.events, new.status, new.version, new.description, new.retry_policy, new.headers,
-        new.delivery_settings, new.metadata, new.deleted_at)
+        new.delivery_settings, new.metadata, new.deleted_at, new.filter, new.client_certificate_id)
       is distinct from (old.url, old.environment, old.events, old.status, old.version, old.description, old.retry_policy, old.headers,
-        old.delivery_settings, old.metadata, old.deleted_at) then
+        old.delivery_settings, old.metadata, old.deleted_at, old.filter, old.client_certificate_id) then
       new.updated_at := now();
     end if;
   end if;
@@ -269,7 +283,7 @@ end
 $$;
 -- Not on the counters, which every batch of deliveries writes: 0.33 ms an endpoint.
 create trigger webhook_config_before_write before insert or update of url, environment, events, status, is_active, version,
-  description, retry_policy, headers, delivery_settings, metadata, deleted_at on public.moonpay_webhook_config
+  description, retry_policy, headers, delivery_settings, metadata, deleted_at, filter, client_certificate_id on public.moonpay_webhook_config
   for each row execute function moonguard.webhook_config_before_write();
 
 create function moonguard.move_secret_out_of_reach() returns trigger
@@ -303,6 +317,8 @@ comment on column public.moonpay_webhook_config.retry_policy is 'max_attempts, b
 comment on column public.moonpay_webhook_config.headers is 'Further request headers, name to value.';
 comment on column public.moonpay_webhook_config.delivery_settings is 'verify_ssl, timeout_ms, rate_limit_per_second (null: none), ordering (none, entity), payload (provider, envelope).';
 comment on column public.moonpay_webhook_config.metadata is 'Yours.';
+comment on column public.moonpay_webhook_config.filter is 'A CEL expression on the event, at most 4096 characters: only events for which it is true are sent. null: all.';
+comment on column public.moonpay_webhook_config.client_certificate_id is 'Which certificate the sender shows to the receiver (mTLS): set with the program. null: none.';
 comment on column public.moonpay_webhook_config.last_delivery_attempt is 'When a delivery was last tried.';
 comment on column public.moonpay_webhook_config.last_successful_delivery is 'When one last succeeded.';
 comment on column public.moonpay_webhook_config.last_failure_reason is 'What the last failure was.';

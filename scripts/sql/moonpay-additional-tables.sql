@@ -34,7 +34,7 @@ begin
     );
     comment on table moonguard.schema_migrations is 'The migrations that were applied, with the SHA-256 of their text.';
   end if;
-  if exists (select from moonguard.schema_migrations where number > 13) then
+  if exists (select from moonguard.schema_migrations where number > 16) then
     raise exception using
       errcode = 'MG001',
       message = 'this database was migrated by a newer version of Moonguard',
@@ -1579,6 +1579,8 @@ create table moonguard.moonpay_webhook_config (
   status_changed_at timestamptz not null default now(),
   consecutive_failures_count integer not null default 0,
   deleted_at timestamptz,
+  filter text,
+  client_certificate_id uuid,
   constraint moonpay_webhook_config_pkey primary key (id),
   constraint moonpay_webhook_config_webhook_id_key unique (webhook_id)
 );
@@ -1603,7 +1605,18 @@ begin
     retry_policy = nullif(retry_policy, 'null'),
     delivery_settings = nullif(delivery_settings, 'null'),
     headers = nullif(headers, 'null'),
-    metadata = nullif(metadata, 'null');
+    metadata = nullif(metadata, 'null'),
+    filter = nullif(trim(filter), '');
+
+  insert into moonguard.installation_findings (table_name, row_key, reason, resolution)
+  select 'moonpay_webhook_config', id::text, 'client_certificate_id was ' || client_certificate_id, 'corrected: is null now; there was no certificate of this version'
+  from public.moonpay_webhook_config where client_certificate_id is not null;
+  update public.moonpay_webhook_config set client_certificate_id = null where client_certificate_id is not null;
+
+  insert into moonguard.installation_findings (table_name, row_key, reason, resolution)
+  select 'moonpay_webhook_config', id::text, 'filter was more than 4096 characters: ' || filter, 'corrected: is null now; the endpoint gets every event it names'
+  from public.moonpay_webhook_config where length(filter) > 4096;
+  update public.moonpay_webhook_config set filter = null where length(filter) > 4096;
 
   with broken as (
     select id, webhook_id, row_number() over (partition by webhook_id order by created_at, id) > 1 as is_taken from public.moonpay_webhook_config
@@ -1772,6 +1785,7 @@ select moonguard.add_check('public.moonpay_webhook_config', 'moonpay_webhook_con
 select moonguard.add_check('public.moonpay_webhook_config', 'moonpay_webhook_config_delivery_settings_check',
   $$moonguard.delivery_settings_are_valid(delivery_settings)$$);
 select moonguard.add_check('public.moonpay_webhook_config', 'moonpay_webhook_config_metadata_check', $$jsonb_typeof(metadata) = 'object'$$);
+select moonguard.add_check('public.moonpay_webhook_config', 'moonpay_webhook_config_filter_check', $$filter <> '' and length(filter) <= 4096$$);
 
 create unique index moonpay_webhook_config_live_url_key on public.moonpay_webhook_config (url, environment) where deleted_at is null;
 select moonguard.add_index('public.moonpay_webhook_config', 'moonpay_webhook_config_metadata_idx', $$using gin (metadata jsonb_path_ops)$$);
@@ -1807,9 +1821,9 @@ begin
     end if;
     -- Counters move with every delivery; they are no change of the endpoint.
     if (new.url, new.environment, new.events, new.status, new.version, new.description, new.retry_policy, new.headers,
-        new.delivery_settings, new.metadata, new.deleted_at)
+        new.delivery_settings, new.metadata, new.deleted_at, new.filter, new.client_certificate_id)
       is distinct from (old.url, old.environment, old.events, old.status, old.version, old.description, old.retry_policy, old.headers,
-        old.delivery_settings, old.metadata, old.deleted_at) then
+        old.delivery_settings, old.metadata, old.deleted_at, old.filter, old.client_certificate_id) then
       new.updated_at := now();
     end if;
   end if;
@@ -1818,7 +1832,7 @@ end
 $$;
 -- Not on the counters, which every batch of deliveries writes: 0.33 ms an endpoint.
 create trigger webhook_config_before_write before insert or update of url, environment, events, status, is_active, version,
-  description, retry_policy, headers, delivery_settings, metadata, deleted_at on public.moonpay_webhook_config
+  description, retry_policy, headers, delivery_settings, metadata, deleted_at, filter, client_certificate_id on public.moonpay_webhook_config
   for each row execute function moonguard.webhook_config_before_write();
 
 create function moonguard.move_secret_out_of_reach() returns trigger
@@ -1852,6 +1866,8 @@ comment on column public.moonpay_webhook_config.retry_policy is 'max_attempts, b
 comment on column public.moonpay_webhook_config.headers is 'Further request headers, name to value.';
 comment on column public.moonpay_webhook_config.delivery_settings is 'verify_ssl, timeout_ms, rate_limit_per_second (null: none), ordering (none, entity), payload (provider, envelope).';
 comment on column public.moonpay_webhook_config.metadata is 'Yours.';
+comment on column public.moonpay_webhook_config.filter is 'A CEL expression on the event, at most 4096 characters: only events for which it is true are sent. null: all.';
+comment on column public.moonpay_webhook_config.client_certificate_id is 'Which certificate the sender shows to the receiver (mTLS): set with the program. null: none.';
 comment on column public.moonpay_webhook_config.last_delivery_attempt is 'When a delivery was last tried.';
 comment on column public.moonpay_webhook_config.last_successful_delivery is 'When one last succeeded.';
 comment on column public.moonpay_webhook_config.last_failure_reason is 'What the last failure was.';
@@ -1866,8 +1882,8 @@ comment on column public.moonpay_webhook_config.created_at is 'When it was creat
 comment on column public.moonpay_webhook_config.updated_at is 'When its configuration or status last changed; deliveries do not count.';
 comment on column public.moonpay_webhook_config.status_changed_at is 'When it got its status.';
 $moonguard_0007$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (7, '0007_webhook_config', 'db3201d8c45c516b061f91632160c259230a30bda2a351e0543a3a567c3c8965');
-  elsif v_applied <> 'db3201d8c45c516b061f91632160c259230a30bda2a351e0543a3a567c3c8965' then
+    insert into moonguard.schema_migrations (number, name, checksum) values (7, '0007_webhook_config', '186be4bc6e641aa8b443e00435e70bc1b814a1368a1e1682f1822007509637a7');
+  elsif v_applied <> '186be4bc6e641aa8b443e00435e70bc1b814a1368a1e1682f1822007509637a7' then
     raise exception using
       errcode = 'MG002',
       message = 'the migration 0007_webhook_config that was applied here had another text',
@@ -2622,35 +2638,47 @@ begin
 -- Locks: none on tables that exist.
 -- Older program: there is none.
 
--- pending: due at next_attempt_at. While a worker has it, next_attempt_at is the end of its lease, so that an expired
--- lease is due again by itself, and one index serves both.
+-- pending: due at next_attempt_at, unless a worker has leased it until leased_until; an expired lease is due again by itself.
+-- No foreign keys: a check of one costs 6 µs for each delivery of each event. Rows are made in one place, from the event and
+-- the endpoint themselves (store_events), and go with them (the triggers below).
+-- Leasing changes no indexed column and the page has room, so that it writes no index (fillfactor).
 create table moonguard.deliveries (
   id uuid primary key default moonguard.uuid_v7(),
-  event_id uuid not null references public.moonpay_webhook_events (id) on delete cascade,
-  endpoint_id uuid not null references public.moonpay_webhook_config (id) on delete cascade,
+  event_id uuid not null,
+  endpoint_id uuid not null,
   status text not null default 'pending',
   next_attempt_at timestamptz not null default now(),
+  leased_until timestamptz,
   lease_token uuid,
+  event_sequence bigint not null,
+  ordering_key text,
   attempts_count integer not null default 0,
+  manual_attempts_count integer not null default 0,
+  resend_from text,
+  resend_next_attempt_at timestamptz,
+  replay_id uuid,
   last_attempt_at timestamptz,
   last_response_status integer,
   last_error_class text,
   settled_at timestamptz,
   created_at timestamptz not null default now(),
-  constraint deliveries_status_check check (status in ('pending', 'delivered', 'exhausted', 'held')),
-  constraint deliveries_event_endpoint_key unique (event_id, endpoint_id)
-) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.05);
+  constraint deliveries_status_check check (status in ('pending', 'delivered', 'exhausted', 'held', 'filtered')),
+  constraint deliveries_lease_check check ((leased_until is null) = (lease_token is null)),
+  constraint deliveries_resend_check check (resend_from is null or status = 'pending' and resend_next_attempt_at is not null),
+  -- Ids of events sort by time, so this lists the deliveries of an endpoint by time too.
+  constraint deliveries_endpoint_event_key unique (endpoint_id, event_id)
+) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.05);
 
--- Only what is still to be done, so that a claim costs the same whatever the history is.
-create index deliveries_due_idx on moonguard.deliveries (next_attempt_at, id) where status = 'pending';
-create index deliveries_endpoint_idx on moonguard.deliveries (endpoint_id, created_at);
+-- Only what is still to be done, so that a claim costs the same whatever the history is; by endpoint, so that the many
+-- of one are not in the way of another's.
+create index deliveries_due_idx on moonguard.deliveries (endpoint_id, next_attempt_at, event_sequence) where status = 'pending';
+create index deliveries_order_idx on moonguard.deliveries (endpoint_id, ordering_key, event_sequence) where status = 'pending' and ordering_key is not null;
 create index deliveries_undelivered_idx on moonguard.deliveries (endpoint_id, event_id) where status in ('exhausted', 'held');
 
 create table moonguard.delivery_attempts (
-  id uuid primary key default moonguard.uuid_v7(),
-  delivery_id uuid not null references moonguard.deliveries (id) on delete cascade,
-  endpoint_id uuid not null,
+  delivery_id uuid not null,
   attempt_number integer not null,
+  endpoint_id uuid not null,
   started_at timestamptz not null,
   duration_ms integer not null,
   outcome text not null,
@@ -2658,50 +2686,111 @@ create table moonguard.delivery_attempts (
   response_body bytea,
   error_class text,
   error_message text,
-  constraint delivery_attempts_outcome_check check (outcome in ('delivered', 'retry', 'exhausted', 'held')),
+  constraint delivery_attempts_pkey primary key (delivery_id, attempt_number),
+  constraint delivery_attempts_outcome_check check (outcome in ('delivered', 'retry', 'exhausted', 'held', 'resend_failed')),
   constraint delivery_attempts_response_body_check check (octet_length(response_body) <= 16384)
 );
-create index delivery_attempts_delivery_id_idx on moonguard.delivery_attempts (delivery_id);
-create index delivery_attempts_endpoint_idx on moonguard.delivery_attempts (endpoint_id, started_at);
+-- Rows come in the order of time: a few pages tell which part of the table a window is in.
+create index delivery_attempts_started_at_idx on moonguard.delivery_attempts using brin (started_at) with (pages_per_range = 16, autosummarize = on);
+
+create table moonguard.endpoint_pace (
+  endpoint_id uuid primary key references public.moonpay_webhook_config (id) on delete cascade,
+  next_free_at timestamptz not null default '-infinity',
+  recovered_at timestamptz
+);
 
 comment on table moonguard.deliveries is 'One row for each event and each endpoint that subscribed to it.';
-comment on column moonguard.deliveries.status is 'pending, delivered, exhausted (no attempts left), held (the endpoint is inactive or failed).';
-comment on column moonguard.deliveries.next_attempt_at is 'When it is due; while leased, when the lease ends.';
-comment on column moonguard.deliveries.lease_token is 'Set while a worker has it. A result with another token changes nothing.';
-comment on column moonguard.deliveries.settled_at is 'When it became delivered or exhausted.';
+comment on column moonguard.deliveries.status is 'pending, delivered, exhausted (no attempts left), held (the endpoint is inactive or failed), filtered (the endpoint''s filter did not want it).';
+comment on column moonguard.deliveries.next_attempt_at is 'When it is due.';
+comment on column moonguard.deliveries.leased_until is 'While a worker has it: when its lease ends and it is due again.';
+comment on column moonguard.deliveries.lease_token is 'Set with the lease. A result with another token changes nothing.';
+comment on column moonguard.deliveries.event_sequence is 'Place of its event in the order of arrival.';
+comment on column moonguard.deliveries.ordering_key is 'For endpoints with ordering by entity: of the deliveries with one key the earliest pending one goes first, alone.';
+comment on column moonguard.deliveries.attempts_count is 'Requests made.';
+comment on column moonguard.deliveries.manual_attempts_count is 'Those of them that somebody asked for; the retry schedule does not count them.';
+comment on column moonguard.deliveries.resend_from is 'Somebody asked for a request outside the schedule: the status to go back to when it fails.';
+comment on column moonguard.deliveries.resend_next_attempt_at is 'What next_attempt_at goes back to then.';
+comment on column moonguard.deliveries.replay_id is 'The replay that asked for it last.';
+comment on column moonguard.deliveries.settled_at is 'When it became delivered, exhausted or filtered.';
 comment on table moonguard.delivery_attempts is 'Every request that was made, and how it was answered.';
-comment on column moonguard.delivery_attempts.outcome is 'What became of the delivery: delivered, retry, exhausted, or held because the endpoint stopped.';
+comment on column moonguard.delivery_attempts.outcome is
+  'What became of the delivery: delivered, retry, exhausted, held because the endpoint stopped, or as it was because a manual resend failed.';
 comment on column moonguard.delivery_attempts.response_body is 'At most 16 KiB.';
 comment on column moonguard.delivery_attempts.error_class is 'timeout, connection_refused, http_5xx, …; null when delivered.';
+comment on table moonguard.endpoint_pace is 'When an endpoint may get its next request, where that is bounded: rate limit, probes while suspended, the slow start after it.';
+comment on column moonguard.endpoint_pace.recovered_at is 'When a probe last succeeded.';
 
--- Whoever stops an endpoint, its deliveries wait. One that is being sent at this moment keeps its lease, so that its result
--- counts; if it is to be tried again, the worker that claims it next finds the endpoint stopped and holds it.
-create function moonguard.hold_deliveries() returns trigger
-language plpgsql security definer set search_path = '' as $$
+create function moonguard.remove_deliveries_of_events() returns trigger
+language plpgsql security definer set search_path = '' set enable_seqscan = 'off' as $$
 begin
-  update moonguard.deliveries set status = 'held', lease_token = null
-  where endpoint_id = new.id and status = 'pending' and (lease_token is null or next_attempt_at <= now());
+  delete from moonguard.deliveries d using gone, public.moonpay_webhook_config c where d.endpoint_id = c.id and d.event_id = gone.id;
   return null;
 end
 $$;
-create trigger hold_deliveries after update of status, is_active on public.moonpay_webhook_config
-  for each row when (new.status in ('inactive', 'failed') and old.status is distinct from new.status)
-  execute function moonguard.hold_deliveries();
+create trigger remove_deliveries after delete on public.moonpay_webhook_events referencing old table as gone
+  for each statement execute function moonguard.remove_deliveries_of_events();
+
+create function moonguard.remove_deliveries_of_endpoints() returns trigger
+language plpgsql security definer set search_path = '' set enable_seqscan = 'off' as $$
+begin
+  delete from moonguard.deliveries d using gone where d.endpoint_id = gone.id;
+  return null;
+end
+$$;
+create trigger remove_deliveries after delete on public.moonpay_webhook_config referencing old table as gone
+  for each statement execute function moonguard.remove_deliveries_of_endpoints();
+
+create function moonguard.remove_attempts_of_deliveries() returns trigger
+language plpgsql security definer set search_path = '' set enable_seqscan = 'off' as $$
+begin
+  delete from moonguard.delivery_attempts a using gone where a.delivery_id = gone.id;
+  return null;
+end
+$$;
+create trigger remove_attempts after delete on moonguard.deliveries referencing old table as gone
+  for each statement execute function moonguard.remove_attempts_of_deliveries();
+
+-- Whoever stops an endpoint, its deliveries wait. One that is being sent at this moment keeps its lease, so that its result
+-- counts; if it is to be tried again, the next claim finds the endpoint stopped and holds it. A manual resend is called off.
+create function moonguard.hold_pending_deliveries(p_endpoint_id uuid) returns void
+language sql security definer set search_path = '' as $$
+  update moonguard.deliveries
+  set status = coalesce(nullif(resend_from, 'pending'), 'held'), next_attempt_at = coalesce(resend_next_attempt_at, next_attempt_at),
+    resend_from = null, resend_next_attempt_at = null, leased_until = null, lease_token = null
+  where endpoint_id = p_endpoint_id and status = 'pending' and (leased_until is null or leased_until <= now())
+$$;
+
+create function moonguard.endpoint_after_change() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+  if new.status in ('inactive', 'failed') and old.status <> new.status then
+    perform moonguard.hold_pending_deliveries(new.id);
+  end if;
+  if new.delivery_settings -> 'ordering' is distinct from old.delivery_settings -> 'ordering' then
+    update moonguard.deliveries d
+    set ordering_key = case when new.delivery_settings ->> 'ordering' = 'entity' then e.entity_type || ':' || e.entity_id end
+    from public.moonpay_webhook_events e where e.id = d.event_id and d.endpoint_id = new.id and d.status = 'pending';
+  end if;
+  return null;
+end
+$$;
+create trigger endpoint_after_change after update of status, is_active, delivery_settings on public.moonpay_webhook_config
+  for each row execute function moonguard.endpoint_after_change();
 
 select moonguard.add_view('moonpay_webhook_deliveries', 'Deliveries, for those who may see endpoints.',
-  $$select id, event_id, endpoint_id, status, next_attempt_at, lease_token is not null as in_flight, attempts_count, last_attempt_at,
+  $$select id, event_id, endpoint_id, status, next_attempt_at, coalesce(leased_until > now(), false) as in_flight, attempts_count, last_attempt_at,
     last_response_status, last_error_class, settled_at, created_at
   from moonguard.deliveries$$);
 
 select moonguard.add_view('moonpay_webhook_delivery_attempts', 'Attempts, for those who may see endpoints.',
-  $$select id, delivery_id, endpoint_id, attempt_number, started_at, duration_ms, outcome, response_status, response_body, error_class, error_message
+  $$select delivery_id, endpoint_id, attempt_number, started_at, duration_ms, outcome, response_status, response_body, error_class, error_message
   from moonguard.delivery_attempts$$);
 
 select moonguard.add_view('moonpay_alert_timeline', 'The history of alerts, for those who may see the alert.',
   $$select id, alert_id, alert_version, at, actor, action, from_status, to_status, reason, before, after from moonguard.alert_timeline$$);
 $moonguard_0010$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (10, '0010_deliveries', 'fc6e84bbed64f9263fd78c46d702839052a852ec5a95e920c616cb1144841c0f');
-  elsif v_applied <> 'fc6e84bbed64f9263fd78c46d702839052a852ec5a95e920c616cb1144841c0f' then
+    insert into moonguard.schema_migrations (number, name, checksum) values (10, '0010_deliveries', '7f478d8a5247c4fd837a47760c7dc78f1a52c3986ced7d16d938a5a42a6a356b');
+  elsif v_applied <> '7f478d8a5247c4fd837a47760c7dc78f1a52c3986ced7d16d938a5a42a6a356b' then
     raise exception using
       errcode = 'MG002',
       message = 'the migration 0010_deliveries that was applied here had another text',
@@ -2923,7 +3012,7 @@ grant execute on function moonguard.uuid_v7(), moonguard.claims(), moonguard.has
 grant select, insert, update on public.moonpay_webhook_config, public.moonpay_compliance_alerts to authenticated, service_role;
 grant select on public.moonpay_policy_logs to authenticated;
 grant select, insert on public.moonpay_policy_logs to service_role;
-grant select, update (status, next_attempt_at, attempts_count, settled_at) on moonguard.deliveries to authenticated;
+grant select, update (status, next_attempt_at, resend_from, resend_next_attempt_at, leased_until, lease_token) on moonguard.deliveries to authenticated;
 grant select, insert, update on moonguard.deliveries to service_role;
 grant select on moonguard.delivery_attempts, moonguard.alert_timeline, moonguard.alert_moves, moonguard.retention_runs to authenticated, service_role;
 grant select, insert, update on moonguard.legal_holds to authenticated, service_role;
@@ -3074,8 +3163,8 @@ $owner_only$;
 alter table moonguard.alert_moves enable row level security;
 create policy alert_moves_read on moonguard.alert_moves for select to authenticated, service_role using (true);
 $moonguard_0012$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (12, '0012_access', '517258cca07046b9cfeaf5a10f40b7f3a038504935c5b86852d33f2338ec7b26');
-  elsif v_applied <> '517258cca07046b9cfeaf5a10f40b7f3a038504935c5b86852d33f2338ec7b26' then
+    insert into moonguard.schema_migrations (number, name, checksum) values (12, '0012_access', 'be7fbfd24008baff6dd1a7581f6ffd253b8125e369f31b7ae2d4a270adf4e847');
+  elsif v_applied <> 'be7fbfd24008baff6dd1a7581f6ffd253b8125e369f31b7ae2d4a270adf4e847' then
     raise exception using
       errcode = 'MG002',
       message = 'the migration 0012_access that was applied here had another text',
@@ -3159,22 +3248,21 @@ begin
       ('moonpay_webhook_deliveries', 'id', 'Of the delivery.'),
       ('moonpay_webhook_deliveries', 'event_id', 'The event in moonpay_webhook_events.'),
       ('moonpay_webhook_deliveries', 'endpoint_id', 'The endpoint in moonpay_webhook_config.'),
-      ('moonpay_webhook_deliveries', 'status', 'pending, delivered, exhausted (no attempts left) or held (the endpoint is inactive or failed).'),
-      ('moonpay_webhook_deliveries', 'next_attempt_at', 'When it is due; while in flight, when its lease ends.'),
+      ('moonpay_webhook_deliveries', 'status', 'pending, delivered, exhausted (no attempts left), held (the endpoint is inactive or failed) or filtered (its filter did not want it).'),
+      ('moonpay_webhook_deliveries', 'next_attempt_at', 'When it is due.'),
       ('moonpay_webhook_deliveries', 'in_flight', 'Whether a worker has it.'),
       ('moonpay_webhook_deliveries', 'attempts_count', 'Requests made.'),
       ('moonpay_webhook_deliveries', 'last_attempt_at', 'When the last one was made.'),
       ('moonpay_webhook_deliveries', 'last_response_status', 'HTTP status of its answer; null when there was none.'),
       ('moonpay_webhook_deliveries', 'last_error_class', 'timeout, connection_refused, http_5xx, …; null when it succeeded.'),
-      ('moonpay_webhook_deliveries', 'settled_at', 'When it became delivered or exhausted.'),
+      ('moonpay_webhook_deliveries', 'settled_at', 'When it became delivered, exhausted or filtered.'),
       ('moonpay_webhook_deliveries', 'created_at', 'When it was made, with its event.'),
-      ('moonpay_webhook_delivery_attempts', 'id', 'Of the attempt.'),
       ('moonpay_webhook_delivery_attempts', 'delivery_id', 'The delivery.'),
       ('moonpay_webhook_delivery_attempts', 'endpoint_id', 'The endpoint.'),
       ('moonpay_webhook_delivery_attempts', 'attempt_number', 'From 1.'),
       ('moonpay_webhook_delivery_attempts', 'started_at', 'When the request was begun.'),
       ('moonpay_webhook_delivery_attempts', 'duration_ms', 'Until its answer was complete, or it failed.'),
-      ('moonpay_webhook_delivery_attempts', 'outcome', 'What became of the delivery: delivered, retry, exhausted or held.'),
+      ('moonpay_webhook_delivery_attempts', 'outcome', 'What became of the delivery: delivered, retry, exhausted, held, or resend_failed (it stayed what it was).'),
       ('moonpay_webhook_delivery_attempts', 'response_status', 'HTTP status of the answer; null when there was none.'),
       ('moonpay_webhook_delivery_attempts', 'response_body', 'At most 16 KiB of the answer.'),
       ('moonpay_webhook_delivery_attempts', 'error_class', 'timeout, connection_refused, http_5xx, …; null when it succeeded.'),
@@ -3211,11 +3299,454 @@ begin
 end
 $in_step$;
 $moonguard_0013$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (13, '0013_comments', '5a47b4a9ac16b5479071e9514c4e469dc8f4ff42e362a99960f8b3cabaae2825');
-  elsif v_applied <> '5a47b4a9ac16b5479071e9514c4e469dc8f4ff42e362a99960f8b3cabaae2825' then
+    insert into moonguard.schema_migrations (number, name, checksum) values (13, '0013_comments', '25e0f9debf4f83e4c681be27b2cc31367e275f5c5f81c1b124f063dbfb131137');
+  elsif v_applied <> '25e0f9debf4f83e4c681be27b2cc31367e275f5c5f81c1b124f063dbfb131137' then
     raise exception using
       errcode = 'MG002',
       message = 'the migration 0013_comments that was applied here had another text',
+      hint = 'Migrations never change once released. Use the files of the version that installed this database, or a newer one.';
+  end if;
+end
+$moonguard_install$;
+
+do $moonguard_install$
+declare
+  v_applied text := (select checksum from moonguard.schema_migrations where number = 14);
+begin
+  if v_applied is null then
+    execute $moonguard_0014$
+-- Why: what a delivery worker asks of the database: lease what is due, write results. As functions, their plans are kept
+--   for the session, also behind a transaction pooler and on the embedded database, and each takes one round trip.
+-- Locks: none.
+-- Older program: there is none.
+
+alter table moonguard.endpoint_pace enable row level security;
+
+-- Tells endpoints about one of them: an event of our own, with a delivery for each of the others that subscribed to its name.
+create function moonguard.raise_operational_event(p_about uuid, p_name text, p_data jsonb) returns void
+language plpgsql set search_path = '' as $$
+declare
+  v_id uuid := moonguard.uuid_v7();
+  v_sequence bigint := nextval('moonguard.event_sequence');
+  v_about record;
+  v_body jsonb;
+begin
+  select environment, webhook_id into v_about from public.moonpay_webhook_config where id = p_about;
+  v_body := jsonb_build_object('type', p_name,
+    'data', jsonb_build_object('id', v_id, 'webhookId', v_about.webhook_id, 'createdAt', to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')) || p_data);
+  insert into public.moonpay_webhook_events (id, event_type, event_name, event_data, raw_body, signature, environment, dedupe_key,
+    occurred_at, processed, processed_at, sequence)
+  values (v_id, p_name, p_name, v_body, convert_to(v_body::text, 'UTF8'), '', v_about.environment, p_name || ':' || v_id, now(), true, now(), v_sequence);
+  insert into moonguard.deliveries (event_id, endpoint_id, status, event_sequence)
+  select v_id, c.id, case when c.status in ('active', 'suspended') then 'pending' else 'held' end, v_sequence
+  from public.moonpay_webhook_config c
+  where c.environment = v_about.environment and c.deleted_at is null and c.id <> p_about
+    and c.events && array[p_name, split_part(p_name, '.', 1) || '.*', '*'];
+  perform pg_notify('moonguard_deliveries', '');
+end
+$$;
+
+-- Leases what is due, endpoint by endpoint, and returns it with all that sending takes. p_rooms says how many this worker can
+-- take for each endpoint it knows, p_default_room for the others; of p_limit every endpoint with something due gets its
+-- share. An endpoint whose requests are bounded in time (rate limit, suspended, recovering) gets as many as may begin
+-- within the next second, spaced out: wait_ms says when.
+--
+-- `= any (array (…))` pins the plan: the rows are found through the partial index on what is pending, whatever the statistics
+-- say. `update … from` read the whole table (15.8 against 3.6 ms for a batch).
+create function moonguard.claim_deliveries(p_limit integer, p_default_room integer, p_rooms jsonb, p_lease_ms integer, p_lease_token uuid,
+  p_probe_ms integer, p_now timestamptz default null)
+returns table (id uuid, event_id uuid, endpoint_id uuid, attempts_count integer, manual_attempts_count integer, is_resend boolean, wait_ms double precision,
+  is_ordered boolean, event_name text, event_type text, occurred_at timestamptz, raw_body bytea, data_text text, endpoint jsonb)
+language plpgsql set search_path = '' set enable_seqscan = 'off' set enable_bitmapscan = 'off' as $$
+#variable_conflict use_column
+declare
+  v_now timestamptz := coalesce(p_now, now());
+  v_due uuid[];
+  v_endpoint record;
+  v_room integer;
+  v_taken integer;
+  v_free_at timestamptz;
+  v_spacing_ms double precision;
+begin
+  -- One probe of the index an endpoint, however many deliveries it has.
+  with recursive lane as (
+    (select d.endpoint_id, d.next_attempt_at from moonguard.deliveries d where d.status = 'pending'
+     order by d.endpoint_id, d.next_attempt_at limit 1)
+    union all
+    select following.endpoint_id, following.next_attempt_at from lane cross join lateral (
+      select d.endpoint_id, d.next_attempt_at from moonguard.deliveries d where d.status = 'pending' and d.endpoint_id > lane.endpoint_id
+      order by d.endpoint_id, d.next_attempt_at limit 1) as following
+  )
+  select array_agg(lane.endpoint_id) into v_due from lane where lane.next_attempt_at <= v_now;
+
+  for v_endpoint in
+    select c.id, c.status, least(coalesce((p_rooms ->> c.id::text)::integer, p_default_room), greatest(p_limit / cardinality(v_due), 1)) as room,
+      (c.delivery_settings ->> 'timeout_ms')::integer as timeout_ms,
+      c.delivery_settings ->> 'payload' = 'envelope' as wants_envelope, c.filter is not null as has_filter,
+      -- Slow start: 10 a second, doubling every 10 s; after 100 s it bounds nothing any more.
+      case when c.status = 'suspended' then 1000 / greatest(p_probe_ms, (c.delivery_settings ->> 'timeout_ms')::integer)::double precision
+        else least((c.delivery_settings ->> 'rate_limit_per_second')::double precision,
+          case when pace.recovered_at > v_now - interval '100 seconds' then 10 * power(2, extract(epoch from v_now - pace.recovered_at) / 10) end)
+      end as rate
+    from unnest(v_due) as due (id)
+    join public.moonpay_webhook_config c on c.id = due.id
+    left join moonguard.endpoint_pace pace on pace.endpoint_id = c.id
+  loop
+    if v_endpoint.status in ('inactive', 'failed') then
+      -- An event may be stored, or a result written, at the very moment somebody stops its endpoint.
+      perform moonguard.hold_pending_deliveries(v_endpoint.id);
+      continue;
+    end if;
+    v_room := v_endpoint.room;
+    v_free_at := v_now;
+    v_spacing_ms := 0;
+    if v_endpoint.rate is not null then
+      insert into moonguard.endpoint_pace as pace (endpoint_id) values (v_endpoint.id) on conflict on constraint endpoint_pace_pkey do nothing;
+      -- Whoever has the row is giving out the next second at this moment.
+      select greatest(pace.next_free_at, v_now) into v_free_at from moonguard.endpoint_pace pace
+      where pace.endpoint_id = v_endpoint.id for no key update skip locked;
+      continue when not found;
+      v_spacing_ms := 1000 / v_endpoint.rate;
+      v_room := case
+        when v_endpoint.status = 'suspended' then least(v_room, (v_free_at <= v_now)::integer)
+        else least(v_room, floor(extract(epoch from v_now + interval '1 second' - v_free_at) * v_endpoint.rate) + 1)
+      end;
+    end if;
+    continue when v_room <= 0;
+
+    return query
+    with claimed as (
+      update moonguard.deliveries d
+      set lease_token = p_lease_token,
+        leased_until = v_free_at + make_interval(secs => (p_lease_ms + v_endpoint.timeout_ms) / 1000.0) + make_interval(secs => v_room * v_spacing_ms / 1000)
+      where d.id = any (array(
+        select due.id from moonguard.deliveries due
+        where due.status = 'pending' and due.endpoint_id = v_endpoint.id and due.next_attempt_at <= v_now
+          and (due.leased_until is null or due.leased_until <= v_now)
+          and (due.ordering_key is null or not exists (
+            select from moonguard.deliveries earlier
+            where earlier.status = 'pending' and earlier.endpoint_id = v_endpoint.id and earlier.ordering_key = due.ordering_key
+              and earlier.event_sequence < due.event_sequence))
+        order by due.next_attempt_at, due.event_sequence
+        limit v_room
+        for update skip locked))
+      returning d.id, d.event_id, d.attempts_count, d.manual_attempts_count, d.resend_from is not null as is_resend,
+        d.ordering_key is not null as is_ordered, d.event_sequence
+    ), placed as (
+      select *, row_number() over (order by claimed.event_sequence) as place from claimed
+    )
+    select placed.id, placed.event_id, v_endpoint.id, placed.attempts_count, placed.manual_attempts_count, placed.is_resend,
+      extract(epoch from v_free_at - v_now)::double precision * 1000 + (placed.place - 1) * v_spacing_ms, placed.is_ordered,
+      event.event_name, event.event_type,
+      case when v_endpoint.wants_envelope or v_endpoint.has_filter then coalesce(event.occurred_at, event.received_at) end,
+      event.raw_body,
+      case when v_endpoint.wants_envelope then coalesce(nullif(event.event_data -> 'data', 'null'), event.event_data)::text end,
+      case when placed.place = 1 then moonguard.endpoint_to_deliver_to(v_endpoint.id) end
+    from placed cross join lateral (select * from public.moonpay_webhook_events e where e.id = placed.event_id) as event
+    order by placed.place;
+
+    get diagnostics v_taken = row_count;
+    if v_endpoint.rate is not null and v_taken > 0 then
+      update moonguard.endpoint_pace pace set next_free_at = v_free_at + make_interval(secs => v_taken * v_spacing_ms / 1000)
+      where pace.endpoint_id = v_endpoint.id;
+    end if;
+  end loop;
+end
+$$;
+
+-- What a worker needs to know of an endpoint. Secrets are sealed; the newest first.
+create function moonguard.endpoint_to_deliver_to(p_endpoint_id uuid) returns jsonb
+language sql stable set search_path = '' as $$
+  select jsonb_build_object('id', c.id, 'environment', c.environment, 'url', c.url, 'headers', c.headers, 'retry_policy', c.retry_policy,
+    'delivery_settings', c.delivery_settings, 'filter', c.filter, 'client_certificate_id', c.client_certificate_id,
+    'secrets', coalesce((
+      select jsonb_agg(jsonb_build_object('id', s.id, 'endpoint_id', s.endpoint_id, 'sealed', encode(s.sealed, 'base64'), 'key_id', s.key_id,
+          'unsealed', s.unsealed, 'expires_at', extract(epoch from s.expires_at) * 1000)
+        order by s.expires_at desc nulls first, s.created_at desc, s.id desc)
+      from moonguard.endpoint_secrets s where s.endpoint_id = c.id and (s.expires_at is null or s.expires_at > now())), '[]'))
+  from public.moonpay_webhook_config c where c.id = p_endpoint_id
+$$;
+
+-- Writes results: the deliveries, one attempt each, the counters and health of their endpoints, and what follows from these:
+-- an endpoint that is suspended, recovered or failed, and the events that tell of it. All of it or nothing. A result whose
+-- lease has passed to another worker changes nothing at all.
+--
+-- Endpoints are locked first and in the order of their ids, as whoever stops an endpoint does it too before its deliveries: no
+-- two of these transactions can wait for each other.
+create function moonguard.settle_deliveries(p_results jsonb, p_breaker_failures integer, p_probe_ms integer, p_disable_after_ms bigint)
+returns table (delivery_id uuid, endpoint_id uuid, endpoint_change text, reason text)
+language plpgsql set search_path = '' set enable_seqscan = 'off' set enable_bitmapscan = 'off' as $$
+#variable_conflict use_column
+declare
+  v_settled uuid[];
+  v_exhausted uuid[];
+  v_changes jsonb;
+  v_change record;
+begin
+  perform from public.moonpay_webhook_config c
+  where c.id = any (array(select distinct (result ->> 'endpoint_id')::uuid from jsonb_array_elements(p_results) as result))
+  order by c.id for no key update;
+
+  with result as (
+    select * from jsonb_to_recordset(p_results) as r (
+      delivery_id uuid, lease_token uuid, outcome text, retry_in_ms double precision, started_at timestamptz, duration_ms integer,
+      response_status integer, response_body text, error_class text, error_message text, is_gone boolean)
+  ), settled as (
+    update moonguard.deliveries d
+    set status = case result.outcome when 'retry' then 'pending' when 'resend_failed' then d.resend_from else result.outcome end,
+      next_attempt_at = case result.outcome
+        when 'retry' then now() + make_interval(secs => result.retry_in_ms / 1000)
+        when 'resend_failed' then d.resend_next_attempt_at
+        else d.next_attempt_at end,
+      leased_until = null,
+      lease_token = null,
+      resend_from = null,
+      resend_next_attempt_at = null,
+      attempts_count = d.attempts_count + (result.outcome <> 'filtered')::integer,
+      manual_attempts_count = d.manual_attempts_count + (d.resend_from is not null and result.outcome <> 'filtered')::integer,
+      last_attempt_at = coalesce(result.started_at, d.last_attempt_at),
+      last_response_status = result.response_status,
+      last_error_class = result.error_class,
+      settled_at = case when result.outcome in ('delivered', 'exhausted', 'filtered') then now() else d.settled_at end
+    from result
+    where d.id = result.delivery_id and d.lease_token = result.lease_token and d.status = 'pending'
+    returning d.endpoint_id, d.attempts_count, result.*
+  ), requested as (
+    select * from settled where outcome <> 'filtered'
+  ), attempt as (
+    insert into moonguard.delivery_attempts (delivery_id, endpoint_id, attempt_number, started_at, duration_ms, outcome,
+      response_status, response_body, error_class, error_message)
+    select delivery_id, endpoint_id, attempts_count, started_at, duration_ms, outcome, response_status,
+      decode(response_body, 'base64'), error_class, error_message
+    from requested
+  ), health as (
+    select endpoint_id,
+      count(*) as attempts,
+      count(*) filter (where outcome = 'delivered') as successes,
+      max(started_at) as last_attempt,
+      max(started_at) filter (where outcome = 'delivered') as last_success,
+      (array_agg(coalesce(error_message, error_class) order by started_at desc) filter (where outcome <> 'delivered'))[1] as last_failure,
+      bool_or(is_gone) as is_gone
+    from requested group by endpoint_id
+  ), counted as (
+    update public.moonpay_webhook_config c
+    set delivery_attempts_count = c.delivery_attempts_count + health.attempts,
+      successful_deliveries_count = c.successful_deliveries_count + health.successes,
+      failed_deliveries_count = c.failed_deliveries_count + health.attempts - health.successes,
+      last_delivery_attempt = greatest(c.last_delivery_attempt, health.last_attempt),
+      last_successful_delivery = greatest(c.last_successful_delivery, health.last_success),
+      last_failure_reason = coalesce(health.last_failure, c.last_failure_reason),
+      consecutive_failures_count = case when health.successes = 0 then c.consecutive_failures_count + health.attempts
+        else (select count(*) from requested r where r.endpoint_id = c.id and r.outcome <> 'delivered' and r.started_at > health.last_success) end
+    from health where c.id = health.endpoint_id
+    returning c.id, c.last_failure_reason, c.consecutive_failures_count, case
+      when c.status in ('inactive', 'failed') then null
+      when health.is_gone then 'failed'
+      when c.status = 'suspended' and health.successes > 0 then 'active'
+      when c.status = 'suspended' and c.status_changed_at <= now() - make_interval(secs => p_disable_after_ms / 1000.0) then 'failed'
+      when c.status = 'active' and c.consecutive_failures_count >= p_breaker_failures then 'suspended'
+    end as change, health.is_gone
+  )
+  select array_agg(delivery_id), array_agg(delivery_id) filter (where outcome = 'exhausted'),
+    (select jsonb_agg(to_jsonb(counted) order by counted.id) from counted where counted.change is not null)
+  into v_settled, v_exhausted, v_changes from settled;
+
+  if v_exhausted is not null then
+    perform moonguard.raise_operational_event(d.endpoint_id, 'webhook.delivery_exhausted', jsonb_build_object('deliveryId', d.id, 'eventId', d.event_id,
+      'eventName', e.event_name, 'attempts', d.attempts_count, 'lastResponseStatus', d.last_response_status, 'lastErrorClass', d.last_error_class))
+    from moonguard.deliveries d join public.moonpay_webhook_events e on e.id = d.event_id
+    -- Two endpoints that fail would tell each other of it for ever.
+    where d.id = any (v_exhausted) and e.event_name not like 'webhook.%';
+  end if;
+
+  for v_change in
+    select * from jsonb_to_recordset(v_changes) as c (id uuid, last_failure_reason text, consecutive_failures_count integer, change text, is_gone boolean)
+  loop
+    reason := case v_change.change
+      when 'active' then 'a probe succeeded'
+      when 'suspended' then format('%s requests failed in a row, the last one: %s', v_change.consecutive_failures_count, v_change.last_failure_reason)
+      else case when v_change.is_gone then 'the receiver answered 410 Gone'
+        else format('no request succeeded since it was suspended, the last one: %s', v_change.last_failure_reason) end
+    end;
+    update public.moonpay_webhook_config c set status = v_change.change, status_reason = reason where c.id = v_change.id;
+    insert into moonguard.endpoint_pace as pace (endpoint_id, next_free_at, recovered_at)
+    values (v_change.id, case v_change.change when 'suspended' then now() + make_interval(secs => p_probe_ms / 1000.0) else now() end,
+      case v_change.change when 'active' then now() end)
+    on conflict on constraint endpoint_pace_pkey do update set next_free_at = excluded.next_free_at, recovered_at = excluded.recovered_at;
+    perform moonguard.raise_operational_event(v_change.id,
+      case v_change.change when 'active' then 'webhook.endpoint_recovered' else 'webhook.endpoint_' || v_change.change end,
+      jsonb_build_object('status', v_change.change, 'reason', reason, 'consecutiveFailures', v_change.consecutive_failures_count));
+    delivery_id := null;
+    endpoint_id := v_change.id;
+    endpoint_change := v_change.change;
+    return next;
+  end loop;
+  return query select unnest(v_settled), null::uuid, null::text, null::text;
+end
+$$;
+
+revoke all on function moonguard.raise_operational_event(uuid, text, jsonb), moonguard.hold_pending_deliveries(uuid), moonguard.endpoint_to_deliver_to(uuid),
+  moonguard.claim_deliveries(integer, integer, jsonb, integer, uuid, integer, timestamptz),
+  moonguard.settle_deliveries(jsonb, integer, integer, bigint) from public, anon, authenticated, service_role;
+$moonguard_0014$;
+    insert into moonguard.schema_migrations (number, name, checksum) values (14, '0014_delivery_engine', '87d25481645a62de5db0d47f05a3298b677250e10153ef579889b3544e3b4a5e');
+  elsif v_applied <> '87d25481645a62de5db0d47f05a3298b677250e10153ef579889b3544e3b4a5e' then
+    raise exception using
+      errcode = 'MG002',
+      message = 'the migration 0014_delivery_engine that was applied here had another text',
+      hint = 'Migrations never change once released. Use the files of the version that installed this database, or a newer one.';
+  end if;
+end
+$moonguard_install$;
+
+do $moonguard_install$
+declare
+  v_applied text := (select checksum from moonguard.schema_migrations where number = 15);
+begin
+  if v_applied is null then
+    execute $moonguard_0015$
+-- Placeholder so that later numbers run; store_events comes here.
+$moonguard_0015$;
+    insert into moonguard.schema_migrations (number, name, checksum) values (15, '0015_store_events', 'd4178fdeddead5d4162959ba2a24433de7ebeebf2072aa111dec12d66250bab3');
+  elsif v_applied <> 'd4178fdeddead5d4162959ba2a24433de7ebeebf2072aa111dec12d66250bab3' then
+    raise exception using
+      errcode = 'MG002',
+      message = 'the migration 0015_store_events that was applied here had another text',
+      hint = 'Migrations never change once released. Use the files of the version that installed this database, or a newer one.';
+  end if;
+end
+$moonguard_install$;
+
+do $moonguard_install$
+declare
+  v_applied text := (select checksum from moonguard.schema_migrations where number = 16);
+begin
+  if v_applied is null then
+    execute $moonguard_0016$
+-- Why: client certificates of endpoints, and the history of their status.
+-- Locks: SHARE ROW EXCLUSIVE on moonpay_webhook_config, which has few rows.
+-- Older program: runs on; what it changes is in the history too.
+
+-- A row never changes: another certificate is another row, so that whoever has read one may keep it by its id.
+create table moonguard.endpoint_certificates (
+  id uuid primary key default moonguard.uuid_v7(),
+  endpoint_id uuid not null references public.moonpay_webhook_config (id) on delete cascade,
+  certificate text not null,
+  sealed bytea not null,
+  key_id text not null,
+  subject text not null,
+  expires_at timestamptz not null,
+  created_at timestamptz not null default now(),
+  constraint endpoint_certificates_endpoint_id_key unique (endpoint_id, id)
+);
+comment on table moonguard.endpoint_certificates is 'What the sender shows to receivers that ask for a client certificate (mTLS).';
+comment on column moonguard.endpoint_certificates.certificate is 'PEM: the certificate, then those that signed it.';
+comment on column moonguard.endpoint_certificates.sealed is 'Its private key (PEM) by AES-256-GCM: 12 bytes nonce, ciphertext, 16 bytes tag; the row''s id is authenticated with it.';
+comment on column moonguard.endpoint_certificates.key_id is 'Which master key sealed it: the first 8 hex digits of the key''s SHA-256.';
+comment on column moonguard.endpoint_certificates.subject is 'Whom the certificate is made out to.';
+comment on column moonguard.endpoint_certificates.expires_at is 'After this receivers refuse it.';
+
+-- Nobody shows the certificate of another endpoint.
+alter table public.moonpay_webhook_config add constraint moonpay_webhook_config_client_certificate_fkey
+  foreign key (id, client_certificate_id) references moonguard.endpoint_certificates (endpoint_id, id)
+  on delete set null (client_certificate_id) not valid;
+-- The column is new and empty, and the table has few rows.
+-- squawk-ignore constraint-missing-not-valid
+alter table public.moonpay_webhook_config validate constraint moonpay_webhook_config_client_certificate_fkey;
+select moonguard.add_index('public.moonpay_webhook_config', 'moonpay_webhook_config_client_certificate_idx',
+  $$(id, client_certificate_id) where client_certificate_id is not null$$);
+
+create table moonguard.endpoint_status_changes (
+  id bigint generated always as identity primary key,
+  endpoint_id uuid not null references public.moonpay_webhook_config (id) on delete cascade,
+  at timestamptz not null default now(),
+  from_status text,
+  to_status text not null,
+  reason text,
+  actor text not null
+);
+create index endpoint_status_changes_endpoint_idx on moonguard.endpoint_status_changes (endpoint_id, id);
+comment on table moonguard.endpoint_status_changes is 'Every status an endpoint had, append-only: since when, why and by whom.';
+
+insert into moonguard.endpoint_status_changes (endpoint_id, at, to_status, reason, actor)
+select id, status_changed_at, status, status_reason, coalesce(created_by, session_user) from public.moonpay_webhook_config order by created_at, id;
+
+create function moonguard.note_endpoint_status() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+  insert into moonguard.endpoint_status_changes (endpoint_id, from_status, to_status, reason, actor)
+  -- session_user, not current_user: the function runs as its owner.
+  values (new.id, case when tg_op = 'UPDATE' then old.status end, new.status, new.status_reason,
+    coalesce(moonguard.current_actor(), case when tg_op = 'INSERT' then new.created_by end, session_user));
+  return null;
+end
+$$;
+create trigger note_endpoint_created after insert on public.moonpay_webhook_config
+  for each row execute function moonguard.note_endpoint_status();
+create trigger note_endpoint_status after update of status, is_active on public.moonpay_webhook_config
+  for each row when (new.status <> old.status) execute function moonguard.note_endpoint_status();
+
+-- Rows go with their endpoint: by then it is gone.
+create function moonguard.refuse_endpoint_history_change() returns trigger
+language plpgsql set search_path = '' as $$
+begin
+  if tg_op = 'DELETE' then
+    if not exists (select from public.moonpay_webhook_config where id = old.endpoint_id) then
+      return old;
+    end if;
+  end if;
+  raise exception using
+    errcode = 'restrict_violation', constraint = 'endpoint_status_changes_append_only',
+    message = format('endpoint_status_changes is append-only: %s is refused', lower(tg_op)), hint = 'Write a further row.';
+end
+$$;
+create trigger endpoint_status_changes_append_only before update or delete on moonguard.endpoint_status_changes
+  for each row execute function moonguard.refuse_endpoint_history_change();
+create trigger endpoint_status_changes_no_truncate before truncate on moonguard.endpoint_status_changes
+  for each statement execute function moonguard.refuse_endpoint_history_change();
+
+select moonguard.add_view('moonpay_webhook_status_changes', 'Every status an endpoint had, for those who may see endpoints.',
+  $$select id, endpoint_id, at, from_status, to_status, reason, actor from moonguard.endpoint_status_changes$$);
+
+do $comments$
+declare
+  v_column record;
+begin
+  for v_column in
+    select said.column_name, said.meaning
+    from (values
+      ('id', 'Rises with time.'),
+      ('endpoint_id', 'The endpoint: id in moonpay_webhook_config.'),
+      ('at', 'When.'),
+      ('from_status', 'Status before; null for a new endpoint.'),
+      ('to_status', 'Status afterwards.'),
+      ('reason', 'Why.'),
+      ('actor', 'Who.')
+    ) as said (column_name, meaning)
+    join pg_catalog.pg_attribute a on a.attrelid = to_regclass('public.moonpay_webhook_status_changes') and a.attname = said.column_name
+    where pg_catalog.col_description(a.attrelid, a.attnum) is null
+  loop
+    execute format('comment on column public.moonpay_webhook_status_changes.%I is %L', v_column.column_name, v_column.meaning);
+  end loop;
+end
+$comments$;
+
+revoke all on moonguard.endpoint_certificates, moonguard.endpoint_status_changes from public, anon, authenticated, service_role;
+revoke all on sequence moonguard.endpoint_status_changes_id_seq from public, anon, authenticated, service_role;
+revoke all on function moonguard.note_endpoint_status(), moonguard.refuse_endpoint_history_change() from public, anon, authenticated, service_role;
+grant select on moonguard.endpoint_status_changes to authenticated, service_role;
+
+alter table moonguard.endpoint_certificates enable row level security;
+create policy owner_only on moonguard.endpoint_certificates using (false);
+alter table moonguard.endpoint_status_changes enable row level security;
+create policy endpoint_status_changes_read on moonguard.endpoint_status_changes for select to authenticated
+  using ((select moonguard.has_role('admin', 'compliance_officer', 'auditor', 'developer')));
+$moonguard_0016$;
+    insert into moonguard.schema_migrations (number, name, checksum) values (16, '0016_endpoint_features', '335a5d851e6c3bcaef2b48d0f931c2a222cc0873d900debbe6062476730a5f08');
+  elsif v_applied <> '335a5d851e6c3bcaef2b48d0f931c2a222cc0873d900debbe6062476730a5f08' then
+    raise exception using
+      errcode = 'MG002',
+      message = 'the migration 0016_endpoint_features that was applied here had another text',
       hint = 'Migrations never change once released. Use the files of the version that installed this database, or a newer one.';
   end if;
 end

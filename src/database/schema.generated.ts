@@ -60,28 +60,59 @@ export interface MoonguardAlertTimeline {
 }
 
 export interface MoonguardDeliveries {
+  /**
+   * Requests made.
+   */
   attempts_count: Generated<number>;
   created_at: Generated<Timestamp>;
   endpoint_id: string;
   event_id: string;
+  /**
+   * Place of its event in the order of arrival.
+   */
+  event_sequence: number;
   id: Generated<string>;
   last_attempt_at: Timestamp | null;
   last_error_class: string | null;
   last_response_status: number | null;
   /**
-   * Set while a worker has it. A result with another token changes nothing.
+   * Set with the lease. A result with another token changes nothing.
    */
   lease_token: string | null;
   /**
-   * When it is due; while leased, when the lease ends.
+   * While a worker has it: when its lease ends and it is due again.
+   */
+  leased_until: Timestamp | null;
+  /**
+   * Those of them that somebody asked for; the retry schedule does not count them.
+   */
+  manual_attempts_count: Generated<number>;
+  /**
+   * When it is due.
    */
   next_attempt_at: Generated<Timestamp>;
   /**
-   * When it became delivered or exhausted.
+   * For endpoints with ordering by entity: of the deliveries with one key the earliest pending one goes first, alone.
+   */
+  ordering_key: string | null;
+  /**
+   * The replay that asked for it last.
+   */
+  replay_id: string | null;
+  /**
+   * Somebody asked for a request outside the schedule: the status to go back to when it fails.
+   */
+  resend_from: string | null;
+  /**
+   * What next_attempt_at goes back to then.
+   */
+  resend_next_attempt_at: Timestamp | null;
+  /**
+   * When it became delivered, exhausted or filtered.
    */
   settled_at: Timestamp | null;
   /**
-   * pending, delivered, exhausted (no attempts left), held (the endpoint is inactive or failed).
+   * pending, delivered, exhausted (no attempts left), held (the endpoint is inactive or failed), filtered (the endpoint's filter did not want it).
    */
   status: Generated<string>;
 }
@@ -96,9 +127,8 @@ export interface MoonguardDeliveryAttempts {
    */
   error_class: string | null;
   error_message: string | null;
-  id: Generated<string>;
   /**
-   * What became of the delivery: delivered, retry, exhausted, or held because the endpoint stopped.
+   * What became of the delivery: delivered, retry, exhausted, held because the endpoint stopped, or as it was because a manual resend failed.
    */
   outcome: string;
   /**
@@ -107,6 +137,41 @@ export interface MoonguardDeliveryAttempts {
   response_body: Buffer | null;
   response_status: number | null;
   started_at: Timestamp;
+}
+
+export interface MoonguardEndpointCertificates {
+  /**
+   * PEM: the certificate, then those that signed it.
+   */
+  certificate: string;
+  created_at: Generated<Timestamp>;
+  endpoint_id: string;
+  /**
+   * After this receivers refuse it.
+   */
+  expires_at: Timestamp;
+  id: Generated<string>;
+  /**
+   * Which master key sealed it: the first 8 hex digits of the key's SHA-256.
+   */
+  key_id: string;
+  /**
+   * Its private key (PEM) by AES-256-GCM: 12 bytes nonce, ciphertext, 16 bytes tag; the row's id is authenticated with it.
+   */
+  sealed: Buffer;
+  /**
+   * Whom the certificate is made out to.
+   */
+  subject: string;
+}
+
+export interface MoonguardEndpointPace {
+  endpoint_id: string;
+  next_free_at: Generated<Timestamp>;
+  /**
+   * When a probe last succeeded.
+   */
+  recovered_at: Timestamp | null;
 }
 
 export interface MoonguardEndpointSecrets {
@@ -126,6 +191,16 @@ export interface MoonguardEndpointSecrets {
    * A secret that SQL wrote into moonpay_webhook_config.secret_key, until the program seals it.
    */
   unsealed: string | null;
+}
+
+export interface MoonguardEndpointStatusChanges {
+  actor: string;
+  at: Generated<Timestamp>;
+  endpoint_id: string;
+  from_status: string | null;
+  id: Generated<number>;
+  reason: string | null;
+  to_status: string;
 }
 
 export interface MoonguardInstallationFindings {
@@ -782,6 +857,10 @@ export interface MoonpayTransactions {
 
 export interface MoonpayWebhookConfig {
   /**
+   * Which certificate the sender shows to the receiver (mTLS): set with the program. null: none.
+   */
+  client_certificate_id: string | null;
+  /**
    * Failed requests since the last success.
    */
   consecutive_failures_count: Generated<number>;
@@ -821,6 +900,10 @@ export interface MoonpayWebhookConfig {
    * Requests that were not.
    */
   failed_deliveries_count: Generated<number>;
+  /**
+   * A CEL expression on the event, at most 4096 characters: only events for which it is true are sent. null: all.
+   */
+  filter: string | null;
   /**
    * Further request headers, name to value.
    */
@@ -929,15 +1012,15 @@ export interface MoonpayWebhookDeliveries {
    */
   last_response_status: number | null;
   /**
-   * When it is due; while in flight, when its lease ends.
+   * When it is due.
    */
   next_attempt_at: Timestamp | null;
   /**
-   * When it became delivered or exhausted.
+   * When it became delivered, exhausted or filtered.
    */
   settled_at: Timestamp | null;
   /**
-   * pending, delivered, exhausted (no attempts left) or held (the endpoint is inactive or failed).
+   * pending, delivered, exhausted (no attempts left), held (the endpoint is inactive or failed) or filtered (its filter did not want it).
    */
   status: string | null;
 }
@@ -968,11 +1051,7 @@ export interface MoonpayWebhookDeliveryAttempts {
    */
   error_message: string | null;
   /**
-   * Of the attempt.
-   */
-  id: string | null;
-  /**
-   * What became of the delivery: delivered, retry, exhausted or held.
+   * What became of the delivery: delivered, retry, exhausted, held, or resend_failed (it stayed what it was).
    */
   outcome: string | null;
   /**
@@ -1068,13 +1147,47 @@ export interface MoonpayWebhookEvents {
   signature: string;
 }
 
+export interface MoonpayWebhookStatusChanges {
+  /**
+   * Who.
+   */
+  actor: string | null;
+  /**
+   * When.
+   */
+  at: Timestamp | null;
+  /**
+   * The endpoint: id in moonpay_webhook_config.
+   */
+  endpoint_id: string | null;
+  /**
+   * Status before; null for a new endpoint.
+   */
+  from_status: string | null;
+  /**
+   * Rises with time.
+   */
+  id: number | null;
+  /**
+   * Why.
+   */
+  reason: string | null;
+  /**
+   * Status afterwards.
+   */
+  to_status: string | null;
+}
+
 export interface DB {
   'moonguard.adopted_tables': MoonguardAdoptedTables;
   'moonguard.alert_moves': MoonguardAlertMoves;
   'moonguard.alert_timeline': MoonguardAlertTimeline;
   'moonguard.deliveries': MoonguardDeliveries;
   'moonguard.delivery_attempts': MoonguardDeliveryAttempts;
+  'moonguard.endpoint_certificates': MoonguardEndpointCertificates;
+  'moonguard.endpoint_pace': MoonguardEndpointPace;
   'moonguard.endpoint_secrets': MoonguardEndpointSecrets;
+  'moonguard.endpoint_status_changes': MoonguardEndpointStatusChanges;
   'moonguard.installation_findings': MoonguardInstallationFindings;
   'moonguard.legal_holds': MoonguardLegalHolds;
   'moonguard.provider_keys': MoonguardProviderKeys;
@@ -1090,4 +1203,5 @@ export interface DB {
   moonpay_webhook_deliveries: MoonpayWebhookDeliveries;
   moonpay_webhook_delivery_attempts: MoonpayWebhookDeliveryAttempts;
   moonpay_webhook_events: MoonpayWebhookEvents;
+  moonpay_webhook_status_changes: MoonpayWebhookStatusChanges;
 }

@@ -450,6 +450,7 @@ export type Database = {
       };
       moonpay_webhook_config: {
         Row: {
+          client_certificate_id: string | null;
           consecutive_failures_count: number;
           created_at: string;
           created_by: string | null;
@@ -460,6 +461,7 @@ export type Database = {
           environment: string | null;
           events: string[] | null;
           failed_deliveries_count: number;
+          filter: string | null;
           headers: NonNullable<Json>;
           id: string;
           is_active: boolean;
@@ -480,6 +482,7 @@ export type Database = {
         };
         ComputedFields: never;
         Insert: {
+          client_certificate_id?: string | null;
           consecutive_failures_count?: number;
           created_at?: string;
           created_by?: string | null;
@@ -490,6 +493,7 @@ export type Database = {
           environment?: string | null;
           events?: string[] | null;
           failed_deliveries_count?: number;
+          filter?: string | null;
           headers?: NonNullable<Json>;
           id?: string;
           is_active?: boolean;
@@ -509,6 +513,7 @@ export type Database = {
           webhook_id?: string;
         };
         Update: {
+          client_certificate_id?: string | null;
           consecutive_failures_count?: number;
           created_at?: string;
           created_by?: string | null;
@@ -519,6 +524,7 @@ export type Database = {
           environment?: string | null;
           events?: string[] | null;
           failed_deliveries_count?: number;
+          filter?: string | null;
           headers?: NonNullable<Json>;
           id?: string;
           is_active?: boolean;
@@ -703,22 +709,7 @@ export type Database = {
           settled_at?: string | null;
           status?: string | null;
         };
-        Relationships: [
-          {
-            foreignKeyName: 'deliveries_endpoint_id_fkey';
-            columns: ['endpoint_id'];
-            isOneToOne: false;
-            referencedRelation: 'moonpay_webhook_config';
-            referencedColumns: ['id'];
-          },
-          {
-            foreignKeyName: 'deliveries_event_id_fkey';
-            columns: ['event_id'];
-            isOneToOne: false;
-            referencedRelation: 'moonpay_webhook_events';
-            referencedColumns: ['id'];
-          },
-        ];
+        Relationships: [];
       };
       moonpay_webhook_delivery_attempts: {
         Row: {
@@ -728,7 +719,6 @@ export type Database = {
           endpoint_id: string;
           error_class: string | null;
           error_message: string | null;
-          id: string;
           outcome: string;
           response_body: string | null;
           response_status: number | null;
@@ -742,7 +732,6 @@ export type Database = {
           endpoint_id?: string | null;
           error_class?: string | null;
           error_message?: string | null;
-          id?: string | null;
           outcome?: string | null;
           response_body?: string | null;
           response_status?: number | null;
@@ -755,18 +744,48 @@ export type Database = {
           endpoint_id?: string | null;
           error_class?: string | null;
           error_message?: string | null;
-          id?: string | null;
           outcome?: string | null;
           response_body?: string | null;
           response_status?: number | null;
           started_at?: string | null;
         };
+        Relationships: [];
+      };
+      moonpay_webhook_status_changes: {
+        Row: {
+          actor: string;
+          at: string;
+          endpoint_id: string;
+          from_status: string | null;
+          id: number;
+          reason: string | null;
+          to_status: string;
+        };
+        ComputedFields: never;
+        Insert: {
+          actor?: string | null;
+          at?: string | null;
+          endpoint_id?: string | null;
+          from_status?: string | null;
+          id?: number | null;
+          reason?: string | null;
+          to_status?: string | null;
+        };
+        Update: {
+          actor?: string | null;
+          at?: string | null;
+          endpoint_id?: string | null;
+          from_status?: string | null;
+          id?: number | null;
+          reason?: string | null;
+          to_status?: string | null;
+        };
         Relationships: [
           {
-            foreignKeyName: 'delivery_attempts_delivery_id_fkey';
-            columns: ['delivery_id'];
+            foreignKeyName: 'endpoint_status_changes_endpoint_id_fkey';
+            columns: ['endpoint_id'];
             isOneToOne: false;
-            referencedRelation: 'moonpay_webhook_deliveries';
+            referencedRelation: 'moonpay_webhook_config';
             referencedColumns: ['id'];
           },
         ];

@@ -29,6 +29,8 @@ const access = `
   moonguard.deliveries              | ru    | r       | -       | r       | ru        | -     | -    | rcu
   moonpay_webhook_deliveries        | r     | r       | -       | r       | r         | -     | -    | r
   moonpay_webhook_delivery_attempts | r     | r       | -       | r       | r         | -     | -    | r
+  moonpay_webhook_status_changes    | r     | r       | -       | r       | r         | -     | -    | r
+  moonguard.endpoint_status_changes | r     | r       | -       | r       | r         | -     | -    | r
   moonpay_compliance_alerts         | rcu   | rcu     | rcu     | r       | -         | -     | -    | rcu
   moonpay_alert_timeline            | r     | r       | r       | r       | -         | -     | -    | r
   moonguard.alert_timeline          | r     | r       | r       | r       | -         | -     | -    | r
@@ -40,6 +42,7 @@ const access = `
   moonpay_transactions              | r     | r       | r       | r       | -         | -     | -    | rcu
   moonpay_customers                 | r     | r       | r       | r       | -         | -     | -    | rcu
   moonguard.endpoint_secrets        | -     | -       | -       | -       | -         | -     | -    | -
+  moonguard.endpoint_certificates   | -     | -       | -       | -       | -         | -     | -    | -
   moonguard.provider_keys           | -     | -       | -       | -       | -         | -     | -    | -
   moonguard.installation_findings   | -     | -       | -       | -       | -         | -     | -    | -
   moonguard.schema_migrations       | -     | -       | -       | -       | -         | -     | -    | -
@@ -56,6 +59,9 @@ const creations: Readonly<Record<string, string>> = {
   moonpay_transactions: "(type, status) values ('sell', 'pending')",
   moonpay_customers: "(email) values ('grace@example.com')",
   'moonguard.endpoint_secrets': `(endpoint_id, unsealed, expires_at) values ('${endpoint}', 'mine', now())`,
+  'moonguard.endpoint_certificates': `(endpoint_id, certificate, sealed, key_id, subject, expires_at)
+    values ('${endpoint}', 'mine', 'mine', 'k', 'CN=mine', now())`,
+  'moonguard.endpoint_status_changes': `(endpoint_id, to_status, actor) values ('${endpoint}', 'active', 'mine')`,
   'moonguard.provider_keys': "(environment, sealed, key_id, fingerprint) values ('sandbox', 'x', 'k', 'g')",
 };
 
@@ -75,6 +81,9 @@ const changes: Readonly<Record<string, string>> = {
   moonpay_transactions: "status = 'completed'",
   moonpay_customers: "email = 'mine'",
   'moonguard.endpoint_secrets': "unsealed = 'mine'",
+  'moonguard.endpoint_certificates': "certificate = 'mine'",
+  'moonguard.endpoint_status_changes': "actor = 'mine'",
+  moonpay_webhook_status_changes: "actor = 'mine'",
   'moonguard.provider_keys': "fingerprint = 'mine'",
   'moonguard.installation_findings': "reason = 'mine'",
   'moonguard.schema_migrations': "name = 'mine'",
