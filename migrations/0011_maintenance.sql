@@ -29,9 +29,12 @@ create table moonguard.retention_runs (
   removed_count bigint not null,
   oldest timestamptz,
   newest timestamptz,
-  ids_digest text
+  ids_digest text,
+  run_id uuid,
+  constraint retention_runs_run_task_key unique (run_id, task)
 );
 comment on table moonguard.retention_runs is 'What was removed or archived, when, and by whom.';
+comment on column moonguard.retention_runs.run_id is 'Of a run in batches: each of its tasks has one row, which every batch brings up to date.';
 comment on column moonguard.retention_runs.ids_digest is 'SHA-256 over the ids, sorted, joined by commas.';
 
 do $earlier$

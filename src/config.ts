@@ -7,6 +7,8 @@ import { MoonguardError } from './errors.ts';
  */
 const port = z.coerce.number().int().min(0).max(65_535);
 const seconds = z.coerce.number().int().min(1);
+/** 1000 years: no interval may be beyond what a timestamp can hold. */
+const days = z.coerce.number().int().min(1).max(365_000);
 const keyList = z
   .string()
   .transform((text) =>
@@ -59,8 +61,8 @@ export const settings = z.object({
     .int()
     .min(1)
     .max(1024)
-    .default(64)
-    .describe('Deliveries in flight at a time in one process.'),
+    .default(256)
+    .describe('Deliveries in flight at a time in one process; one endpoint alone gets half of them.'),
   MOONGUARD_LEASE_MS: z.coerce
     .number()
     .int()
@@ -73,6 +75,19 @@ export const settings = z.object({
     .stringbool()
     .default(false)
     .describe('Whether sandbox endpoints may be on this machine (127.0.0.1, ::1). Production endpoints never may.'),
+  MOONGUARD_EVENT_RETENTION_DAYS: days
+    .default(90)
+    .describe(
+      'Days after which an event is removed, with its deliveries and attempts. One that is undecided, or still to be delivered, stays.',
+    ),
+  MOONGUARD_ATTEMPT_RETENTION_DAYS: days
+    .optional()
+    .describe('Days after which attempts are removed. Default, and at most: as long as their event.'),
+  MOONGUARD_BODY_RETENTION_DAYS: days
+    .optional()
+    .describe(
+      'Days after which the bodies of an event and of the answers to it are emptied; it can no longer be delivered then. Default, and at most: as long as the event.',
+    ),
   MOONGUARD_LOG_LEVEL: z
     .enum(['silent', 'error', 'warn', 'info', 'debug'])
     .default('info')
@@ -92,6 +107,11 @@ export interface Config {
   readonly deliveryConcurrency: number;
   readonly leaseMs: number;
   readonly allowLoopbackDestinations: boolean;
+  readonly retention: {
+    readonly eventDays: number;
+    readonly attemptDays: number | undefined;
+    readonly bodyDays: number | undefined;
+  };
   readonly logLevel: 'silent' | 'error' | 'warn' | 'info' | 'debug';
   /** Whether NODE_ENV says that this is no developer's machine. */
   readonly isProduction: boolean;
@@ -129,6 +149,11 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     deliveryConcurrency: values.MOONGUARD_DELIVERY_CONCURRENCY,
     leaseMs: values.MOONGUARD_LEASE_MS,
     allowLoopbackDestinations: values.MOONGUARD_ALLOW_LOOPBACK_DESTINATIONS,
+    retention: {
+      eventDays: values.MOONGUARD_EVENT_RETENTION_DAYS,
+      attemptDays: values.MOONGUARD_ATTEMPT_RETENTION_DAYS,
+      bodyDays: values.MOONGUARD_BODY_RETENTION_DAYS,
+    },
     logLevel: values.MOONGUARD_LOG_LEVEL,
     isProduction: values.NODE_ENV === 'production',
   };

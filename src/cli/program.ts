@@ -5,6 +5,7 @@ import { doctorCommand } from './commands/doctor.ts';
 import { keysCommand } from './commands/keys.ts';
 import { logsCommand } from './commands/logs.ts';
 import { migrateCommand } from './commands/migrate.ts';
+import { retentionCommand } from './commands/retention.ts';
 import { simulateCommand } from './commands/simulate.ts';
 import { startCommand } from './commands/start.ts';
 import { webhooksCommand } from './commands/webhooks.ts';
@@ -24,7 +25,7 @@ export function createProgram(): Command {
   program.commandsGroup('Run:').helpCommand(false);
   for (const make of [startCommand, demoCommand, simulateCommand]) program.addCommand(make());
   program.commandsGroup('Look after:');
-  for (const make of [doctorCommand, migrateCommand, keysCommand]) program.addCommand(make());
+  for (const make of [doctorCommand, migrateCommand, keysCommand, retentionCommand]) program.addCommand(make());
   program.commandsGroup('Work with:');
   for (const make of [webhooksCommand, alertsCommand, logsCommand]) program.addCommand(make());
   inheritSettings(program);

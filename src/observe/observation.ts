@@ -19,15 +19,32 @@ export type Observation =
   | { type: 'delivery.delivered'; deliveryId: string; endpointId: string; durationMs: number }
   | { type: 'delivery.failed'; deliveryId: string; endpointId: string; errorClass: string; nextAttemptInMs: number }
   | { type: 'delivery.exhausted'; deliveryId: string; endpointId: string; errorClass: string }
+  | { type: 'delivery.filtered'; deliveryId: string; endpointId: string }
+  | { type: 'delivery.filter_failed'; deliveryId: string; endpointId: string; reason: string }
+  | { type: 'delivery.resend_failed'; deliveryId: string; endpointId: string; errorClass: string }
+  | { type: 'endpoint.not_ready'; endpointId: string; reason: string }
+  | { type: 'endpoint.status_changed'; endpointId: string; status: string; reason: string }
   | { type: 'delivery.held'; deliveryId: string; endpointId: string; errorClass: string }
   | { type: 'delivery.not_attempted'; deliveryId: string; reason: string }
   | { type: 'delivery.lease_lost'; deliveryId: string }
-  | { type: 'delivery.claimed'; deliveries: number }
+  | { type: 'delivery.claimed'; endpointId: string; deliveries: number }
   | { type: 'delivery.claim_failed'; reason: string }
   | { type: 'delivery.settle_failed'; deliveries: number; reason: string }
+  | { type: 'replay.released'; replayId: string; endpointId: string; deliveries: number }
+  | { type: 'replay.completed'; replayId: string }
+  | { type: 'replay.release_failed'; reason: string }
   | { type: 'request.failed'; method: string; path: string; reason: string }
   | { type: 'partitions.made'; partitions: number }
   | { type: 'partitions.failed'; reason: string }
+  | {
+      type: 'retention.ran';
+      status: 'finished' | 'interrupted';
+      events: number;
+      deliveries: number;
+      attempts: number;
+      bodies: number;
+    }
+  | { type: 'retention.failed'; reason: string }
   | { type: 'master_key.generated'; file: string }
   | { type: 'database.listen_lost'; channel: string; reason: string }
   | { type: 'database.listen_restored'; channel: string };
