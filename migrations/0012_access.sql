@@ -23,7 +23,7 @@ grant execute on function moonguard.uuid_v7(), moonguard.claims(), moonguard.has
 grant select, insert, update on public.moonpay_webhook_config, public.moonpay_compliance_alerts to authenticated, service_role;
 grant select on public.moonpay_policy_logs to authenticated;
 grant select, insert on public.moonpay_policy_logs to service_role;
-grant select, update (status, next_attempt_at, attempts_count, settled_at) on moonguard.deliveries to authenticated;
+grant select, update (status, next_attempt_at, resend_from, resend_next_attempt_at, leased_until, lease_token) on moonguard.deliveries to authenticated;
 grant select, insert, update on moonguard.deliveries to service_role;
 grant select on moonguard.delivery_attempts, moonguard.alert_timeline, moonguard.alert_moves, moonguard.retention_runs to authenticated, service_role;
 grant select, insert, update on moonguard.legal_holds to authenticated, service_role;

@@ -4,7 +4,10 @@ import { connectDatabase, type DatabaseOptions } from './database/connect.ts';
 import { connectionError } from './database/connectionError.ts';
 import type { Database } from './database/database.ts';
 import { migrate, schemaStatus } from './database/migrate.ts';
+import { type BreakerSettings, defaultBreaker } from './deliver/breaker.ts';
 import { DeliveryWorker } from './deliver/DeliveryWorker.ts';
+import { createEndpointPreparer } from './deliver/endpointPreparer.ts';
+import { Replayer } from './deliver/Replayer.ts';
 import { createSender } from './deliver/send.ts';
 import { MoonguardError } from './errors.ts';
 import type { Environment, Observe } from './observe/observation.ts';
@@ -15,6 +18,8 @@ import { PolicyService } from './policy/PolicyService.ts';
 import { createProviderKeys, type ProviderKeys } from './receive/providerKeys.ts';
 import { Receiver } from './receive/Receiver.ts';
 import { PartitionKeeper } from './retention/PartitionKeeper.ts';
+import { RetentionKeeper } from './retention/RetentionKeeper.ts';
+import { RetentionService, type RetentionSettings } from './retention/RetentionService.ts';
 import { type Runtime, systemRuntime } from './runtime.ts';
 import { openSecretBox } from './secrets/masterKey.ts';
 import { createEndpointSecrets } from './webhooks/endpointSecrets.ts';
@@ -35,12 +40,16 @@ export interface MoonguardOptions {
   readonly signatureToleranceSeconds?: number;
   /** Default 1 MiB. */
   readonly maxBodyBytes?: number;
-  /** Requests in flight at a time; default 64. */
+  /** Requests in flight at a time; default 256. One endpoint alone gets half of them. */
   readonly deliveryConcurrency?: number;
   /** Whether sandbox endpoints may be on this machine; default false. */
   readonly allowLoopbackDestinations?: boolean;
   /** Milliseconds a worker may hold a delivery beyond the endpoint's timeout; default 15000. */
   readonly leaseMs?: number;
+  /** How long events, attempts and bodies are kept; default 90 days. */
+  readonly retention?: RetentionSettings;
+  /** When an endpoint that fails is suspended, probed and given up; each part has its default. */
+  readonly breaker?: Partial<BreakerSettings>;
   /** Default true: brings the schema up to date before anything else. */
   readonly migrate?: boolean;
   readonly observe?: Observe;
@@ -61,6 +70,7 @@ export interface Moonguard {
   readonly policies: PolicyService;
   readonly accounts: AccountService;
   readonly providerKeys: ProviderKeys;
+  readonly retention: RetentionService;
   /** Whether requests can be served now. */
   readiness(): Promise<Readiness>;
   /** How much there is in the database. Takes time where there is much. */
@@ -152,10 +162,14 @@ async function wire(database: Database, options: WiringOptions): Promise<Moongua
     runtime,
     observe,
     sender,
-    endpointSecrets,
-    concurrency: options.deliveryConcurrency ?? 64,
+    prepareEndpoint: createEndpointPreparer({ database, observe, endpointSecrets }),
+    breaker: { ...defaultBreaker, ...options.breaker },
+    concurrency: options.deliveryConcurrency ?? 256,
     ...(options.leaseMs !== undefined && { leaseMs: options.leaseMs }),
   });
+  const retention = new RetentionService({ database, runtime, settings: options.retention ?? {} });
+  const retentionKeeper = new RetentionKeeper({ retention, observe });
+  const replayer = new Replayer({ database, observe });
   const partitions = new PartitionKeeper({ database, observe });
   const decider = new Decider({ database, observe, compliance, policies });
 
@@ -167,13 +181,15 @@ async function wire(database: Database, options: WiringOptions): Promise<Moongua
     policies,
     accounts,
     providerKeys,
+    retention,
     readiness: () => readiness(database),
     inventory: () => readInventory(database.db),
     start: async () => {
-      await Promise.all([worker.start(), decider.start(), partitions.start()]);
+      await Promise.all([worker.start(), replayer.start(), decider.start(), partitions.start()]);
+      retentionKeeper.start();
     },
     stop: async () => {
-      await Promise.all([worker.stop(), decider.stop(), partitions.stop()]);
+      await Promise.all([worker.stop(), replayer.stop(), decider.stop(), partitions.stop(), retentionKeeper.stop()]);
       await providerKeys.close();
       await sender.close();
       if (options.database === undefined) await database.close();

@@ -247,6 +247,95 @@ export interface MoonguardProviderKeys {
   sealed: Buffer;
 }
 
+export interface MoonguardReplayLanes {
+  /**
+   * Everything up to this event was looked at. Moves in the transaction that releases: whoever goes on releases none twice.
+   */
+  after_event_id: string;
+  endpoint_id: string;
+  finished_at: Timestamp | null;
+  /**
+   * Where it ends.
+   */
+  last_event_id: string;
+  /**
+   * next_attempt_at of the last ones released: what is pending with no later one was not tried yet.
+   */
+  last_released_at: Timestamp | null;
+  released_count: Generated<number>;
+  replay_id: string;
+  total_count: number;
+}
+
+export interface MoonguardReplays {
+  cancelled_by: string | null;
+  created_at: Generated<Timestamp>;
+  created_by: string;
+  /**
+   * Those that were delivered by its end; null while it runs.
+   */
+  delivered_count: number | null;
+  /**
+   * Only those to this endpoint; null: to any.
+   */
+  endpoint_id: string | null;
+  /**
+   * Only those of such events: names, or "transaction.*"; null: all.
+   */
+  event_patterns: string[] | null;
+  /**
+   * Those of the released that were neither by its end: tried in vain, or put back because their endpoint stopped.
+   */
+  failed_count: number | null;
+  /**
+   * Those that a filter kept back by its end.
+   */
+  filtered_count: number | null;
+  finished_at: Timestamp | null;
+  id: Generated<string>;
+  /**
+   * Up to when its rate is used up.
+   */
+  paced_at: Generated<Timestamp>;
+  /**
+   * At most so many a second are released; null: as fast as the endpoints take them.
+   */
+  rate_per_second: number | null;
+  /**
+   * Those that were handed to the workers.
+   */
+  released_count: Generated<number>;
+  /**
+   * Only those made at this time or later.
+   */
+  since: Timestamp | null;
+  /**
+   * Those that stayed as they were because their endpoint was stopped or deleted.
+   */
+  skipped_count: Generated<number>;
+  /**
+   * running, completed (all were tried), cancelled.
+   */
+  status: Generated<string>;
+  /**
+   * Only those that have one of these: delivered, exhausted, held, filtered.
+   */
+  statuses: string[];
+  /**
+   * Deliveries it was about when it began.
+   */
+  total_count: Generated<number>;
+  /**
+   * Only those made before this time. Those made after the replay began are never part of it.
+   */
+  until: Timestamp | null;
+}
+
+export interface MoonguardRetentionProgress {
+  reached: string;
+  task: string;
+}
+
 export interface MoonguardRetentionRuns {
   id: Generated<string>;
   /**
@@ -258,6 +347,10 @@ export interface MoonguardRetentionRuns {
   ran_at: Generated<Timestamp>;
   ran_by: Generated<string>;
   removed_count: number;
+  /**
+   * Of a run in batches: each of its tasks has one row, which every batch brings up to date.
+   */
+  run_id: string | null;
   task: string;
 }
 
@@ -1147,6 +1240,27 @@ export interface MoonpayWebhookEvents {
   signature: string;
 }
 
+export interface MoonpayWebhookReplays {
+  cancelled_by: string | null;
+  created_at: Timestamp | null;
+  created_by: string | null;
+  delivered_count: number | null;
+  endpoint_id: string | null;
+  event_patterns: string[] | null;
+  failed_count: number | null;
+  filtered_count: number | null;
+  finished_at: Timestamp | null;
+  id: string | null;
+  rate_per_second: number | null;
+  released_count: number | null;
+  since: Timestamp | null;
+  skipped_count: number | null;
+  status: string | null;
+  statuses: string[] | null;
+  total_count: number | null;
+  until: Timestamp | null;
+}
+
 export interface MoonpayWebhookStatusChanges {
   /**
    * Who.
@@ -1191,6 +1305,9 @@ export interface DB {
   'moonguard.installation_findings': MoonguardInstallationFindings;
   'moonguard.legal_holds': MoonguardLegalHolds;
   'moonguard.provider_keys': MoonguardProviderKeys;
+  'moonguard.replay_lanes': MoonguardReplayLanes;
+  'moonguard.replays': MoonguardReplays;
+  'moonguard.retention_progress': MoonguardRetentionProgress;
   'moonguard.retention_runs': MoonguardRetentionRuns;
   'moonguard.schema_migrations': MoonguardSchemaMigrations;
   moonpay_alert_timeline: MoonpayAlertTimeline;
@@ -1203,5 +1320,6 @@ export interface DB {
   moonpay_webhook_deliveries: MoonpayWebhookDeliveries;
   moonpay_webhook_delivery_attempts: MoonpayWebhookDeliveryAttempts;
   moonpay_webhook_events: MoonpayWebhookEvents;
+  moonpay_webhook_replays: MoonpayWebhookReplays;
   moonpay_webhook_status_changes: MoonpayWebhookStatusChanges;
 }

@@ -751,6 +751,70 @@ export type Database = {
         };
         Relationships: [];
       };
+      moonpay_webhook_replays: {
+        Row: {
+          cancelled_by: string | null;
+          created_at: string;
+          created_by: string;
+          delivered_count: number | null;
+          endpoint_id: string | null;
+          event_patterns: string[] | null;
+          failed_count: number | null;
+          filtered_count: number | null;
+          finished_at: string | null;
+          id: string;
+          rate_per_second: number | null;
+          released_count: number;
+          since: string | null;
+          skipped_count: number;
+          status: string;
+          statuses: string[];
+          total_count: number;
+          until: string | null;
+        };
+        ComputedFields: never;
+        Insert: {
+          cancelled_by?: string | null;
+          created_at?: string | null;
+          created_by?: string | null;
+          delivered_count?: number | null;
+          endpoint_id?: string | null;
+          event_patterns?: string[] | null;
+          failed_count?: number | null;
+          filtered_count?: number | null;
+          finished_at?: string | null;
+          id?: string | null;
+          rate_per_second?: number | null;
+          released_count?: number | null;
+          since?: string | null;
+          skipped_count?: number | null;
+          status?: string | null;
+          statuses?: string[] | null;
+          total_count?: number | null;
+          until?: string | null;
+        };
+        Update: {
+          cancelled_by?: string | null;
+          created_at?: string | null;
+          created_by?: string | null;
+          delivered_count?: number | null;
+          endpoint_id?: string | null;
+          event_patterns?: string[] | null;
+          failed_count?: number | null;
+          filtered_count?: number | null;
+          finished_at?: string | null;
+          id?: string | null;
+          rate_per_second?: number | null;
+          released_count?: number | null;
+          since?: string | null;
+          skipped_count?: number | null;
+          status?: string | null;
+          statuses?: string[] | null;
+          total_count?: number | null;
+          until?: string | null;
+        };
+        Relationships: [];
+      };
       moonpay_webhook_status_changes: {
         Row: {
           actor: string;

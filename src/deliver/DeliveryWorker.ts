@@ -1,22 +1,23 @@
 import type { Database } from '../database/database.ts';
 import { databaseErrorReport } from '../database/databaseError.ts';
-import { MoonguardError } from '../errors.ts';
 import type { Observe } from '../observe/observation.ts';
 import type { Runtime } from '../runtime.ts';
-import type { EndpointSecrets } from '../webhooks/endpointSecrets.ts';
-import { attempt, type ReadyDelivery } from './attempt.ts';
+import { attempt } from './attempt.ts';
+import type { BreakerSettings } from './breaker.ts';
+import type { EndpointPreparer } from './endpointPreparer.ts';
+import { Lanes, type Leased } from './lanes.ts';
 import type { Sender } from './send.ts';
 import { Settlement } from './settlement.ts';
-import type { EndpointSecretKey } from './sign.ts';
-import { type ClaimedDelivery, claimDueDeliveries } from './store/claimDueDeliveries.ts';
-import { findEndpoints } from './store/findEndpoints.ts';
-import { findNextDueTime } from './store/findNextDueTime.ts';
+import { claimDueDeliveries } from './store/claimDueDeliveries.ts';
 import { giveBackDeliveries } from './store/giveBackDeliveries.ts';
+import type { Settlements } from './store/settleDeliveries.ts';
 
 /** A NOTIFY wakes the worker at once; this covers the time when nobody listens, or a pooler swallows it. */
 const POLL_MS = 1_000;
-/** Deliveries that wait in line for each slot: enough to keep it busy while the next claim runs. */
-const CLAIMED_PER_SLOT = 4;
+/** A claim gives out the next second of endpoints whose requests are spaced out; it is renewed before that is over. */
+const SPACED_POLL_MS = 500;
+/** The larger a claim, the cheaper a delivery; beyond this it takes too much memory at once (1 MiB bodies). */
+const LARGEST_CLAIM = 1_000;
 /** Leased beyond an endpoint's timeout: the longest a delivery may wait in this process, and to be settled. */
 const DEFAULT_LEASE_MS = 15_000;
 
@@ -25,15 +26,11 @@ export interface DeliveryWorkerOptions {
   readonly runtime: Runtime;
   readonly observe: Observe;
   readonly sender: Sender;
-  readonly endpointSecrets: Pick<EndpointSecrets, 'keysFor'>;
-  /** Requests in flight at a time. */
+  readonly prepareEndpoint: EndpointPreparer;
+  /** Requests in flight at a time; one endpoint alone gets half of them. */
   readonly concurrency: number;
+  readonly breaker: BreakerSettings;
   readonly leaseMs?: number;
-}
-
-interface Leased extends ReadyDelivery {
-  /** After this it is not begun any more: the lease might end before its result is written. */
-  readonly beginBeforeMs: number;
 }
 
 /**
@@ -44,13 +41,13 @@ export class DeliveryWorker {
   readonly #options: DeliveryWorkerOptions;
   readonly #leaseMs: number;
   readonly #settlement: Settlement;
-  readonly #leased: Leased[] = [];
-  #inFlight = 0;
+  readonly #lanes: Lanes;
   #claiming: Promise<void> | undefined;
   /** Something may have become due since the last claim began. */
   #mayBeDue = false;
   #timer: NodeJS.Timeout | undefined;
   #wakesAtMs = Number.POSITIVE_INFINITY;
+  #beginTimer: NodeJS.Timeout | undefined;
   #stopListening: (() => Promise<void>) | undefined;
   #stopped = true;
   #onIdle: (() => void) | undefined;
@@ -58,7 +55,11 @@ export class DeliveryWorker {
   constructor(options: DeliveryWorkerOptions) {
     this.#options = options;
     this.#leaseMs = options.leaseMs ?? DEFAULT_LEASE_MS;
-    this.#settlement = new Settlement(options, (delayMs) => this.#wakeIn(delayMs));
+    this.#lanes = new Lanes(options.concurrency);
+    this.#settlement = new Settlement(options, {
+      onDueAgainIn: (delayMs) => this.#wakeIn(delayMs),
+      onEndpoints: (endpoints) => this.#leaveAlone(endpoints),
+    });
   }
 
   async start(): Promise<void> {
@@ -71,10 +72,11 @@ export class DeliveryWorker {
   async stop(): Promise<void> {
     this.#stopped = true;
     clearTimeout(this.#timer);
+    clearTimeout(this.#beginTimer);
     await this.#stopListening?.();
     await this.#claiming;
-    await this.#giveBack(this.#leased.splice(0));
-    if (this.#inFlight > 0) {
+    await this.#giveBack(this.#lanes.remove(() => true));
+    if (this.#lanes.inFlight > 0) {
       const { promise, resolve } = Promise.withResolvers<void>();
       this.#onIdle = resolve;
       await promise;
@@ -92,6 +94,12 @@ export class DeliveryWorker {
     }
   }
 
+  /** What waits here for endpoints that were suspended or stopped meanwhile. */
+  #leaveAlone(endpoints: Settlements['endpoints']): void {
+    const stopped = new Set(endpoints.filter(({ status }) => status !== 'active').map(({ endpointId }) => endpointId));
+    if (stopped.size > 0) void this.#giveBack(this.#lanes.remove(({ endpoint }) => stopped.has(endpoint.id)));
+  }
+
   #wake(): void {
     if (this.#stopped) return;
     clearTimeout(this.#timer);
@@ -102,15 +110,18 @@ export class DeliveryWorker {
 
   #fillSlots(): void {
     if (this.#stopped) return;
+    const nowMs = this.#options.runtime.now();
     const tooLate: Leased[] = [];
-    while (this.#inFlight < this.#options.concurrency) {
-      const next = this.#leased.shift();
-      if (next === undefined) break;
-      if (this.#options.runtime.now() <= next.beginBeforeMs) void this.#deliver(next);
-      else tooLate.push(next);
+    for (let next = this.#lanes.take(nowMs); next !== undefined; next = this.#lanes.take(nowMs)) {
+      if (nowMs <= next.beginBeforeMs) void this.#deliver(next);
+      else {
+        tooLate.push(next);
+        this.#lanes.end(next.endpoint.id);
+      }
     }
     void this.#giveBack(tooLate);
-    if (this.#mayBeDue && this.#leased.length < this.#options.concurrency * CLAIMED_PER_SLOT) {
+    this.#beginAt(this.#lanes.nextBeginAtMs);
+    if (this.#mayBeDue && this.#lanes.queued < LARGEST_CLAIM) {
       this.#claiming ??= this.#claim().finally(() => {
         this.#claiming = undefined;
         this.#fillSlots();
@@ -119,7 +130,6 @@ export class DeliveryWorker {
   }
 
   async #deliver(leased: Leased): Promise<void> {
-    this.#inFlight++;
     try {
       this.#settlement.add(await attempt(leased, this.#options));
     } catch (error) {
@@ -130,77 +140,52 @@ export class DeliveryWorker {
         reason: databaseErrorReport(error).message,
       });
     } finally {
-      this.#inFlight--;
-      if (this.#inFlight === 0 && this.#leased.length === 0) this.#settlement.flushNow();
-      if (this.#inFlight === 0) this.#onIdle?.();
+      if (this.#lanes.end(leased.endpoint.id)) this.#mayBeDue = true;
+      if (this.#lanes.inFlight === 0 && this.#lanes.queued === 0) this.#settlement.flushNow();
+      if (this.#lanes.inFlight === 0) this.#onIdle?.();
       this.#fillSlots();
     }
   }
 
   async #claim(): Promise<void> {
-    const { database, runtime, observe, concurrency } = this.#options;
-    // As many as may wait: the larger a claim, the cheaper a delivery.
-    const limit = concurrency * CLAIMED_PER_SLOT;
+    const { database, runtime, observe, breaker } = this.#options;
     const leaseToken = runtime.newId();
-    const beginBeforeMs = runtime.now() + this.#leaseMs / 2;
+    const claimedAtMs = runtime.now();
     this.#mayBeDue = false;
     try {
-      const claimed = await claimDueDeliveries(database.db, { limit, leaseMs: this.#leaseMs, leaseToken });
-      if (claimed.length > 0) {
-        observe({ type: 'delivery.claimed', deliveries: claimed.length });
-        await this.#take(claimed, { leaseToken, beginBeforeMs });
+      const lanes = await claimDueDeliveries(database.db, {
+        limit: LARGEST_CLAIM,
+        defaultRoom: this.#lanes.defaultRoom,
+        rooms: this.#lanes.roomsForClaim(),
+        leaseMs: this.#leaseMs,
+        leaseToken,
+        probeMs: breaker.probeMs,
+      });
+      let pollMs = POLL_MS;
+      for (const { endpoint: claimed, deliveries, hasMore } of lanes) {
+        observe({ type: 'delivery.claimed', endpointId: claimed.id, deliveries: deliveries.length });
+        const endpoint = await this.#options.prepareEndpoint(claimed);
+        if (endpoint === undefined) continue;
+        const leased = deliveries.map((delivery): Leased => {
+          const beginAtMs = delivery.waitMs === 0 ? 0 : claimedAtMs + delivery.waitMs;
+          const beginBeforeMs = Math.max(claimedAtMs, beginAtMs) + this.#leaseMs / 2;
+          return { delivery, endpoint, leaseToken, beginAtMs, beginBeforeMs };
+        });
+        this.#lanes.add(claimed.id, leased, hasMore);
+        if (deliveries.some(({ waitMs }) => waitMs > 0)) pollMs = SPACED_POLL_MS;
       }
-      if (claimed.length === limit) this.#mayBeDue = true;
-      else this.#wakeIn(Math.min((await findNextDueTime(database.db)) ?? POLL_MS, POLL_MS));
+      this.#wakeIn(pollMs);
     } catch (error) {
       observe({ type: 'delivery.claim_failed', reason: databaseErrorReport(error).message });
       this.#wakeIn(POLL_MS);
     }
   }
 
-  /** Puts what was claimed in line, with its endpoint and secrets. */
-  async #take(
-    claimed: readonly ClaimedDelivery[],
-    lease: { readonly leaseToken: string; readonly beginBeforeMs: number },
-  ): Promise<void> {
-    const { database, observe } = this.#options;
-    const endpointIds = [...new Set(claimed.map(({ endpointId }) => endpointId))];
-    const endpoints = await findEndpoints(database.db, endpointIds);
-    const secrets = await this.#secretsOf(endpointIds);
-    const stopped: ClaimedDelivery[] = [];
-    for (const delivery of claimed) {
-      const endpoint = endpoints.get(delivery.endpointId);
-      const keys = secrets.get(delivery.endpointId);
-      if (endpoint === undefined || keys === undefined) {
-        const reason = endpoint === undefined ? 'the endpoint is gone' : 'its secret cannot be read';
-        observe({ type: 'delivery.not_attempted', deliveryId: delivery.id, reason });
-      } else if (!endpoint.takes_deliveries) {
-        stopped.push(delivery);
-      } else {
-        this.#leased.push({ delivery, endpoint, secrets: keys, ...lease });
-      }
-    }
-    // An event may be stored at the very moment somebody stops its endpoint.
-    if (stopped.length > 0) {
-      await giveBackDeliveries(
-        database.db,
-        stopped.map(({ id }) => ({ deliveryId: id, leaseToken: lease.leaseToken })),
-      );
-    }
-  }
-
-  /** One endpoint whose secret cannot be read must not keep the others waiting. */
-  async #secretsOf(endpointIds: readonly string[]): Promise<Map<string, readonly EndpointSecretKey[]>> {
-    const { database, endpointSecrets } = this.#options;
-    try {
-      return await endpointSecrets.keysFor(database.db, endpointIds);
-    } catch (error) {
-      if (!(error instanceof MoonguardError)) throw error;
-      if (endpointIds.length === 1) return new Map();
-      const each = new Map<string, readonly EndpointSecretKey[]>();
-      for (const id of endpointIds) for (const [key, keys] of await this.#secretsOf([id])) each.set(key, keys);
-      return each;
-    }
+  /** For the next one whose turn comes at a given time. */
+  #beginAt(beginAtMs: number): void {
+    clearTimeout(this.#beginTimer);
+    if (beginAtMs === Number.POSITIVE_INFINITY) return;
+    this.#beginTimer = setTimeout(() => this.#fillSlots(), Math.max(beginAtMs - this.#options.runtime.now(), 1));
   }
 
   /** At the latest then: an earlier appointment stands. */

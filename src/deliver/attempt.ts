@@ -1,46 +1,69 @@
+import type { Observe } from '../observe/observation.ts';
 import type { Runtime } from '../runtime.ts';
+import type { ValidKey } from '../webhooks/endpointSecrets.ts';
 import { classify } from './classify.ts';
 import { payloadOf } from './payload.ts';
 import { nextAttemptDelayMs, retryAfterMs } from './retrySchedule.ts';
 import type { Sender, SendResult } from './send.ts';
-import { type EndpointSecretKey, signDelivery } from './sign.ts';
-import type { ClaimedDelivery } from './store/claimDueDeliveries.ts';
-import type { DeliveryEndpoint } from './store/findEndpoints.ts';
-import type { SettledDelivery } from './store/settleDeliveries.ts';
+import { signDelivery } from './sign.ts';
+import type { ClaimedDelivery, ClaimedEndpoint } from './store/claimDueDeliveries.ts';
+import type { RequestedDelivery, SettledDelivery } from './store/settleDeliveries.ts';
+
+type ClientCertificate = never;
+type EndpointFilter = (event: unknown) => { matches: boolean } | { error: string };
+
+/** An endpoint with everything that sending to it takes. */
+export interface ReadyEndpoint extends Omit<ClaimedEndpoint, 'secrets' | 'filter'> {
+  readonly keys: readonly ValidKey[];
+  readonly filter: EndpointFilter | undefined;
+  readonly clientCertificate: ClientCertificate | undefined;
+}
 
 /** A leased delivery with everything that sending it takes. */
 export interface ReadyDelivery {
   readonly delivery: ClaimedDelivery;
-  readonly endpoint: DeliveryEndpoint;
-  readonly secrets: readonly EndpointSecretKey[];
+  readonly endpoint: ReadyEndpoint;
   readonly leaseToken: string;
 }
 
-/** One attempt from request to result: sign, send, classify, schedule. Rejects only before anything is sent. */
-export async function attempt(
-  { delivery, endpoint, secrets, leaseToken }: ReadyDelivery,
-  { sender, runtime }: { readonly sender: Sender; readonly runtime: Runtime },
-): Promise<SettledDelivery> {
-  const startedAtMs = runtime.now();
-  const settings = endpoint.delivery_settings;
-  const body = payloadOf(delivery, settings.payload);
-  const sent = await sender.send({
-    url: endpoint.url,
-    headers: {
-      ...endpoint.headers,
-      'content-type': 'application/json',
-      'user-agent': 'Moonguard',
-      ...signDelivery({ secrets, eventId: delivery.eventId, timestampSeconds: Math.floor(startedAtMs / 1000), body }),
-    },
-    body,
-    timeoutMs: settings.timeout_ms,
-    verifySsl: settings.verify_ssl,
-    environment: delivery.event.environment,
-  });
-  return {
+interface Means {
+  readonly sender: Sender;
+  readonly runtime: Runtime;
+  readonly observe: Observe;
+}
+
+/** One attempt from request to result: filter, sign, send, classify, schedule. Rejects only before anything is sent. */
+export async function attempt(ready: ReadyDelivery, means: Means): Promise<SettledDelivery> {
+  const { delivery, endpoint, leaseToken } = ready;
+  const { sender, runtime } = means;
+  const lease = {
     deliveryId: delivery.id,
     endpointId: delivery.endpointId,
     leaseToken,
+    isOrdered: delivery.isOrdered,
+  };
+  // Somebody who asks for a delivery by name gets it.
+  if (!delivery.isResend && !isWanted(ready, means)) return { ...lease, outcome: 'filtered' };
+
+  const startedAtMs = runtime.now();
+  const { delivery_settings: settings, keys } = endpoint;
+  const body = payloadOf(delivery, endpoint);
+  const signature = signDelivery({
+    keys: keys.length === 1 ? keys : keys.filter(({ untilMs }) => untilMs > startedAtMs),
+    eventId: delivery.eventId,
+    timestampSeconds: Math.floor(startedAtMs / 1000),
+    body,
+  });
+  const sent = await sender.send({
+    url: endpoint.url,
+    headers: { ...endpoint.headers, 'content-type': 'application/json', 'user-agent': 'Moonguard', ...signature },
+    body,
+    timeoutMs: settings.timeout_ms,
+    verifySsl: settings.verify_ssl,
+    environment: endpoint.environment,
+  });
+  return {
+    ...lease,
     startedAt: new Date(startedAtMs),
     durationMs: sent.durationMs,
     responseStatus: sent.kind === 'response' ? sent.status : undefined,
@@ -49,19 +72,36 @@ export async function attempt(
   };
 }
 
-type Decided = Pick<SettledDelivery, 'outcome' | 'retryInMs' | 'errorClass' | 'errorMessage' | 'disablesEndpoint'>;
+/** A filter that fails decides nothing: rather one event too many than one lost. */
+function isWanted({ delivery, endpoint }: ReadyDelivery, { observe }: Means): boolean {
+  if (endpoint.filter === undefined) return true;
+  const { event } = delivery;
+  const verdict = endpoint.filter({
+    id: `evt_${delivery.eventId}`,
+    name: event.name,
+    type: event.providerType,
+    environment: endpoint.environment,
+    occurredAt: event.occurredAt,
+    rawBody: event.rawBody,
+  });
+  if ('matches' in verdict) return verdict.matches;
+  observe({ type: 'delivery.filter_failed', deliveryId: delivery.id, endpointId: endpoint.id, reason: verdict.error });
+  return true;
+}
 
-function outcomeOf(sent: SendResult, delivery: ClaimedDelivery, endpoint: DeliveryEndpoint, runtime: Runtime): Decided {
+type Decided = Pick<RequestedDelivery, 'outcome' | 'retryInMs' | 'errorClass' | 'errorMessage' | 'disablesEndpoint'>;
+
+const delivered: Decided = {
+  outcome: 'delivered',
+  retryInMs: undefined,
+  errorClass: undefined,
+  errorMessage: undefined,
+  disablesEndpoint: false,
+};
+
+function outcomeOf(sent: SendResult, delivery: ClaimedDelivery, endpoint: ReadyEndpoint, runtime: Runtime): Decided {
   const outcome = classify(sent);
-  if (outcome.outcome === 'delivered') {
-    return {
-      outcome: 'delivered',
-      retryInMs: undefined,
-      errorClass: undefined,
-      errorMessage: undefined,
-      disablesEndpoint: false,
-    };
-  }
+  if (outcome.outcome === 'delivered') return delivered;
   const { errorClass, disablesEndpoint } = outcome;
   const failure = {
     errorClass,
@@ -69,8 +109,9 @@ function outcomeOf(sent: SendResult, delivery: ClaimedDelivery, endpoint: Delive
     disablesEndpoint,
     retryInMs: undefined,
   };
+  if (delivery.isResend) return { ...failure, outcome: 'resend_failed' };
   if (disablesEndpoint) return { ...failure, outcome: 'held' };
-  const attemptsMade = delivery.attemptsMade + 1;
+  const attemptsMade = delivery.scheduledAttemptsMade + 1;
   if (attemptsMade >= endpoint.retry_policy.max_attempts) return { ...failure, outcome: 'exhausted' };
   const notBeforeMs = retryAfterMs(outcome.retryAfter, runtime.now());
   return {

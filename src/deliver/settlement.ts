@@ -2,7 +2,8 @@ import type { Database } from '../database/database.ts';
 import { databaseErrorReport } from '../database/databaseError.ts';
 import { isUnavailable } from '../database/unavailable.ts';
 import type { Observe } from '../observe/observation.ts';
-import { type SettledDelivery, settleDeliveries } from './store/settleDeliveries.ts';
+import type { BreakerSettings } from './breaker.ts';
+import { type SettledDelivery, type Settlements, settleDeliveries } from './store/settleDeliveries.ts';
 
 /** Results are written together: whichever comes first. */
 const FLUSH_AFTER_MS = 50;
@@ -11,33 +12,41 @@ const FLUSH_AT_COUNT = 200;
 const LARGEST_BATCH = 1_000;
 const RETRY_AFTER_MS = 500;
 
+export interface SettlementDependencies {
+  readonly database: Database;
+  readonly observe: Observe;
+  readonly breaker: BreakerSettings;
+}
+
+export interface SettlementListener {
+  /** Something will be due again in so many milliseconds. */
+  readonly onDueAgainIn: (delayMs: number) => void;
+  /** Endpoints that are not active, or were not before. */
+  readonly onEndpoints: (endpoints: Settlements['endpoints']) => void;
+}
+
 /**
  * Collects results and writes them in batches. While the database is away they wait here; a result whose lease has
  * ended by then changes nothing, and its delivery is made again.
  */
 export class Settlement {
-  readonly #database: Database;
-  readonly #observe: Observe;
-  readonly #onRetryIn: (delayMs: number) => void;
+  readonly #dependencies: SettlementDependencies;
+  readonly #listener: SettlementListener;
   #results: SettledDelivery[] = [];
   #timer: NodeJS.Timeout | undefined;
   #isWriting = false;
   #written: Promise<void> = Promise.resolve();
   #closed = false;
 
-  /** @param onRetryIn told in how many milliseconds a delivery will be due again */
-  constructor(
-    { database, observe }: { readonly database: Database; readonly observe: Observe },
-    onRetryIn: (delayMs: number) => void,
-  ) {
-    this.#database = database;
-    this.#observe = observe;
-    this.#onRetryIn = onRetryIn;
+  constructor(dependencies: SettlementDependencies, listener: SettlementListener) {
+    this.#dependencies = dependencies;
+    this.#listener = listener;
   }
 
   add(result: SettledDelivery): void {
     this.#results.push(result);
-    if (this.#results.length >= FLUSH_AT_COUNT) this.flushNow();
+    // The next one of its entity waits for an ordered one.
+    if (this.#results.length >= FLUSH_AT_COUNT || result.isOrdered) this.flushNow();
     else this.#timer ??= setTimeout(() => this.flushNow(), FLUSH_AFTER_MS);
   }
 
@@ -72,26 +81,39 @@ export class Settlement {
 
   /** False when the database is away. A result that it refuses is dropped: its delivery is made again. */
   async #writeBatch(batch: readonly SettledDelivery[]): Promise<boolean> {
+    const { database, observe, breaker } = this.#dependencies;
     try {
-      const settled = await this.#database.transaction((transaction) => settleDeliveries(transaction, batch));
+      const { settled, endpoints } = await settleDeliveries(database.db, batch, breaker);
       for (const result of batch) {
-        this.#observe(observationOf(result, settled.has(result.deliveryId)));
-        if (result.retryInMs !== undefined) this.#onRetryIn(result.retryInMs);
+        observe(observationOf(result, settled.has(result.deliveryId)));
+        if (result.isOrdered) this.#listener.onDueAgainIn(0);
+        else if (result.outcome === 'retry') this.#listener.onDueAgainIn(result.retryInMs ?? 0);
       }
+      if (endpoints.length > 0) this.#report(endpoints);
       return true;
     } catch (error) {
       const reason = databaseErrorReport(error).message;
-      this.#observe({ type: 'delivery.settle_failed', deliveries: batch.length, reason });
+      observe({ type: 'delivery.settle_failed', deliveries: batch.length, reason });
       if (isUnavailable(error)) return false;
       if (batch.length > 1) for (const result of batch) if (!(await this.#writeBatch([result]))) return false;
       return true;
     }
   }
+
+  #report(endpoints: Settlements['endpoints']): void {
+    for (const { endpointId, status, changedBecause } of endpoints) {
+      if (changedBecause === null) continue;
+      this.#dependencies.observe({ type: 'endpoint.status_changed', endpointId, status, reason: changedBecause });
+    }
+    this.#listener.onEndpoints(endpoints);
+  }
 }
 
 function observationOf(result: SettledDelivery, settled: boolean): Parameters<Observe>[0] {
-  const { deliveryId, endpointId, outcome, durationMs, errorClass = 'other', retryInMs = 0 } = result;
+  const { deliveryId, endpointId } = result;
   if (!settled) return { type: 'delivery.lease_lost', deliveryId };
+  if (result.outcome === 'filtered') return { type: 'delivery.filtered', deliveryId, endpointId };
+  const { outcome, durationMs, errorClass = 'other', retryInMs = 0 } = result;
   switch (outcome) {
     case 'delivered':
       return { type: 'delivery.delivered', deliveryId, endpointId, durationMs };
@@ -101,5 +123,7 @@ function observationOf(result: SettledDelivery, settled: boolean): Parameters<Ob
       return { type: 'delivery.exhausted', deliveryId, endpointId, errorClass };
     case 'held':
       return { type: 'delivery.held', deliveryId, endpointId, errorClass };
+    case 'resend_failed':
+      return { type: 'delivery.resend_failed', deliveryId, endpointId, errorClass };
   }
 }

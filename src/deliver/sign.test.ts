@@ -10,8 +10,8 @@ const timestampSeconds = Math.floor(Date.now() / 1000);
 const body = Buffer.from('{"type":"transaction_updated", "data":{"note":"ü\\u00fc"}}\n');
 
 function sign(secretTexts: readonly string[], signedBody: Uint8Array = body): Record<string, string> {
-  const secrets = secretTexts.map((text, index) => createEndpointSecretKey(String(index), text));
-  return signDelivery({ secrets, eventId, timestampSeconds, body: signedBody });
+  const keys = secretTexts.map((text, index) => ({ key: createEndpointSecretKey(String(index), text) }));
+  return signDelivery({ keys, eventId, timestampSeconds, body: signedBody });
 }
 
 /** Written from MoonPay's documentation alone; accepts when any `s` matches. */

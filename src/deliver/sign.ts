@@ -11,8 +11,8 @@ export interface EndpointSecretKey {
 }
 
 export interface DeliveryToSign {
-  /** Every secret that is valid now, the newest first: two during a rotation's overlap. */
-  readonly secrets: readonly EndpointSecretKey[];
+  /** Every key that is valid now, the newest first: two during a rotation's overlap. */
+  readonly keys: readonly { readonly key: EndpointSecretKey }[];
   readonly eventId: string;
   /** When this attempt is made, in unix seconds. */
   readonly timestampSeconds: number;
@@ -25,15 +25,15 @@ export interface DeliveryToSign {
  * (https://www.standardwebhooks.com) and MoonPay's, so that code written for MoonPay verifies ours as well.
  * @throws MoonguardError endpoint_secret_missing: nothing is ever sent unsigned
  */
-export function signDelivery({ secrets, eventId, timestampSeconds, body }: DeliveryToSign): Record<string, string> {
-  if (secrets.length === 0) throw new MoonguardError('endpoint_secret_missing', 'The endpoint has no secret.');
+export function signDelivery({ keys, eventId, timestampSeconds, body }: DeliveryToSign): Record<string, string> {
+  if (keys.length === 0) throw new MoonguardError('endpoint_secret_missing', 'The endpoint has no secret.');
   const id = `evt_${eventId}`;
   let standard = '';
   let moonpay = `t=${timestampSeconds}`;
-  for (const secret of secrets) {
-    const digest = hmac(secret.standardWebhooks, `${id}.${timestampSeconds}.`, body).digest('base64');
+  for (const { key } of keys) {
+    const digest = hmac(key.standardWebhooks, `${id}.${timestampSeconds}.`, body).digest('base64');
     standard += standard === '' ? `v1,${digest}` : ` v1,${digest}`;
-    moonpay += `,s=${hmac(secret.moonpay, `${timestampSeconds}.`, body).digest('hex')}`;
+    moonpay += `,s=${hmac(key.moonpay, `${timestampSeconds}.`, body).digest('hex')}`;
   }
   return {
     'webhook-id': id,

@@ -1,11 +1,11 @@
 import type { Environment } from '../observe/observation.ts';
 
-/** `exhausted`: no attempt left. `held`: its endpoint is inactive or failed. */
-export const deliveryStatuses = ['pending', 'delivered', 'exhausted', 'held'] as const;
+/** `exhausted`: no attempt left. `held`: its endpoint is inactive or failed. `filtered`: its endpoint's filter did not want it. */
+export const deliveryStatuses = ['pending', 'delivered', 'exhausted', 'held', 'filtered'] as const;
 export type DeliveryStatus = (typeof deliveryStatuses)[number];
 
-/** What became of a delivery by one attempt; `held`: its endpoint stopped. */
-export const attemptOutcomes = ['delivered', 'retry', 'exhausted', 'held'] as const;
+/** What became of a delivery by one attempt; `held`: its endpoint stopped; `resend_failed`: it stayed what it was. */
+export const attemptOutcomes = ['delivered', 'retry', 'exhausted', 'held', 'resend_failed'] as const;
 export type AttemptOutcome = (typeof attemptOutcomes)[number];
 
 /** One event for one endpoint. */
@@ -26,14 +26,13 @@ export interface Delivery {
   readonly lastAttemptAt: Date | null;
   readonly lastResponseStatus: number | null;
   readonly lastErrorClass: string | null;
-  /** When it became delivered or exhausted. */
+  /** When it became delivered, exhausted or filtered. */
   readonly settledAt: Date | null;
   readonly createdAt: Date;
 }
 
 /** One request and how it was answered. */
 export interface DeliveryAttempt {
-  readonly id: string;
   /** From 1. */
   readonly attemptNumber: number;
   readonly startedAt: Date;

@@ -27,14 +27,20 @@ export interface RotatedSecret {
   readonly previousExpiresAt: Date | null;
 }
 
+/** A key and until when deliveries are signed with it, in unix ms. */
+export interface ValidKey {
+  readonly key: EndpointSecretKey;
+  readonly untilMs: number;
+}
+
 /** The secrets that deliveries are signed with: stored sealed, shown once, kept ready as keys. */
 export interface EndpointSecrets {
   /**
-   * The keys of each endpoint that are valid now, the newest first. An endpoint without a secret gets one, so that
-   * nothing is ever sent unsigned; its owner learns it by rotating. Endpoints that are gone are left out.
+   * The keys of what is stored for an endpoint, in the same order. An endpoint without a secret gets one, so that nothing
+   * is ever sent unsigned; its owner learns it by rotating.
    * @throws MoonguardError master_key_mismatch, secret_unreadable
    */
-  keysFor(db: Db, endpointIds: readonly string[]): Promise<Map<string, readonly EndpointSecretKey[]>>;
+  keysOf(db: Db, endpointId: string, stored: readonly StoredSecret[]): Promise<readonly ValidKey[]>;
   /**
    * Gives an endpoint its first secret, `secretText` or a random one, and returns it.
    * @throws MoonguardError webhook_status_conflict when it has one
@@ -75,17 +81,12 @@ export function createEndpointSecrets({ secretBox, runtime }: EndpointSecretsDep
   };
 
   return {
-    keysFor: async (db, endpointIds) => {
-      const stored = await listEndpointSecrets(db, endpointIds);
-      const without = endpointIds.filter((id) => !stored.some(({ endpoint_id }) => endpoint_id === id));
-      if (without.length > 0) {
-        for (const endpointId of without) await insert(db, endpointId, newEndpointSecret());
-        stored.push(...(await listEndpointSecrets(db, without)));
-      }
-      const keys = new Map<string, EndpointSecretKey[]>();
-      for (const secret of stored) {
-        const key = await keyOf(db, secret);
-        keys.set(secret.endpoint_id, [...(keys.get(secret.endpoint_id) ?? []), key]);
+    keysOf: async (db, endpointId, stored) => {
+      if (stored.length === 0) await insert(db, endpointId, newEndpointSecret());
+      const secrets = stored.length > 0 ? stored : await listEndpointSecrets(db, endpointId);
+      const keys: ValidKey[] = [];
+      for (const secret of secrets) {
+        keys.push({ key: await keyOf(db, secret), untilMs: secret.expires_at ?? Number.POSITIVE_INFINITY });
       }
       return keys;
     },

@@ -3,7 +3,9 @@ import { buffer } from 'node:stream/consumers';
 import { type RawBuilder, sql } from 'kysely';
 import { Webhook } from 'standardwebhooks';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
+import { defaultBreaker } from '../../src/deliver/breaker.ts';
 import { DeliveryWorker } from '../../src/deliver/DeliveryWorker.ts';
+import { createEndpointPreparer } from '../../src/deliver/endpointPreparer.ts';
 import { createSender, type Sender } from '../../src/deliver/send.ts';
 import { createEndpointSecretKey } from '../../src/deliver/sign.ts';
 import { claimDueDeliveries } from '../../src/deliver/store/claimDueDeliveries.ts';
@@ -18,9 +20,7 @@ import { forEachDatabase, type TestDatabase } from '../support/testDatabase.ts';
 
 const secret = `whsec_${Buffer.from('a secret of thirty-two bytes ...').toString('base64')}`;
 const key = createEndpointSecretKey('secret', secret);
-const endpointSecrets = {
-  keysFor: async (_: unknown, ids: readonly string[]) => new Map(ids.map((id) => [id, [key]])),
-};
+const endpointSecrets = { keysOf: async () => [{ key, untilMs: Number.POSITIVE_INFINITY }] };
 
 interface Received {
   readonly headers: IncomingMessage['headers'];
@@ -66,7 +66,8 @@ forEachDatabase('delivering', (open, kind) => {
       runtime: systemRuntime,
       observe: signals.observe,
       sender,
-      endpointSecrets,
+      prepareEndpoint: createEndpointPreparer({ database, observe: signals.observe, endpointSecrets }),
+      breaker: defaultBreaker,
       concurrency,
       ...(leaseMs !== undefined && { leaseMs }),
     });
@@ -99,7 +100,9 @@ forEachDatabase('delivering', (open, kind) => {
   const rowsOf = async <Row>(query: RawBuilder<Row>): Promise<Row[]> => (await query.execute(database.db)).rows;
   const deliveries = () => rowsOf(sql<Record<string, unknown>>`select * from moonguard.deliveries order by id`);
   const attempts = () =>
-    rowsOf(sql<Record<string, unknown>>`select * from moonguard.delivery_attempts order by attempt_number, id`);
+    rowsOf(
+      sql<Record<string, unknown>>`select * from moonguard.delivery_attempts order by attempt_number, delivery_id`,
+    );
   const endpoint = async (id: string) =>
     (await rowsOf(sql<Record<string, unknown>>`select * from moonpay_webhook_config where id = ${id}`))[0];
 
@@ -253,16 +256,17 @@ forEachDatabase('delivering', (open, kind) => {
     await addEndpoint('https://example.com/');
     await store(buyEvent({}));
     const lost = systemRuntime.newId();
-    const claim = { limit: 10, leaseMs: 10_000 };
-    const [claimed] = await claimDueDeliveries(database.db, { ...claim, leaseToken: lost });
+    const claim = { limit: 10, defaultRoom: 10, rooms: {}, leaseMs: 10_000, probeMs: 1_000 };
+    const [lane] = await claimDueDeliveries(database.db, { ...claim, leaseToken: lost });
     const later = new Date(systemRuntime.now() + 60_000);
     const current = systemRuntime.newId();
     expect(await claimDueDeliveries(database.db, { ...claim, leaseToken: current })).toEqual([]);
     expect(await claimDueDeliveries(database.db, { ...claim, leaseToken: current, now: later })).toHaveLength(1);
 
     const result = {
-      deliveryId: claimed?.id ?? '',
-      endpointId: claimed?.endpointId ?? '',
+      deliveryId: lane?.deliveries[0]?.id ?? '',
+      endpointId: lane?.endpoint.id ?? '',
+      isOrdered: false,
       outcome: 'delivered' as const,
       retryInMs: undefined,
       startedAt: new Date(systemRuntime.now()),
@@ -273,8 +277,8 @@ forEachDatabase('delivering', (open, kind) => {
       errorMessage: undefined,
       disablesEndpoint: false,
     };
-    const settle = (leaseToken: string) =>
-      database.transaction((transaction) => settleDeliveries(transaction, [{ ...result, leaseToken }]));
+    const settle = async (leaseToken: string) =>
+      (await settleDeliveries(database.db, [{ ...result, leaseToken }], defaultBreaker)).settled;
     expect(await settle(lost)).toEqual(new Set());
     expect(await attempts()).toEqual([]);
     expect(await deliveries()).toMatchObject([{ status: 'pending', lease_token: current, attempts_count: 0 }]);
@@ -286,7 +290,8 @@ forEachDatabase('delivering', (open, kind) => {
     const { url, received } = await receiver(ok);
     await addEndpoint(url, sql`delivery_settings = '{"timeout_ms": 100}'`);
     await store(buyEvent({}));
-    await claimDueDeliveries(database.db, { limit: 10, leaseMs: 400, leaseToken: systemRuntime.newId() });
+    const claim = { limit: 10, defaultRoom: 10, rooms: {}, probeMs: 1_000 };
+    await claimDueDeliveries(database.db, { ...claim, leaseMs: 400, leaseToken: systemRuntime.newId() });
     await startWorker();
     await signals.next((o) => o.type === 'delivery.delivered');
     expect(received).toHaveLength(1);
@@ -309,7 +314,6 @@ forEachDatabase('delivering', (open, kind) => {
       database.db,
     );
     const worker = await startWorker();
-    await signals.next((o) => o.type === 'delivery.claimed');
     await worker.stop();
     expect(received).toEqual([]);
     expect(await deliveries()).toMatchObject([{ status: 'held', lease_token: null, attempts_count: 0 }]);

@@ -2,7 +2,9 @@ import type { IncomingMessage } from 'node:http';
 import { text } from 'node:stream/consumers';
 import { Webhook } from 'standardwebhooks';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { defaultBreaker } from '../../src/deliver/breaker.ts';
 import { DeliveryWorker } from '../../src/deliver/DeliveryWorker.ts';
+import { createEndpointPreparer } from '../../src/deliver/endpointPreparer.ts';
 import { createSender, type Sender } from '../../src/deliver/send.ts';
 import { systemRuntime } from '../../src/runtime.ts';
 import type { WebhookHandler } from '../../src/webhooks/WebhookHandler.ts';
@@ -37,8 +39,10 @@ forEachDatabase('what an owner of an endpoint does with its deliveries', (open) 
     ({ webhooks } = opened);
     sender = createSender({ allowLoopback: () => true });
     const { endpointSecrets } = opened;
-    const options = { database, runtime: systemRuntime, observe: signals.observe, sender, endpointSecrets };
-    worker = new DeliveryWorker({ ...options, concurrency: 4 });
+    const { observe } = signals;
+    const prepareEndpoint = createEndpointPreparer({ database, observe, endpointSecrets });
+    const means = { database, runtime: systemRuntime, observe, sender, prepareEndpoint };
+    worker = new DeliveryWorker({ ...means, concurrency: 4, breaker: defaultBreaker });
     await worker.start();
   });
   afterEach(async () => {

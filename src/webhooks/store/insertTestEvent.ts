@@ -21,10 +21,10 @@ export async function insertTestEvent(
         dedupe_key, processed, processed_at, processing_attempts, received_at, sequence)
       values (${event.id}, 'webhook.test', 'webhook.test', ${event.body}::jsonb, convert_to(${event.body}, 'UTF8'), '',
         ${environment}, ${`webhook.test:${event.id}`}, true, now(), 0, now(), nextval('moonguard.event_sequence'))
-      returning id
+      returning id, sequence
     ), delivery as (
-      insert into moonguard.deliveries (id, event_id, endpoint_id)
-      select ${event.deliveryId}::uuid, id, ${id}::uuid from event
+      insert into moonguard.deliveries (id, event_id, endpoint_id, event_sequence)
+      select ${event.deliveryId}::uuid, id, ${id}::uuid, sequence from event
       returning id
     )
     select pg_notify('moonguard_deliveries', '') from delivery

@@ -7,7 +7,6 @@ export async function listAttempts(db: Db, deliveryId: string): Promise<Delivery
   const rows = await db
     .selectFrom('moonguard.delivery_attempts')
     .select([
-      'id',
       'attempt_number as attemptNumber',
       'started_at as startedAt',
       'duration_ms as durationMs',

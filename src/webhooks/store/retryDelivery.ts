@@ -5,7 +5,8 @@ import type { Db } from '../../database/database.ts';
 export type RetryOutcome = 'retried' | 'in_flight' | 'stopped';
 
 /**
- * Makes a delivery due now, whatever became of it before; its attempts stay. Undefined when there is no such delivery.
+ * Makes a delivery due now, whatever became of it before. A held one goes on where it was stopped. Any other is sent once,
+ * outside its schedule: when that fails, everything is as it was. Undefined when there is no such delivery.
  * Whoever settles or stops an endpoint waits for us or we for them, endpoint first, so what is decided here holds.
  */
 export async function retryDelivery(transaction: Db, deliveryId: string): Promise<RetryOutcome | undefined> {
@@ -22,8 +23,13 @@ export async function retryDelivery(transaction: Db, deliveryId: string): Promis
   const { rows: retried } = await sql`
     with retried as (
       update moonguard.deliveries
-      set status = 'pending', next_attempt_at = now(), settled_at = null
-      where id = ${deliveryId} and not (status = 'pending' and lease_token is not null and next_attempt_at > now())
+      set status = 'pending',
+        next_attempt_at = now(),
+        resend_from = case when status <> 'held' then coalesce(resend_from, status) end,
+        resend_next_attempt_at = case when status <> 'held' then coalesce(resend_next_attempt_at, next_attempt_at) end,
+        leased_until = null,
+        lease_token = null
+      where id = ${deliveryId} and (leased_until is null or leased_until <= now())
       returning id
     )
     select pg_notify('moonguard_deliveries', '') from retried

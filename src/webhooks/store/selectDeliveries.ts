@@ -3,8 +3,8 @@ import type { Db } from '../../database/database.ts';
 import type { Environment } from '../../observe/observation.ts';
 import type { DeliveryStatus } from '../delivery.ts';
 
-/** A worker has it: its lease, which next_attempt_at is the end of, has not ended. */
-const leased = sql<boolean>`(d.status = 'pending' and d.lease_token is not null and d.next_attempt_at > now())`;
+/** A worker has it: its lease has not ended. */
+const leased = sql<boolean>`coalesce(d.leased_until > now(), false)`;
 
 /** Deliveries as `Delivery`, to be narrowed down by whoever asks. */
 export function selectDeliveries(db: Db) {

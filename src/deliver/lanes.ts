@@ -1,0 +1,135 @@
+import type { ReadyDelivery } from './attempt.ts';
+
+/** A leased delivery that waits for its turn. */
+export interface Leased extends ReadyDelivery {
+  /** Unix ms: not before then, because the endpoint's requests are spaced out. */
+  readonly beginAtMs: number;
+  /** Unix ms: not after then, the lease might end before its result is written. */
+  readonly beginBeforeMs: number;
+}
+
+interface Lane {
+  readonly endpointId: string;
+  readonly queue: Leased[];
+  inFlight: number;
+  /** Requests that ended since the last claim: how fast the endpoint takes deliveries at the moment. */
+  ended: number;
+  /** The last claim had no room for all that was due. */
+  hasMore: boolean;
+}
+
+/** How many deliveries are leased for each that the endpoint took during the last claim. */
+const LEASED_PER_ENDED = 3;
+
+/**
+ * What a worker has leased, endpoint by endpoint, and whose turn it is. Endpoints take turns; one may begin another
+ * request while it has no more in flight than slots are free. So one endpoint alone gets half of the slots, and however
+ * many hang, there are slots for the next one.
+ */
+export class Lanes {
+  readonly #slots: number;
+  readonly #lanes = new Map<string, Lane>();
+  /** Lanes with something in their queue, the next one first. */
+  readonly #turns: Lane[] = [];
+  #inFlight = 0;
+  #queued = 0;
+  #nextBeginAtMs = Number.POSITIVE_INFINITY;
+
+  constructor(slots: number) {
+    this.#slots = slots;
+  }
+
+  get inFlight(): number {
+    return this.#inFlight;
+  }
+
+  get queued(): number {
+    return this.#queued;
+  }
+
+  /** After `take` found none: when the next one that is spaced out may begin, in unix ms; infinite when none is. */
+  get nextBeginAtMs(): number {
+    return this.#nextBeginAtMs;
+  }
+
+  /** Deliveries that an endpoint of which nothing is known could begin at once. */
+  get defaultRoom(): number {
+    return Math.ceil((this.#slots - this.#inFlight) / 2);
+  }
+
+  /** Deliveries that each endpoint can take, for the claim that is about to begin. */
+  roomsForClaim(): Record<string, number> {
+    const rooms: Record<string, number> = {};
+    for (const lane of this.#lanes.values()) {
+      if (lane.inFlight === 0 && lane.queue.length === 0) {
+        this.#lanes.delete(lane.endpointId);
+        continue;
+      }
+      const room = this.#room(lane);
+      rooms[lane.endpointId] = room;
+      lane.ended = 0;
+      // Without room it is not asked for.
+      if (room > 0) lane.hasMore = false;
+    }
+    return rooms;
+  }
+
+  add(endpointId: string, leased: readonly Leased[], hasMore: boolean): void {
+    const lane = this.#lanes.get(endpointId) ?? { endpointId, queue: [], inFlight: 0, ended: 0, hasMore };
+    this.#lanes.set(endpointId, lane);
+    lane.hasMore = hasMore;
+    if (lane.queue.length === 0 && leased.length > 0) this.#turns.push(lane);
+    lane.queue.push(...leased);
+    this.#queued += leased.length;
+  }
+
+  /** The next one to be begun now; undefined when none may be. Whoever takes it says when it has ended. */
+  take(nowMs: number): Leased | undefined {
+    this.#nextBeginAtMs = Number.POSITIVE_INFINITY;
+    for (let turns = this.#turns.length; turns > 0; turns--) {
+      const lane = this.#turns.shift();
+      const next = lane?.queue[0];
+      if (lane === undefined || next === undefined) continue;
+      const isFree = next.beginAtMs <= nowMs && lane.inFlight < this.#slots - this.#inFlight;
+      if (isFree) {
+        lane.queue.shift();
+        this.#queued--;
+        lane.inFlight++;
+        this.#inFlight++;
+      }
+      if (lane.queue.length > 0) this.#turns.push(lane);
+      if (isFree) return next;
+      if (next.beginAtMs > nowMs) this.#nextBeginAtMs = Math.min(this.#nextBeginAtMs, next.beginAtMs);
+    }
+    return undefined;
+  }
+
+  /** @returns whether it is time to claim more for this endpoint */
+  end(endpointId: string): boolean {
+    const lane = this.#lanes.get(endpointId);
+    if (lane === undefined) return false;
+    lane.inFlight--;
+    this.#inFlight--;
+    lane.ended++;
+    return lane.hasMore && lane.queue.length < lane.ended;
+  }
+
+  /** Takes out what is not to be begun any more. */
+  remove(isUnwanted: (leased: Leased) => boolean): Leased[] {
+    const removed: Leased[] = [];
+    for (const lane of this.#turns) {
+      const unwanted = lane.queue.filter(isUnwanted);
+      if (unwanted.length === 0) continue;
+      removed.push(...unwanted);
+      const kept = lane.queue.filter((leased) => !unwanted.includes(leased));
+      lane.queue.splice(0, lane.queue.length, ...kept);
+    }
+    this.#queued -= removed.length;
+    return removed;
+  }
+
+  #room({ inFlight, queue, ended }: Lane): number {
+    const mayBegin = Math.ceil((this.#slots - this.#inFlight - inFlight) / 2);
+    return Math.max(0, Math.max(0, mayBegin) + LEASED_PER_ENDED * ended - queue.length);
+  }
+}
