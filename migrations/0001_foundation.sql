@@ -142,6 +142,21 @@ begin
 end
 $$;
 
+-- Names rows that were there before and break a rule, unless somebody has to look at them already. The rule may call the row
+-- "new", as a trigger does.
+create function moonguard.report_breaches(p_table regclass, p_name text, p_expression text) returns void
+language plpgsql set search_path = '' as $$
+begin
+  execute format(
+    'insert into moonguard.installation_findings (table_name, row_key, reason, resolution)
+     select %1$L, id::text, %2$L, %3$L from %4$s as new where not (%5$s) and not exists (
+       select from moonguard.installation_findings f
+       where f.table_name = %1$L and f.row_key = new.id::text and f.resolution like ''action needed:%%'')',
+    moonguard.table_name(p_table), 'breaks the rule ' || p_name,
+    'left: the row is as it was; a change to it must satisfy the rule', p_table, p_expression);
+end
+$$;
+
 -- Named checks on tables that may hold older rows: added without looking at them, then tried. Rows that break the check
 -- stay as they are and are reported; the check holds for everything written from now on.
 create function moonguard.add_check(p_table regclass, p_name text, p_expression text) returns void
@@ -152,13 +167,7 @@ begin
   begin
     execute format('alter table %s validate constraint %I', p_table, p_name);
   exception when check_violation then
-    execute format(
-      'insert into moonguard.installation_findings (table_name, row_key, reason, resolution)
-       select %1$L, id::text, %2$L, %3$L from %4$s as earlier where not (%5$s) and not exists (
-         select from moonguard.installation_findings f
-         where f.table_name = %1$L and f.row_key = earlier.id::text and f.resolution like ''action needed:%%'')',
-      moonguard.table_name(p_table), 'breaks the rule ' || p_name,
-      'left: the row is as it was; a change to it must satisfy the rule', p_table, p_expression);
+    perform moonguard.report_breaches(p_table, p_name, p_expression);
   end;
 end
 $$;
