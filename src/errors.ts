@@ -49,6 +49,8 @@ export const errorCatalogue = {
     action: 'Rotate the secret of this endpoint to give it one: nothing is ever sent unsigned.',
   },
   delivery_not_found: { status: 404, action: 'List the deliveries and use the id of one of them.' },
+  replay_not_found: { status: 404, action: 'List the replays and use the id of one of them.' },
+  replay_finished: { status: 409, action: 'Begin another replay: this one has ended.' },
 
   // Compliance
   alert_not_found: { status: 404, action: 'List the alerts and use the id or alert_id of one of them.' },
