@@ -157,12 +157,12 @@ language sql stable security invoker set search_path = '' as $$
     coalesce(sum(c.delivery_attempts_count), 0)::bigint,
     coalesce(sum(c.successful_deliveries_count), 0)::bigint,
     coalesce(sum(c.failed_deliveries_count), 0)::bigint,
-    (select count(*) from moonguard.deliveries d where d.status = 'pending'),
-    (select count(*) from moonguard.deliveries d where d.status = 'held'),
-    (select count(*) from moonguard.deliveries d where d.status = 'exhausted'),
+    coalesce(sum((select count(*) from moonguard.deliveries d where d.endpoint_id = c.id and d.status = 'pending')), 0)::bigint,
+    coalesce(sum((select count(*) from moonguard.deliveries d where d.endpoint_id = c.id and d.status = 'held')), 0)::bigint,
+    coalesce(sum((select count(*) from moonguard.deliveries d where d.endpoint_id = c.id and d.status = 'exhausted')), 0)::bigint,
     max(c.last_delivery_attempt)
   from public.moonpay_webhook_config c
   where c.deleted_at is null
 $$;
 comment on function public.get_moonpay_webhook_stats() is
-  'One row: endpoints by status, the mean success rate of endpoints that were tried (in percent; null when none was), attempts and open deliveries.';
+  'One row, about endpoints that are not deleted: how many by status; the mean of their success rates in percent (null when none was tried) and their attempts, over their whole life, whatever retention has removed; the deliveries that are pending, held or exhausted now.';

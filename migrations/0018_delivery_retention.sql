@@ -18,6 +18,8 @@ create function moonguard.uuid_v7_floor(p_time timestamptz) returns uuid
 language sql stable parallel safe set search_path = '' as $$
   select (lpad(to_hex(greatest(extract(epoch from p_time) * 1000, 0)::bigint), 12, '0') || '70008000000000000000')::uuid
 $$;
+revoke all on function moonguard.uuid_v7_floor(timestamptz) from public, anon;
+grant execute on function moonguard.uuid_v7_floor(timestamptz) to authenticated, service_role;
 comment on function moonguard.uuid_v7_floor(timestamptz) is 'The least UUID version 7 of this millisecond: a bound by time as a bound by id.';
 
 create function moonguard.note_retention(p_run uuid, p_task text, p_removed bigint, p_oldest timestamptz, p_newest timestamptz) returns void
@@ -171,7 +173,7 @@ $$;
 comment on function moonguard.remove_old_bodies(uuid, timestamptz, uuid, integer, boolean) is
   'Empties raw_body and event_data of such events, and response_body of the attempts at them; what is left can no longer be delivered. What it returns is as for remove_old_events.';
 
-revoke all on function moonguard.uuid_v7_floor(timestamptz), moonguard.note_retention(uuid, text, bigint, timestamptz, timestamptz),
+revoke all on function moonguard.note_retention(uuid, text, bigint, timestamptz, timestamptz),
   moonguard.retention_is_ours(), moonguard.old_events(timestamptz, uuid, integer, boolean),
   moonguard.remove_old_events(uuid, timestamptz, uuid, integer, boolean), moonguard.remove_old_attempts(uuid, timestamptz, uuid, integer, boolean),
   moonguard.remove_old_bodies(uuid, timestamptz, uuid, integer, boolean)

@@ -15,7 +15,14 @@ export { AccountService } from './policy/AccountService.ts';
 export { PolicyService } from './policy/PolicyService.ts';
 export type { ActionType, ExecutionStatus, PolicyLogEntry, PolicyType } from './policy/policyLog.ts';
 export type { PolicyExecutionInput, PolicyViolationInput } from './policy/policyLogInput.ts';
+export {
+  type RetentionRun,
+  type RetentionRunOptions,
+  RetentionService,
+  type RetentionSettings,
+} from './retention/RetentionService.ts';
 export type { Delivery, DeliveryAttempt, DeliveryStatus } from './webhooks/delivery.ts';
 export type { EndpointStatus, WebhookEndpoint } from './webhooks/endpoint.ts';
 export type { CreateWebhookInput, WebhookChanges } from './webhooks/endpointInput.ts';
+export type { Replay, ReplayableStatus, ReplayRequest, ReplayStatus } from './webhooks/replay.ts';
 export { WebhookHandler } from './webhooks/WebhookHandler.ts';

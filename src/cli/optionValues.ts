@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { InvalidArgumentError } from 'commander';
+import { systemRuntime } from '../runtime.ts';
 
 /** Turn what stands on the command line into values; commander tells the user which option was wrong. */
 
@@ -52,6 +53,19 @@ export function time(text: string): Date {
   const date = new Date(text);
   if (Number.isNaN(date.getTime())) throw new InvalidArgumentError('It must be a time such as 2026-12-31T17:00:00Z.');
   return date;
+}
+
+/** A time, or how long ago: 90s, 30m, 24h, 7d. */
+export function timeOrAgo(text: string): Date {
+  const [, number, unit] = /^(\d{1,6})([smhd])$/.exec(text) ?? [];
+  if (number === undefined || !isUnit(unit)) return time(text);
+  return new Date(systemRuntime.now() - Number(number) * unitMs[unit]);
+}
+
+const unitMs = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
+
+function isUnit(text: string | undefined): text is keyof typeof unitMs {
+  return text !== undefined && text in unitMs;
 }
 
 function reason(error: unknown): string {

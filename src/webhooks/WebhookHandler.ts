@@ -24,24 +24,30 @@ import {
   deliveryFilterSchema,
   overlapSecondsSchema,
   pageById,
-  type StatisticsWindow,
-  statisticsWindowSchema,
   type UndeliveredFilter,
   undeliveredFilterSchema,
   type WebhookFilter,
   webhookFilterSchema,
 } from './listFilters.ts';
-import { attemptStatistics, type DeliveryStatistics } from './store/attemptStatistics.ts';
+import { type Replay, type ReplayPage, type ReplayRequest, replayPageSchema, replayRequestSchema } from './replay.ts';
+import { type DeliveryStatistics, type StatisticsWindow, statisticsWindowSchema, trendOf } from './statistics.ts';
+import { attemptStatistics } from './store/attemptStatistics.ts';
+import { attemptTrend } from './store/attemptTrend.ts';
+import { beginReplay } from './store/beginReplay.ts';
+import { cancelReplay } from './store/cancelReplay.ts';
+import { countDeliveries } from './store/countDeliveries.ts';
 import { countDeliveryAttempt } from './store/countDeliveryAttempt.ts';
 import { deleteEndpoint } from './store/deleteEndpoint.ts';
 import { findDelivery } from './store/findDelivery.ts';
 import { findEndpoint, lockEndpoint } from './store/findEndpoint.ts';
 import { findEndpointId } from './store/findEndpointId.ts';
+import { findReplay } from './store/findReplay.ts';
 import { insertEndpoint } from './store/insertEndpoint.ts';
 import { insertTestEvent } from './store/insertTestEvent.ts';
 import { listAttempts } from './store/listAttempts.ts';
 import { listDeliveries } from './store/listDeliveries.ts';
 import { listEndpoints } from './store/listEndpoints.ts';
+import { listReplays } from './store/listReplays.ts';
 import { retryDelivery } from './store/retryDelivery.ts';
 import { setEndpointStatus } from './store/setEndpointStatus.ts';
 import { updateEndpoint } from './store/updateEndpoint.ts';
@@ -148,7 +154,7 @@ export class WebhookHandler {
     );
   }
 
-  /** Makes the endpoint active, whatever stopped it. What was held stays held: see `listUndelivered`, `retryDelivery`. */
+  /** Makes the endpoint active, whatever stopped it. What was held stays held until `replayDeliveries` or `retryDelivery`. */
   resumeWebhook(webhookId: string, options: WriteOptions = {}): Promise<WebhookEndpoint> {
     return this.#write(options, async (transaction) =>
       known(await setEndpointStatus(transaction, webhookId, 'active', null), webhookId),
@@ -231,13 +237,68 @@ export class WebhookHandler {
     }
   }
 
-  /** How attempts went, by when they began. @throws MoonguardError request_invalid */
+  /**
+   * Sends many deliveries again, as a job in the database that running servers carry out: of one endpoint or all, by what
+   * became of them, event and time. Held ones go on with their schedule; the others are sent once more, and stay what they
+   * were when that fails. What is pending, and what is made from now on, is never part of it.
+   * @throws MoonguardError request_invalid; webhook_status_conflict when the endpoint is inactive or failed
+   */
+  replayDeliveries(request: ReplayRequest = {}, options: WriteOptions = {}): Promise<Replay> {
+    const { webhookId, ...wanted } = parseInput(replayRequestSchema, request, 'request_invalid');
+    const { actor } = parseInput(writerSchema, { actor: options.actor }, 'request_invalid');
+    return this.#write(options, async (transaction) => {
+      const endpoint =
+        webhookId === undefined ? undefined : known(await findEndpoint(transaction, webhookId), webhookId);
+      if (endpoint !== undefined && isStopped(endpoint.status)) throw stopped(`The endpoint is ${endpoint.status}`);
+      const id = this.#runtime.newId();
+      await beginReplay(transaction, { ...wanted, id, endpointId: endpoint?.id }, actor);
+      return this.getReplay(id, { transaction });
+    });
+  }
+
+  /** How far a replay is. @throws MoonguardError replay_not_found */
+  async getReplay(replayId: string, { transaction = this.#database.db }: ReadOptions = {}): Promise<Replay> {
+    const replay = isUuid(replayId) ? await findReplay(transaction, replayId) : undefined;
+    if (replay === undefined) throw unknownReplay(replayId);
+    return replay;
+  }
+
+  /** The newest first. @throws MoonguardError request_invalid */
+  async listReplays(
+    page: ReplayPage = {},
+    { transaction = this.#database.db }: ReadOptions = {},
+  ): Promise<Page<Replay>> {
+    const { limit, cursor } = parseInput(replayPageSchema, page, 'request_invalid');
+    return pageById(await listReplays(transaction, cursor, limit + 1), limit);
+  }
+
+  /**
+   * Ends a replay at once: nothing is released any more, and what no worker has begun with is what it was before.
+   * @throws MoonguardError replay_not_found; replay_finished when it has ended already
+   */
+  cancelReplay(replayId: string, options: WriteOptions = {}): Promise<Replay> {
+    const { actor } = parseInput(writerSchema, { actor: options.actor }, 'request_invalid');
+    return this.#write(options, async (transaction) => {
+      const status = isUuid(replayId) ? await cancelReplay(transaction, replayId, actor) : undefined;
+      if (status === undefined) throw unknownReplay(replayId);
+      if (status !== 'running') throw new MoonguardError('replay_finished', `The replay is ${status}.`);
+      return this.getReplay(replayId, { transaction });
+    });
+  }
+
+  /** How delivering went, by when attempts began and deliveries were made. @throws MoonguardError request_invalid */
   async getStatistics(
     window: StatisticsWindow = {},
     { transaction = this.#database.db }: ReadOptions = {},
   ): Promise<DeliveryStatistics> {
-    const { webhookId, ...times } = parseInput(statisticsWindowSchema, window, 'request_invalid');
-    return attemptStatistics(transaction, { ...times, endpointId: await idOf(transaction, webhookId) });
+    const { webhookId, bucket, ...times } = parseInput(statisticsWindowSchema, window, 'request_invalid');
+    const trend = bucket && trendOf(bucket, times, this.#runtime.now());
+    const wanted = { ...times, since: trend?.since ?? times.since, endpointId: await idOf(transaction, webhookId) };
+    return {
+      deliveries: await countDeliveries(transaction, wanted),
+      ...(await attemptStatistics(transaction, wanted)),
+      trend: trend === undefined ? [] : await attemptTrend(transaction, wanted, trend),
+    };
   }
 
   /** What the SQL function get_moonpay_webhook_stats() says. */
@@ -293,6 +354,10 @@ function unknownWebhook(webhookId: string): MoonguardError {
 
 function unknownDelivery(deliveryId: string): MoonguardError {
   return new MoonguardError('delivery_not_found', `There is no delivery ${JSON.stringify(deliveryId)}.`);
+}
+
+function unknownReplay(replayId: string): MoonguardError {
+  return new MoonguardError('replay_not_found', `There is no replay ${JSON.stringify(replayId)}.`);
 }
 
 function stopped(what: string): MoonguardError {

@@ -4,7 +4,7 @@ import { environments } from '../observe/observation.ts';
 import { deliveryStatuses } from './delivery.ts';
 import { endpointStatuses } from './endpoint.ts';
 
-const pageFields = {
+export const pageFields = {
   /** Rows a page, at most 200; default 50. */
   limit: z.int().min(1).max(200).default(50),
   /** `nextCursor` of the page before. */
@@ -29,16 +29,6 @@ export type UndeliveredFilter = z.input<typeof undeliveredFilterSchema>;
 
 export const deliveryFilterSchema = undeliveredFilterSchema.extend({ status: z.enum(deliveryStatuses).optional() });
 export type DeliveryFilter = z.input<typeof deliveryFilterSchema>;
-
-export const statisticsWindowSchema = z.strictObject({
-  /** Id or webhook_id of an endpoint; default: all that were not deleted. */
-  webhookId: z.string().optional(),
-  /** Attempts that began at this time or later. */
-  since: z.date().optional(),
-  /** Attempts that began before this time. */
-  until: z.date().optional(),
-});
-export type StatisticsWindow = z.input<typeof statisticsWindowSchema>;
 
 export const overlapSecondsSchema = z.strictObject({
   /** How long the previous secret stays valid, at most 30 days; default: a day. */

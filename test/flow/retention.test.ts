@@ -43,13 +43,13 @@ class History {
       with event as (
         insert into moonpay_webhook_events (id, event_type, event_name, event_data, raw_body, signature, environment, dedupe_key,
           processed, received_at, sequence)
-        select (left(moonguard.uuid_v7_floor(${at})::text, 14) || substr(gen_random_uuid()::text, 15))::uuid, 'x',
+        select (left(moonguard.uuid_v7_floor(${at})::text, 15) || substr(gen_random_uuid()::text, 16))::uuid, 'x',
           '${daysAgo} ${status}', '{}', '{}', '', 'sandbox', ${ours ? 'gen_random_uuid()::text' : 'null'}, ${decided}, ${at}, n
         from generate_series(1, ${count}) as n
         returning id, sequence
       ), delivery as (
         insert into moonguard.deliveries (id, event_id, endpoint_id, status, event_sequence, attempts_count)
-        select (left(moonguard.uuid_v7_floor(${at})::text, 14) || substr(gen_random_uuid()::text, 15))::uuid,
+        select (left(moonguard.uuid_v7_floor(${at})::text, 15) || substr(gen_random_uuid()::text, 16))::uuid,
           event.id, c.id, '${status}', event.sequence, 2 from event, moonpay_webhook_config c
         returning id, endpoint_id
       )

@@ -1,6 +1,6 @@
 import { type Command, Option } from 'commander';
 import { type Delivery, type DeliveryWithAttempts, deliveryStatuses } from '../../webhooks/delivery.ts';
-import type { DeliveryFilter, StatisticsWindow, UndeliveredFilter } from '../../webhooks/listFilters.ts';
+import type { DeliveryFilter, UndeliveredFilter } from '../../webhooks/listFilters.ts';
 import {
   type ChangeOptions,
   changeCommand,
@@ -9,16 +9,16 @@ import {
   readCommand,
   withExample,
 } from '../command.ts';
-import { time } from '../optionValues.ts';
 import { print, printFields, printPage, printTable, timeText } from '../output.ts';
 import { answer } from '../session.ts';
 import type { Column } from '../table.ts';
+import { statisticsCommand } from './statistics.ts';
 
 const SOME_DELIVERY = '0199f2c4-a1b2-7d3e-8c5f-6a7b8c9d0e1f';
 const SOME_ENDPOINT = 'wh_0199f2c4a1b27d3e8c5f6a7b8c9d0e1f';
 
 export function deliveryCommands(): Command[] {
-  return [deliveries(), undelivered(), attempts(), retry(), stats()];
+  return [deliveries(), undelivered(), attempts(), retry(), statisticsCommand()];
 }
 
 const columns: readonly Column<Delivery>[] = [
@@ -83,34 +83,6 @@ function retry(): Command {
       ),
     );
   return withExample(command, `webhooks retry ${SOME_DELIVERY}`);
-}
-
-function stats(): Command {
-  const command = readCommand('stats', 'show how delivering goes')
-    .option('--webhook-id <endpoint>', 'attempts at this endpoint only')
-    .option('--since <time>', 'attempts from this time on', time)
-    .option('--until <time>', 'attempts before this time', time)
-    .action(({ json, dataDirectory, ...window }: DataOptions & StatisticsWindow) =>
-      answer(
-        { json, dataDirectory },
-        async ({ webhooks }) => ({
-          now: await webhooks.getStats(),
-          attempts: await webhooks.getStatistics(window),
-        }),
-        ({ now, attempts: { durationMs, ...counts } }) => {
-          print('Now (get_moonpay_webhook_stats)', '');
-          printFields(now);
-          print('', 'Attempts', '');
-          printFields({ ...counts, ...inMilliseconds(durationMs) });
-        },
-      ),
-    );
-  return withExample(command, 'webhooks stats', 'webhooks stats --since 2026-11-01T00:00:00Z');
-}
-
-function inMilliseconds(durations: Readonly<Record<string, number | null>>): Record<string, string> {
-  const known = Object.entries(durations).filter(([, value]) => value !== null);
-  return Object.fromEntries(known.map(([name, value]) => [name, `${value} ms`]));
 }
 
 function printDelivery({ attempts: made, ...delivery }: DeliveryWithAttempts): void {
