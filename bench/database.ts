@@ -11,6 +11,8 @@ import { startPostgres } from '../test/support/postgresServer.ts';
 export interface BenchDatabase extends Database {
   /** On PostgreSQL: to tell its processes by, and for peers that connect by themselves. */
   readonly server: { readonly databaseName: string; readonly url: string } | undefined;
+  /** One more beside it, which is closed first. */
+  readonly openAnother: () => Promise<BenchDatabase>;
 }
 
 /** @param databaseUrl a PostgreSQL that is running already; without it one is started, with fsync as it ships */
@@ -29,27 +31,36 @@ async function openEmbedded(): Promise<BenchDatabase> {
     await database.close();
     rmSync(dataDirectory, { recursive: true });
   };
-  return { ...database, server: undefined, close };
+  return { ...database, server: undefined, close, openAnother: openEmbedded };
 }
 
 async function openPostgres(databaseUrl: string | undefined): Promise<BenchDatabase> {
   const started = databaseUrl === undefined ? await startPostgres(18, { durable: true }) : undefined;
-  const administration = new Client(started?.url() ?? databaseUrl);
+  const serverUrl = started?.url() ?? databaseUrl ?? '';
+  const administration = new Client(serverUrl);
   await administration.connect();
   await requireDurability(administration);
-  const databaseName = `moonguard_bench_${process.pid}`;
+  const database = await createDatabase(administration, serverUrl, `moonguard_bench_${process.pid}`);
+  const close = async (): Promise<void> => {
+    await database.close();
+    await administration.end();
+    await started?.stop();
+  };
+  return { ...database, close };
+}
+
+async function createDatabase(administration: Client, serverUrl: string, databaseName: string): Promise<BenchDatabase> {
   await administration.query(`create database ${databaseName}`);
-  const url = new URL(started?.url(databaseName) ?? databaseUrl ?? '');
+  const url = new URL(serverUrl);
   url.pathname = databaseName;
   const database = await connectDatabase({ databaseUrl: url.href });
   await migrate(database);
   const close = async (): Promise<void> => {
     await database.close();
     await administration.query(`drop database ${databaseName} with (force)`);
-    await administration.end();
-    await started?.stop();
   };
-  return { ...database, server: { databaseName, url: url.href }, close };
+  const openAnother = (): Promise<BenchDatabase> => createDatabase(administration, serverUrl, `${databaseName}_more`);
+  return { ...database, server: { databaseName, url: url.href }, close, openAnother };
 }
 
 /** What a loss of power would take back is faster than what is promised; whoever brings such a server hears of it. */

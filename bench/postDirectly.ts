@@ -1,7 +1,7 @@
 import type { Dispatcher } from 'undici';
 
 /** Of the length that a signed delivery has. */
-const headers = {
+const unsigned = {
   'content-type': 'application/json',
   'user-agent': 'Moonguard',
   'webhook-timestamp': '1790000000',
@@ -9,25 +9,39 @@ const headers = {
   'Moonpay-Signature-V2': `t=1790000000,s=${'0'.repeat(64)}`,
 };
 
-/** Posts what a delivery would, with nothing signed and nothing recorded. Rejects unless the answer is 200. */
-export function postDirectly(dispatcher: Dispatcher, url: URL, webhookId: string, body: Uint8Array): Promise<void> {
+/** What a delivery's headers look like, with nothing signed. */
+export function unsignedHeaders(webhookId: string): Record<string, string> {
+  return { ...unsigned, 'webhook-id': webhookId };
+}
+
+export interface Answer {
+  readonly status: number;
+  readonly body: Uint8Array;
+}
+
+const nothing = new Uint8Array();
+
+/** Posts with as little between the caller and undici's connections as there can be. */
+export function postDirectly(
+  dispatcher: Dispatcher,
+  url: URL,
+  headers: Record<string, string>,
+  body: Uint8Array,
+): Promise<Answer> {
   return new Promise((resolve, reject) => {
     let status = 0;
+    let received: Uint8Array = nothing;
     dispatcher.dispatch(
-      {
-        origin: url.origin,
-        path: url.pathname,
-        method: 'POST',
-        headers: { ...headers, 'webhook-id': webhookId },
-        body,
-      },
+      { origin: url.origin, path: url.pathname, method: 'POST', headers, body },
       {
         onRequestStart: () => {},
         onResponseStart: (_controller, responseStatus) => {
           status = responseStatus;
         },
-        onResponseData: () => {},
-        onResponseEnd: () => (status === 200 ? resolve() : reject(new Error(`HTTP ${status}`))),
+        onResponseData: (_controller, chunk) => {
+          received = received.length === 0 ? chunk : Buffer.concat([received, chunk]);
+        },
+        onResponseEnd: () => resolve({ status, body: received }),
         onResponseError: (_controller, error) => reject(error),
       },
     );

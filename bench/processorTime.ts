@@ -9,19 +9,23 @@ const MS_PER_TICK = 10;
  *
  * The database's processes are those whose title names `databaseName`, as PostgreSQL's connections do, and their parent
  * with all its other children (the writers, the autovacuum).
+ * @param redisProcessId of the Redis that takes part, when one does
  */
-export function startProcessorClock(databaseName: string | undefined): (count: number) => ProcessorTime {
+export function startProcessorClock(
+  databaseName: string | undefined,
+  redisProcessId?: number,
+): (count: number) => ProcessorTime {
   const ownBefore = process.cpuUsage();
   const databaseBefore = databaseTime(databaseName);
+  const redisBefore = redisTime(redisProcessId);
   return (count) => {
     const own = process.cpuUsage(ownBefore);
-    const database = databaseTime(databaseName);
+    const perThousand = (before: number | undefined, after: number | undefined): number | undefined =>
+      before === undefined || after === undefined ? undefined : ((after - before) / count) * 1_000;
     return {
       process: (own.user + own.system) / count,
-      database:
-        database === undefined || databaseBefore === undefined
-          ? undefined
-          : ((database - databaseBefore) / count) * 1_000,
+      database: perThousand(databaseBefore, databaseTime(databaseName)),
+      redis: perThousand(redisBefore, redisTime(redisProcessId)),
     };
   };
 }
@@ -42,6 +46,10 @@ function databaseTime(databaseName: string | undefined): number | undefined {
   return all
     .filter(({ id, parentId }) => id === connection.parentId || parentId === connection.parentId)
     .reduce((sum, { time }) => sum + time, 0);
+}
+
+function redisTime(processId: number | undefined): number | undefined {
+  return processId === undefined || process.platform !== 'linux' ? undefined : readProcess(String(processId))?.time;
 }
 
 function runningProcesses(): RunningProcess[] {

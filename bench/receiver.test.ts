@@ -1,6 +1,6 @@
 import { Agent } from 'undici';
 import { expect, onTestFinished, test } from 'vitest';
-import { postDirectly } from './postDirectly.ts';
+import { postDirectly, unsignedHeaders } from './postDirectly.ts';
 import { checkReceived, startReceiver } from './receiver.ts';
 
 async function receive(...webhookIds: string[]) {
@@ -10,7 +10,7 @@ async function receive(...webhookIds: string[]) {
     await agent.close();
     await receiver.close();
   });
-  for (const id of webhookIds) await postDirectly(agent, new URL(receiver.url), id, Buffer.from('{}'));
+  for (const id of webhookIds) await postDirectly(agent, new URL(receiver.url), unsignedHeaders(id), Buffer.from('{}'));
   return receiver;
 }
 

@@ -4,7 +4,19 @@ import type { Bench, Percentiles, Summary } from './rounds.ts';
 /** For people: each variant's figure, its share of the limit, the spread, and what it costs. */
 export function resultTable({ unit, limit }: Bench, summaries: readonly Summary[]): string {
   const reference = summaries.find(({ name }) => name === limit)?.median;
-  const header = ['', unit, 'of the limit', 'min', 'max', 'p50 ms', 'p95 ms', 'p99 ms', 'CPU ms/1000', 'database'];
+  const header = [
+    '',
+    unit,
+    'of the limit',
+    'min',
+    'max',
+    'p50 ms',
+    'p95 ms',
+    'p99 ms',
+    'CPU ms/1000',
+    'database',
+    'redis',
+  ];
   const rows = summaries.map(({ name, median, min, max, times, processorTime }) => [
     name,
     short(median),
@@ -16,6 +28,7 @@ export function resultTable({ unit, limit }: Bench, summaries: readonly Summary[
     short(times?.p99),
     short(processorTime.process),
     short(processorTime.database),
+    short(processorTime.redis),
   ]);
   const used = header.map((_, column) => rows.some((row) => row[column] !== ''));
   return alignColumns([header, ...rows].map((row) => row.filter((_, column) => used[column])));

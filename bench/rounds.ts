@@ -21,13 +21,19 @@ export interface ProcessorTime {
   readonly process: number;
   /** Of the database's own processes; undefined when it has none (embedded) or they are on another machine. */
   readonly database: number | undefined;
+  /** Of the Redis that a variant keeps its queue in. */
+  readonly redis?: number | undefined;
 }
 
 /** One way to do the work that a bench measures. */
 export interface Variant {
   readonly name: string;
+  /** Once, before the first round. */
+  readonly open?: () => Promise<void>;
   /** Prepares a round, measures it, and checks that nothing was lost. Rejects when something was. */
   readonly measure: () => Promise<Measurement>;
+  /** Once, after the last round; also when `open` or a round rejected. */
+  readonly close?: () => Promise<void>;
 }
 
 /** A bench, set up: what `npm run bench -- <name>` runs. */
@@ -37,6 +43,8 @@ export interface Bench {
   readonly variants: readonly Variant[];
   /** Name of the variant that shows what the machine can do at most. */
   readonly limit: string;
+  /** Variants that cannot be measured here, and why: a sentence each. */
+  readonly leftOut?: readonly string[];
   readonly close: () => Promise<void>;
 }
 
@@ -59,6 +67,19 @@ export async function runRounds(
   rounds: number,
   onMeasured: (round: number, name: string, measurement: Measurement) => void,
 ): Promise<Summary[]> {
+  try {
+    for (const { open } of variants) await open?.();
+    return await measureRounds(variants, rounds, onMeasured);
+  } finally {
+    for (const { close } of variants) await close?.();
+  }
+}
+
+async function measureRounds(
+  variants: readonly Variant[],
+  rounds: number,
+  onMeasured: (round: number, name: string, measurement: Measurement) => void,
+): Promise<Summary[]> {
   const measured = new Map<string, Measurement[]>(variants.map(({ name }) => [name, []]));
   for (let round = 1; round <= rounds; round++) {
     for (const { name, measure } of round % 2 === 1 ? variants : variants.toReversed()) {
@@ -73,7 +94,6 @@ export async function runRounds(
 function summarize(name: string, measurements: readonly Measurement[]): Summary {
   const figures = measurements.map(({ figure }) => figure);
   const times = measurements.flatMap((measurement) => measurement.times ?? []);
-  const database = measurements.flatMap(({ processorTime }) => processorTime.database ?? []);
   return {
     name,
     median: median(figures),
@@ -89,7 +109,13 @@ function summarize(name: string, measurements: readonly Measurement[]): Summary 
           },
     processorTime: {
       process: median(measurements.map(({ processorTime }) => processorTime.process)),
-      database: database.length === 0 ? undefined : median(database),
+      database: medianOfKnown(measurements.map(({ processorTime }) => processorTime.database)),
+      redis: medianOfKnown(measurements.map(({ processorTime }) => processorTime.redis)),
     },
   };
+}
+
+function medianOfKnown(values: readonly (number | undefined)[]): number | undefined {
+  const known = values.filter((value) => value !== undefined);
+  return known.length === 0 ? undefined : median(known);
 }

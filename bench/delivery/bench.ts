@@ -1,20 +1,23 @@
 import type { BenchDatabase } from '../database.ts';
-import { CONCURRENCY } from '../product.ts';
-import { startReceiver } from '../receiver.ts';
 import type { Bench } from '../rounds.ts';
 import { sendOnly } from './limit.ts';
-import { moonguard } from './moonguard.ts';
+import { moonguard, moonguardHealthyAlone } from './moonguard.ts';
+import { peers } from './peers.ts';
+import { openScenario, type ScenarioName } from './scenario.ts';
 
-const CONNECTIONS = 64;
-
-/** Deliveries a second to one endpoint that answers at once, everything on. */
-export async function deliveryBench(database: BenchDatabase, deliveries: number): Promise<Bench> {
-  const receiver = await startReceiver();
-  const scenario = { deliveries, receiver, database, concurrency: CONCURRENCY, connections: CONNECTIONS };
+/** Deliveries a second to endpoints that behave as the scenario says, everything on. */
+export async function deliveryBench(
+  database: BenchDatabase,
+  { n, scenario: name }: { readonly n: number; readonly scenario: ScenarioName },
+): Promise<Bench> {
+  const scenario = await openScenario(name, n, database);
+  const ours = name === 'endpoints' ? [moonguard(scenario), moonguardHealthyAlone(scenario)] : [moonguard(scenario)];
+  const { variants, leftOut } = peers(scenario);
   return {
     unit: 'deliveries/s',
     limit: 'limit',
-    variants: [await moonguard(scenario), sendOnly(scenario)],
-    close: receiver.close,
+    variants: [...ours, sendOnly(scenario), ...variants],
+    leftOut,
+    close: scenario.receiver.close,
   };
 }

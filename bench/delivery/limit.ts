@@ -1,36 +1,37 @@
 import { Agent } from 'undici';
-import { webhookBody } from '../payload.ts';
-import { postDirectly } from '../postDirectly.ts';
+import { postDirectly, unsignedHeaders } from '../postDirectly.ts';
 import { startProcessorClock } from '../processorTime.ts';
-import { checkReceived } from '../receiver.ts';
 import type { Variant } from '../rounds.ts';
-import type { DeliveryScenario } from './scenario.ts';
+import { makeEvents } from './events.ts';
+import { checkHealthyReceived, forgetReceived } from './received.ts';
+import { CONCURRENCY, CONNECTIONS, type DeliveryScenario } from './scenario.ts';
 
-/** The same requests over the same connections, from memory: nothing signed, nothing recorded. */
-export function sendOnly({ deliveries, receiver, concurrency, connections }: DeliveryScenario): Variant {
-  const events = Array.from({ length: deliveries }, (_, place) => {
-    const id = `00000000-0000-7000-8000-${String(place).padStart(12, '0')}`;
-    return { id, body: Buffer.from(webhookBody(id)) };
-  });
+/** The same requests over as many connections, from memory: nothing signed, nothing recorded. */
+export function sendOnly(scenario: DeliveryScenario): Variant {
+  const { events, healthy } = scenario;
+  const targets = healthy.map(({ url }) => new URL(url));
+  const bodies = makeEvents(events).map(({ eventId, body }) => ({ id: `evt_${eventId}`, body: Buffer.from(body) }));
+  const posts = bodies.flatMap((body) => targets.map((target) => ({ ...body, target })));
   return {
     name: 'limit',
     measure: async () => {
-      const agent = new Agent({ connections, pipelining: 1 });
-      const url = new URL(receiver.url);
-      const queue = events.values();
+      const agent = new Agent({ connections: CONNECTIONS, pipelining: 1 });
+      const queue = posts.values();
       const postInTurn = async (): Promise<void> => {
-        for (const { id, body } of queue) await postDirectly(agent, url, `evt_${id}`, body);
+        for (const { id, body, target } of queue) {
+          while ((await postDirectly(agent, target, unsignedHeaders(id), body)).status !== 200);
+        }
       };
 
-      await receiver.takeReceived();
+      await forgetReceived(scenario);
       const processorTime = startProcessorClock(undefined);
       const startedAt = performance.now();
-      await Promise.all(Array.from({ length: concurrency }, postInTurn));
+      await Promise.all(Array.from({ length: CONCURRENCY }, postInTurn));
       const seconds = (performance.now() - startedAt) / 1000;
-      const measurement = { figure: deliveries / seconds, processorTime: processorTime(deliveries) };
+      const measurement = { figure: posts.length / seconds, processorTime: processorTime(posts.length) };
 
       await agent.close();
-      checkReceived(await receiver.takeReceived(), deliveries);
+      await checkHealthyReceived(scenario);
       return measurement;
     },
   };

@@ -2,7 +2,6 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { monotonicMs } from '../clock.ts';
 import { startProcessorClock } from '../processorTime.ts';
 import { checkReceived } from '../receiver.ts';
-import type { Received } from '../receiverProcess.ts';
 import type { Measurement } from '../rounds.ts';
 import { percentile } from '../statistics.ts';
 import type { LatencyScenario } from './scenario.ts';
@@ -28,7 +27,7 @@ export async function measureArrivals(
     handedOver.push(handOver(place).then((id) => ({ id, at })));
   }
   const sent = await Promise.all(handedOver);
-  const { arrivals } = await receivedInTime({ events, receiver });
+  const arrivals = await receivedInTime({ events, receiver });
   const times = sent.map(({ id, at }) => (arrivals.get(id) ?? Number.NaN) - at);
   const p50 = percentile(times, 0.5);
   return {
@@ -38,16 +37,20 @@ export async function measureArrivals(
   };
 }
 
-/** Throws unless every event arrives once. */
-async function receivedInTime({ events, receiver }: Pick<LatencyScenario, 'events' | 'receiver'>): Promise<Received> {
-  const all = { url: receiver.url, requests: 0, arrivals: new Map<string, number>() };
+/** When each event came, by its `webhook-id`. Throws unless every event comes once. */
+async function receivedInTime({
+  events,
+  receiver,
+}: Pick<LatencyScenario, 'events' | 'receiver'>): Promise<Map<string, number>> {
+  const arrivals = new Map<string, number>();
+  let requests = 0;
   const deadline = monotonicMs() + GIVE_UP_AFTER_MS;
-  while (all.arrivals.size < events && monotonicMs() < deadline) {
-    const { requests, arrivals } = await receiver.takeReceived();
-    all.requests += requests;
-    for (const [id, at] of arrivals) all.arrivals.set(id, at);
+  while (arrivals.size < events && monotonicMs() < deadline) {
+    const received = await receiver.takeReceived();
+    requests += received.requests;
+    for (const [id, at] of received.arrivals) arrivals.set(id, at);
     await sleep(10);
   }
-  checkReceived(all, events);
-  return all;
+  checkReceived({ requests, refused: 0, arrivals }, events);
+  return arrivals;
 }

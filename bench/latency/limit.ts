@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { Agent } from 'undici';
 import { webhookBody } from '../payload.ts';
-import { postDirectly } from '../postDirectly.ts';
+import { postDirectly, unsignedHeaders } from '../postDirectly.ts';
 import type { Variant } from '../rounds.ts';
 import { measureArrivals } from './arrivals.ts';
 import type { LatencyScenario } from './scenario.ts';
@@ -15,7 +15,7 @@ export function sendOnly(scenario: LatencyScenario): Variant {
       const url = new URL(scenario.receiver.url);
       const measurement = await measureArrivals(scenario, async () => {
         const id = randomUUID();
-        await postDirectly(agent, url, `evt_${id}`, Buffer.from(webhookBody(id)));
+        await postDirectly(agent, url, unsignedHeaders(`evt_${id}`), Buffer.from(webhookBody(id)));
         return `evt_${id}`;
       });
       await agent.close();

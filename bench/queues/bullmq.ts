@@ -1,0 +1,46 @@
+import { Queue, Worker } from 'bullmq';
+import { chunksOf, type DeliveryJob, type JobQueue } from './jobQueue.ts';
+import { startRedis } from './redis.ts';
+
+const QUEUE = 'deliveries';
+const NAME = 'deliver';
+
+export interface BullmqSettings {
+  readonly concurrency: number;
+}
+
+/** BullMQ on a Redis of its own: one worker. Jobs that fail are tried again at once. */
+export async function openBullmq({ concurrency }: BullmqSettings): Promise<JobQueue> {
+  const redis = await startRedis();
+  const connection = { host: '127.0.0.1', port: redis.port, maxRetriesPerRequest: null };
+  const queue = new Queue<DeliveryJob>(QUEUE, { connection, defaultJobOptions: { attempts: 16 } });
+  await queue.waitUntilReady();
+  let worker: Worker<DeliveryJob, void> | undefined;
+
+  return {
+    refill: async (jobs) => {
+      await queue.obliterate({ force: true });
+      for (const chunk of chunksOf(jobs)) await queue.addBulk(chunk.map((data) => ({ name: NAME, data })));
+    },
+    add: async (job) => {
+      await queue.add(NAME, job);
+    },
+    start: async (deliver) => {
+      worker = new Worker<DeliveryJob, void>(QUEUE, (job) => deliver(job.data, job.attemptsMade + 1), {
+        connection,
+        concurrency,
+      });
+      worker.on('error', (error) => console.error('BullMQ:', error));
+      await worker.waitUntilReady();
+    },
+    stop: async () => {
+      await worker?.close();
+    },
+    countUnfinished: () => queue.getJobCountByTypes('wait', 'active', 'delayed', 'prioritized', 'failed'),
+    close: async () => {
+      await queue.close();
+      await redis.close();
+    },
+    redisProcessId: redis.processId,
+  };
+}
