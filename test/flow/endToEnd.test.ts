@@ -1,4 +1,3 @@
-import { createHmac, timingSafeEqual } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
 import { buffer } from 'node:stream/consumers';
 import { sql } from 'kysely';
@@ -8,17 +7,9 @@ import { type RunningServer, startServer } from '../../src/http/server.ts';
 import { createMoonguard, type Moonguard } from '../../src/moonguard.ts';
 import { testWithShared } from '../support/besideCheckout.ts';
 import { httpServer } from '../support/localServers.ts';
-import { buyEvent, examplePayloads, webhookKey, webhookRequest } from '../support/moonpay.ts';
+import { buyEvent, examplePayloads, verifiesAsMoonpay, webhookKey, webhookRequest } from '../support/moonpay.ts';
 import { type Observed, observed } from '../support/signals.ts';
 import { forEachDatabase, type TestDatabase } from '../support/testDatabase.ts';
-
-/** How somebody who reads MoonPay's documentation verifies a webhook. */
-function verifiesAsMoonpay(headers: IncomingHttpHeaders, rawBody: Buffer, secret: string): boolean {
-  const header = String(headers['moonpay-signature-v2']);
-  const [t, s] = header.split(',').map((field) => field.slice(field.indexOf('=') + 1));
-  const expected = createHmac('sha256', secret).update(`${t}.`).update(rawBody).digest();
-  return timingSafeEqual(Buffer.from(s ?? '', 'hex'), expected);
-}
 
 forEachDatabase('from MoonPay to the endpoint', (open) => {
   let database: TestDatabase;

@@ -1,4 +1,6 @@
+import { createHmac, timingSafeEqual } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
+import type { IncomingHttpHeaders } from 'node:http';
 import { providerKeySecret, SIGNATURE_HEADER, signProviderBody } from '../../src/receive/verifySignature.ts';
 import { systemRuntime } from '../../src/runtime.ts';
 import { examplesFolder } from './besideCheckout.ts';
@@ -48,6 +50,16 @@ export function webhookRequest(url: string, body: Uint8Array | string, options?:
     body: bytes,
     headers: { 'content-type': 'application/json', [SIGNATURE_HEADER]: signatureOf(bytes, options) },
   });
+}
+
+/** How somebody who reads MoonPay's documentation verifies a webhook; while a secret is replaced any of several fits. */
+export function verifiesAsMoonpay(headers: IncomingHttpHeaders, rawBody: Uint8Array, secret: string): boolean {
+  const fields = String(headers['moonpay-signature-v2']).split(',');
+  const valuesOf = (name: string) =>
+    fields.filter((field) => field.startsWith(`${name}=`)).map((field) => field.slice(2));
+  const [t] = valuesOf('t');
+  const expected = createHmac('sha256', secret).update(`${t}.`).update(rawBody).digest();
+  return valuesOf('s').some((s) => timingSafeEqual(Buffer.from(s, 'hex'), expected));
 }
 
 /** A buy transaction's event; members of `data` override. */
