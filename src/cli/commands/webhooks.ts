@@ -16,6 +16,7 @@ import { header, integer, json, list } from '../optionValues.ts';
 import { print, printFields, printPage, timeText } from '../output.ts';
 import { answer } from '../session.ts';
 import { deliveryCommands } from './deliveries.ts';
+import { replayCommands } from './replays.ts';
 
 const ENDPOINT = ['<endpoint>', 'webhook_id or id'] as const;
 const SOME_ENDPOINT = 'wh_0199f2c4a1b27d3e8c5f6a7b8c9d0e1f';
@@ -27,7 +28,7 @@ export function webhooksCommand(): Command {
     webhooks.addCommand(make());
   }
   webhooks.commandsGroup('Deliveries:');
-  for (const command of deliveryCommands()) webhooks.addCommand(command);
+  for (const command of [...deliveryCommands(), ...replayCommands()]) webhooks.addCommand(command);
   return webhooks;
 }
 
@@ -156,7 +157,14 @@ function resume(): Command {
   const command = changeCommand('resume', 'make an endpoint active again; what was held stays held')
     .argument(...ENDPOINT)
     .action((webhookId: string, options: ChangeOptions) =>
-      answer(options, ({ webhooks }) => webhooks.resumeWebhook(webhookId, { actor: options.as }), printStatus),
+      answer(
+        options,
+        ({ webhooks }) => webhooks.resumeWebhook(webhookId, { actor: options.as }),
+        (endpoint) => {
+          printStatus(endpoint);
+          print(`To send what was held: ${invocation(`webhooks replay --endpoint ${endpoint.webhookId}`)}`);
+        },
+      ),
     );
   return withExample(command, `webhooks resume ${SOME_ENDPOINT}`);
 }
