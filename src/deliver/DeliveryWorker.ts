@@ -162,17 +162,16 @@ export class DeliveryWorker {
         probeMs: breaker.probeMs,
       });
       let pollMs = POLL_MS;
-      for (const { endpoint: claimed, deliveries, hasMore } of lanes) {
+      for (const { endpoint: claimed, deliveries, waitMs, spacingMs, hasMore } of lanes) {
         observe({ type: 'delivery.claimed', endpointId: claimed.id, deliveries: deliveries.length });
         const endpoint = await this.#options.prepareEndpoint(claimed);
         if (endpoint === undefined) continue;
-        const leased = deliveries.map((delivery): Leased => {
-          const beginAtMs = delivery.waitMs === 0 ? 0 : claimedAtMs + delivery.waitMs;
-          const beginBeforeMs = Math.max(claimedAtMs, beginAtMs) + this.#leaseMs / 2;
-          return { delivery, endpoint, leaseToken, beginAtMs, beginBeforeMs };
+        const leased = deliveries.map((delivery, place): Leased => {
+          const beginAtMs = claimedAtMs + waitMs + place * spacingMs;
+          return { delivery, endpoint, leaseToken, beginAtMs, beginBeforeMs: beginAtMs + this.#leaseMs / 2 };
         });
         this.#lanes.add(claimed.id, leased, hasMore);
-        if (deliveries.some(({ waitMs }) => waitMs > 0)) pollMs = SPACED_POLL_MS;
+        if (spacingMs > 0) pollMs = SPACED_POLL_MS;
       }
       this.#wakeIn(pollMs);
     } catch (error) {

@@ -38,7 +38,7 @@ export async function attempt(ready: ReadyDelivery, means: Means): Promise<Settl
   const { sender, runtime } = means;
   const lease = {
     deliveryId: delivery.id,
-    endpointId: delivery.endpointId,
+    endpointId: endpoint.id,
     leaseToken,
     isOrdered: delivery.isOrdered,
   };
@@ -64,7 +64,7 @@ export async function attempt(ready: ReadyDelivery, means: Means): Promise<Settl
   });
   return {
     ...lease,
-    startedAt: new Date(startedAtMs),
+    startedAtMs,
     durationMs: sent.durationMs,
     responseStatus: sent.kind === 'response' ? sent.status : undefined,
     responseBody: sent.kind === 'response' ? sent.body : undefined,

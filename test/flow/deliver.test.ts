@@ -269,7 +269,7 @@ forEachDatabase('delivering', (open, kind) => {
       isOrdered: false,
       outcome: 'delivered' as const,
       retryInMs: undefined,
-      startedAt: new Date(systemRuntime.now()),
+      startedAtMs: systemRuntime.now(),
       durationMs: 5,
       responseStatus: 200,
       responseBody: undefined,

@@ -9,15 +9,12 @@ import type { StoredSecret } from '../../webhooks/store/listEndpointSecrets.ts';
 export interface ClaimedDelivery {
   readonly id: string;
   readonly eventId: string;
-  readonly endpointId: string;
   /** Requests that the retry schedule counts. */
   readonly scheduledAttemptsMade: number;
   /** Somebody asked for one request outside the schedule. */
   readonly isResend: boolean;
   /** The next one of its entity waits for its result. */
   readonly isOrdered: boolean;
-  /** Milliseconds before it may be begun. */
-  readonly waitMs: number;
   readonly event: {
     readonly name: string;
     readonly providerType: string;
@@ -48,6 +45,9 @@ export interface ClaimedEndpoint {
 export interface ClaimedLane {
   readonly endpoint: ClaimedEndpoint;
   readonly deliveries: readonly ClaimedDelivery[];
+  /** Milliseconds before the first one may be begun, and between it and the next. */
+  readonly waitMs: number;
+  readonly spacingMs: number;
   /** There was no room for more. */
   readonly hasMore: boolean;
 }
@@ -74,27 +74,33 @@ export async function claimDueDeliveries(db: Db, claim: Claim): Promise<ClaimedL
       ${JSON.stringify(claim.rooms)}::jsonb, ${claim.leaseMs}::integer, ${claim.leaseToken}::uuid, ${claim.probeMs}::integer,
       ${claim.now ?? null}::timestamptz)
   `.execute(db);
-  const lanes: { endpoint: ClaimedEndpoint; deliveries: ClaimedDelivery[]; hasMore: boolean }[] = [];
+  const lanes: ClaimedLane[] = [];
+  let deliveries: DeliveryRow[] = [];
   for (const row of rows) {
-    // The endpoint comes with the first delivery of its lane.
-    if (row.endpoint !== null) {
-      const secrets = row.endpoint.secrets.map(withSealedBytes);
-      lanes.push({ endpoint: { ...row.endpoint, secrets }, deliveries: [], hasMore: row.has_more });
+    if (row.endpoint === null) {
+      deliveries.push(row);
+      continue;
     }
-    lanes.at(-1)?.deliveries.push(decode(row));
+    deliveries.sort((one, other) => one.event_sequence - other.event_sequence);
+    lanes.push({
+      endpoint: { ...row.endpoint, secrets: row.endpoint.secrets.map(withSealedBytes) },
+      deliveries: deliveries.map(decode),
+      waitMs: row.wait_ms,
+      spacingMs: row.spacing_ms,
+      hasMore: row.has_more,
+    });
+    deliveries = [];
   }
   return lanes;
 }
 
-function decode(row: ClaimedRow): ClaimedDelivery {
+function decode(row: DeliveryRow): ClaimedDelivery {
   return {
     id: row.id,
     eventId: row.event_id,
-    endpointId: row.endpoint_id,
     scheduledAttemptsMade: row.attempts_count - row.manual_attempts_count,
     isResend: row.is_resend,
     isOrdered: row.is_ordered,
-    waitMs: row.wait_ms,
     event: {
       name: row.event_name,
       providerType: row.event_type,
@@ -119,20 +125,28 @@ type SecretInJson = {
   readonly expires_at: number | null;
 };
 
-interface ClaimedRow {
+/** The deliveries of an endpoint come first, then the endpoint. */
+type ClaimedRow = DeliveryRow | EndpointRow;
+
+interface DeliveryRow {
   readonly id: string;
   readonly event_id: string;
-  readonly endpoint_id: string;
+  readonly event_sequence: number;
   readonly attempts_count: number;
   readonly manual_attempts_count: number;
   readonly is_resend: boolean;
   readonly is_ordered: boolean;
-  readonly wait_ms: number;
-  readonly has_more: boolean;
   readonly event_name: string;
   readonly event_type: string;
   readonly occurred_at: Date | null;
   readonly raw_body: Uint8Array;
   readonly data_text: string | null;
-  readonly endpoint: (Omit<ClaimedEndpoint, 'secrets'> & { readonly secrets: readonly SecretInJson[] }) | null;
+  readonly endpoint: null;
+}
+
+interface EndpointRow {
+  readonly endpoint: Omit<ClaimedEndpoint, 'secrets'> & { readonly secrets: readonly SecretInJson[] };
+  readonly has_more: boolean;
+  readonly wait_ms: number;
+  readonly spacing_ms: number;
 }

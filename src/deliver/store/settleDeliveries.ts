@@ -24,7 +24,8 @@ export interface RequestedDelivery extends Settled {
   readonly outcome: 'delivered' | 'retry' | 'exhausted' | 'held' | 'resend_failed';
   /** Milliseconds until the next attempt; only for retry. */
   readonly retryInMs: number | undefined;
-  readonly startedAt: Date;
+  /** Unix ms. */
+  readonly startedAtMs: number;
   readonly durationMs: number;
   readonly responseStatus: number | undefined;
   /** At most 16 KiB. */
@@ -52,9 +53,10 @@ export async function settleDeliveries(
   results: readonly SettledDelivery[],
   { failures, probeMs, disableAfterMs }: BreakerSettings,
 ): Promise<Settlements> {
+  const endpointIds = [...new Set(results.map(({ endpointId }) => endpointId))];
   const { rows } = await sql<SettlementRow>`
-    select * from moonguard.settle_deliveries(${JSON.stringify(results.map(asRow))}::jsonb, ${failures}::integer,
-      ${probeMs}::integer, ${disableAfterMs}::bigint)
+    select * from moonguard.settle_deliveries(${JSON.stringify(results.map(asRow))}::json, ${`{${endpointIds.join()}}`}::uuid[],
+      ${failures}::integer, ${probeMs}::integer, ${disableAfterMs}::bigint)
   `.execute(db);
   const settled = new Set<string>();
   const endpoints: Settlements['endpoints'][number][] = [];
@@ -68,13 +70,12 @@ export async function settleDeliveries(
 }
 
 function asRow(result: SettledDelivery) {
-  const { deliveryId, endpointId, leaseToken, outcome } = result;
-  const row = { delivery_id: deliveryId, endpoint_id: endpointId, lease_token: leaseToken, outcome };
+  const row = { delivery_id: result.deliveryId, lease_token: result.leaseToken, outcome: result.outcome };
   if (result.outcome === 'filtered') return row;
   return {
     ...row,
     retry_in_ms: result.retryInMs,
-    started_at: result.startedAt,
+    started_at_ms: result.startedAtMs,
     duration_ms: Math.round(result.durationMs),
     response_status: result.responseStatus,
     response_body: result.responseBody && Buffer.from(result.responseBody).toString('base64'),
