@@ -41,7 +41,8 @@ alter table public.moonpay_webhook_events
   add column if not exists processed_at timestamptz,
   add column if not exists environment text,
   add column if not exists event_name text,
-  add column if not exists dedupe_key text,
+  -- Byte order: an index compares faster, and no locale changes it.
+  add column if not exists dedupe_key text collate "C",
   add column if not exists raw_body bytea,
   add column if not exists entity_type text,
   add column if not exists entity_id text,
@@ -54,6 +55,10 @@ create unique index if not exists moonpay_webhook_events_dedupe_key_key on publi
 create index if not exists moonpay_webhook_events_to_decide_idx on public.moonpay_webhook_events (sequence)
   where not processed and dedupe_key is not null;
 select moonguard.add_index('public.moonpay_webhook_events', 'moonpay_webhook_events_received_at_idx', '(received_at)');
+
+-- A body and its JSON up to 2 kB each stay as they are, in the row: compressing and moving them costs 70 µs an event, more than
+-- all the rest of storing it.
+alter table public.moonpay_webhook_events set (toast_tuple_target = 4080);
 
 comment on table public.moonpay_webhook_events is 'Every webhook of MoonPay, once, as it came.';
 comment on column public.moonpay_webhook_events.event_type is 'The type as MoonPay sent it.';
@@ -88,7 +93,8 @@ create table if not exists public.moonpay_transactions (
   metadata jsonb,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now()
-);
+-- Room for the next states of a transaction beside its first: then no index is written.
+) with (fillfactor = 80);
 
 alter table public.moonpay_transactions
   add column if not exists external_transaction_id text,
@@ -105,7 +111,7 @@ alter table public.moonpay_transactions
   add column if not exists created_at timestamptz not null default now(),
   add column if not exists updated_at timestamptz not null default now(),
   add column if not exists environment text,
-  add column if not exists moonpay_transaction_id text,
+  add column if not exists moonpay_transaction_id text collate "C",
   add column if not exists moonpay_status text,
   add column if not exists moonpay_updated_at timestamptz,
   add column if not exists failure_reason text,
@@ -116,6 +122,9 @@ alter table public.moonpay_transactions
 create unique index if not exists moonpay_transactions_moonpay_transaction_id_key
   on public.moonpay_transactions (environment, moonpay_transaction_id);
 select moonguard.add_index('public.moonpay_transactions', 'moonpay_transactions_customer_id_idx', '(customer_id)');
+-- Rows from before Moonguard that no event has been about yet.
+create index if not exists moonpay_transactions_older_idx on public.moonpay_transactions (external_transaction_id)
+  where moonpay_transaction_id is null;
 
 comment on table public.moonpay_transactions is 'The newest known state of each buy and sell.';
 comment on column public.moonpay_transactions.external_transaction_id is 'Your own id of the transaction where you gave one to MoonPay; else MoonPay''s.';

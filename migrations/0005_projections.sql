@@ -14,61 +14,44 @@ begin
 end
 $$;
 
--- A number with the digits it came with; null for anything that is not one.
-create function moonguard.json_number(p_value jsonb) returns numeric
-language plpgsql immutable parallel safe set search_path = '' as $$
-begin
-  return case
-    when jsonb_typeof(p_value) = 'number' or (jsonb_typeof(p_value) = 'string' and p_value #>> '{}' ~ '^-?[0-9]{1,60}(\.[0-9]{1,60})?$')
-      then (p_value #>> '{}')::numeric
-  end;
-end
-$$;
-
--- MoonPay prints a currency as an object with a code, in requotes as a plain string.
-create function moonguard.currency_code(p_currency jsonb) returns text
-language plpgsql immutable parallel safe set search_path = '' as $$
-begin
-  return case jsonb_typeof(p_currency) when 'string' then p_currency #>> '{}' when 'object' then p_currency ->> 'code' end;
-end
-$$;
-
 -- Sequential scans are off in these functions: they run for a handful of events, and a plan that was cached while the
--- tables were empty would go on reading all of them when they are large.
+-- tables were empty would go on reading all of them when they are large. jit is off with them: it would be tried whenever a
+-- small table leaves no other way than the scan that counts as endlessly dear. A plan is made once and kept: planning anew
+-- gains nothing where every value is looked up by a key.
 
--- Moves stored transactions forward by the given events; returns the events that came too late to move anything.
--- Set based: one statement a round, a further round only for a transaction that occurs more than once. Rows are
--- locked in the order of their key, so that two batches cannot wait for each other.
-create function moonguard.project_transactions(p_event_ids uuid[]) returns setof uuid
-language plpgsql set search_path = '' set enable_seqscan = 'off' as $$
+-- Rows from before Moonguard know their transaction only by external_transaction_id: either side's id. Your own id
+-- counts in production alone: in the sandbox anybody can give it to a purchase that costs nothing.
+create function moonguard.claim_older_transactions(p_event_ids uuid[]) returns void
+language plpgsql set search_path = '' set enable_seqscan = 'off' set jit = 'off' set plan_cache_mode = 'force_generic_plan' as $$
 begin
-  -- Rows from before Moonguard know their transaction only by external_transaction_id: either side's id. Your own id
-  -- counts in production alone: in the sandbox anybody can give it to a purchase that costs nothing.
-  -- `= any (array (…))` pins the plan to the unique index: in a cached plan made while the table was empty a join reads
-  -- all of it at every call (25 ms with 5,000 rows).
-  if exists (
-    select from public.moonpay_transactions older
-    where older.moonpay_transaction_id is null and older.external_transaction_id = any (array(
-      select key from public.moonpay_webhook_events e
-      cross join lateral (values (e.entity_id), (case when e.environment = 'production' then e.event_data -> 'data' ->> 'externalTransactionId' end)) as keys (key)
-      where e.id = any (p_event_ids) and e.entity_type = 'transaction'))
-  ) then
-    update public.moonpay_transactions t
-    set environment = known.environment, moonpay_transaction_id = known.entity_id
-    from (
-      select distinct on (e.environment, e.entity_id) e.environment, e.entity_id, older.id
-      from public.moonpay_webhook_events e
-      cross join lateral (values (1, e.entity_id),
-        (2, case when e.environment = 'production' then e.event_data -> 'data' ->> 'externalTransactionId' end)) as key (preference, value)
-      join public.moonpay_transactions older on older.external_transaction_id = key.value and older.moonpay_transaction_id is null
-      where e.id = any (p_event_ids) and e.entity_type = 'transaction'
-        and not exists (select from public.moonpay_transactions other
-          where other.environment = e.environment and other.moonpay_transaction_id = e.entity_id)
-      order by e.environment, e.entity_id, key.preference
-    ) known
-    where t.id = known.id;
+  if not exists (select from public.moonpay_transactions where moonpay_transaction_id is null) then
+    return;
   end if;
-  -- For the same reason a row of the sandbox makes way for one of production with the same id of yours.
+  update public.moonpay_transactions t
+  set environment = known.environment, moonpay_transaction_id = known.entity_id
+  from (
+    select distinct on (e.environment, e.entity_id) e.environment, e.entity_id, older.id
+    from public.moonpay_webhook_events e
+    cross join lateral (values (1, e.entity_id),
+      (2, case when e.environment = 'production' then e.event_data -> 'data' ->> 'externalTransactionId' end)) as key (preference, value)
+    join public.moonpay_transactions older on older.external_transaction_id = key.value and older.moonpay_transaction_id is null
+    where e.id = any (p_event_ids) and e.entity_type = 'transaction'
+      and not exists (select from public.moonpay_transactions other
+        where other.environment = e.environment and other.moonpay_transaction_id = e.entity_id)
+    order by e.environment, e.entity_id, key.preference
+  ) known
+  where t.id = known.id;
+end
+$$;
+
+-- For the same reason a row of the sandbox makes way for one of production with the same id of yours.
+create function moonguard.free_external_ids(p_event_ids uuid[]) returns void
+language plpgsql set search_path = '' set enable_seqscan = 'off' set jit = 'off' set plan_cache_mode = 'force_generic_plan' as $$
+begin
+  if not exists (select from public.moonpay_transactions where environment = 'sandbox') then
+    return;
+  end if;
+  -- `= any (array (…))` pins the plan to the unique index.
   update public.moonpay_transactions t
   set external_transaction_id = 'sandbox:' || t.moonpay_transaction_id
   where t.environment is not distinct from 'sandbox' and t.external_transaction_id = any (array(
@@ -76,12 +59,34 @@ begin
     where e.id = any (p_event_ids) and e.entity_type = 'transaction' and e.environment = 'production'
       and not exists (select from public.moonpay_transactions other
         where other.environment = e.environment and other.moonpay_transaction_id = e.entity_id)));
+end
+$$;
 
-  for v_round in 1..coalesce((
-    select max(events) from (
-      select count(*) as events from public.moonpay_webhook_events e where e.id = any (p_event_ids) and e.entity_type = 'transaction'
-      group by e.environment, e.entity_id) as occurrences), 0)
-  loop
+-- Moves stored transactions forward by the given events; returns the events that came too late to move anything.
+-- Set based: one statement a round, a further round only for a transaction that occurs more than once. Rows are
+-- locked in the order of their key, so that two batches cannot wait for each other.
+create function moonguard.project_transactions(p_event_ids uuid[]) returns setof uuid
+language plpgsql set search_path = '' set enable_seqscan = 'off' set jit = 'off' set plan_cache_mode = 'force_generic_plan' as $$
+declare
+  v_rounds integer;
+  v_has_production boolean;
+  v_series text := left(replace(moonguard.uuid_v7()::text, '-', ''), 26);
+begin
+  select max(events), bool_or(environment = 'production') into v_rounds, v_has_production
+  from (
+    select environment, count(*) as events from public.moonpay_webhook_events e
+    where e.id = any (p_event_ids) and e.entity_type = 'transaction'
+    group by e.environment, e.entity_id
+  ) as occurrences;
+  if v_rounds is null then
+    return;
+  end if;
+  perform moonguard.claim_older_transactions(p_event_ids);
+  if v_has_production then
+    perform moonguard.free_external_ids(p_event_ids);
+  end if;
+
+  for v_round in 1..v_rounds loop
     return query
     with incoming as (
       select e.id as event_id, e.environment, e.entity_id, e.event_name, e.occurred_at,
@@ -111,7 +116,7 @@ begin
         redirect_url, widget_redirect_url, customer_id, payment_method, fees, environment, moonpay_transaction_id,
         moonpay_status, moonpay_updated_at, failure_reason, crypto_transaction_id, external_customer_id, country
       )
-      select moonguard.uuid_v7(),
+      select (v_series || lpad(to_hex(row_number() over ()), 6, '0'))::uuid,
         -- Your own id, unless another transaction has it: MoonPay does not make you use it once.
         case
           when s.external_id_place = 1 and s.external_id is not null and not exists (
@@ -124,10 +129,10 @@ begin
         end,
         case when s.is_sell then 'sell' else 'buy' end,
         s.status,
-        moonguard.currency_code(case when s.is_sell then s.data -> 'baseCurrency' else s.data -> 'currency' end),
-        moonguard.currency_code(case when s.is_sell then s.data -> 'quoteCurrency' else s.data -> 'baseCurrency' end),
-        moonguard.json_number(case when s.is_sell then s.data -> 'baseCurrencyAmount' else s.data -> 'quoteCurrencyAmount' end),
-        moonguard.json_number(case when s.is_sell then s.data -> 'quoteCurrencyAmount' else s.data -> 'baseCurrencyAmount' end),
+        coalesce(amounts.crypto_currency ->> 'code', case when jsonb_typeof(amounts.crypto_currency) = 'string' then amounts.crypto_currency #>> '{}' end),
+        coalesce(amounts.fiat_currency ->> 'code', case when jsonb_typeof(amounts.fiat_currency) = 'string' then amounts.fiat_currency #>> '{}' end),
+        case when jsonb_typeof(amounts.crypto) = 'number' or amounts.crypto #>> '{}' ~ '^-?[0-9]{1,60}(\.[0-9]{1,60})?$' then (amounts.crypto #>> '{}')::numeric end,
+        case when jsonb_typeof(amounts.fiat) = 'number' or amounts.fiat #>> '{}' ~ '^-?[0-9]{1,60}(\.[0-9]{1,60})?$' then (amounts.fiat #>> '{}')::numeric end,
         coalesce(s.data ->> 'walletAddress', s.data -> 'depositWallet' ->> 'walletAddress'),
         s.data ->> 'redirectUrl', s.data ->> 'widgetRedirectUrl',
         -- Through JSON it takes the type that the column has; in tables made by hand that is often uuid.
@@ -138,6 +143,12 @@ begin
         s.environment, s.entity_id, s.data ->> 'status', s.occurred_at, s.data ->> 'failureReason',
         coalesce(s.data ->> 'cryptoTransactionId', s.data ->> 'depositHash'), s.data ->> 'externalCustomerId', s.data ->> 'country'
       from step s
+      cross join lateral (select
+        case when s.is_sell then s.data -> 'baseCurrency' else s.data -> 'currency' end as crypto_currency,
+        case when s.is_sell then s.data -> 'quoteCurrency' else s.data -> 'baseCurrency' end as fiat_currency,
+        case when s.is_sell then s.data -> 'baseCurrencyAmount' else s.data -> 'quoteCurrencyAmount' end as crypto,
+        case when s.is_sell then s.data -> 'quoteCurrencyAmount' else s.data -> 'baseCurrencyAmount' end as fiat
+        offset 0) amounts
       order by s.environment, s.entity_id
       on conflict (environment, moonpay_transaction_id) do update set
         status = excluded.status,
@@ -180,7 +191,7 @@ comment on function moonguard.project_transactions(uuid[]) is
 
 -- The same for the identity state of customers. It has no end: a newer check may reverse an older one.
 create function moonguard.project_customers(p_event_ids uuid[]) returns setof uuid
-language plpgsql set search_path = '' set enable_seqscan = 'off' as $$
+language plpgsql set search_path = '' set enable_seqscan = 'off' set jit = 'off' set plan_cache_mode = 'force_generic_plan' as $$
 declare
   v_event record;
 begin
@@ -240,7 +251,7 @@ comment on function moonguard.project_customers(uuid[]) is
 -- A projection must never cost an event. What the tables refuse (a hand-made column of another type, a check of the
 -- user's own) is noted on the event, and the event is stored and delivered all the same.
 create function moonguard.project_events(p_event_ids uuid[]) returns table (event_id uuid, failure text)
-language plpgsql set search_path = '' set enable_seqscan = 'off' as $$
+language plpgsql set search_path = '' set enable_seqscan = 'off' set jit = 'off' set plan_cache_mode = 'force_generic_plan' as $$
 #variable_conflict use_column
 declare
   v_event_id uuid;
@@ -258,7 +269,7 @@ begin
         raise;
       when others then
         if cardinality(p_event_ids) > 1 then
-          for v_event_id in select id from public.moonpay_webhook_events where id = any (p_event_ids) order by sequence loop
+          for v_event_id in select id from public.moonpay_webhook_events where id = any (p_event_ids) order by environment, entity_id, sequence loop
             return query select * from moonguard.project_events(array[v_event_id]);
           end loop;
           return;
