@@ -93,6 +93,10 @@ export const errorCatalogue = {
     action:
       'Stop the other process, or use another directory. The embedded database serves one process at a time; on PostgreSQL (DATABASE_URL) the server and other commands work side by side.',
   },
+  database_serves_one_process: {
+    status: 500,
+    action: 'Use one process, or set DATABASE_URL to a PostgreSQL, on which any number of processes share the work.',
+  },
   schema_outdated: { status: 503, action: 'Run moonguard migrate.' },
   schema_newer: { status: 503, action: 'Update Moonguard: the database was migrated by a newer version.' },
   migration_failed: { status: 500, action: 'Read the reason; the database is as it was before this migration.' },

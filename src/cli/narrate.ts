@@ -1,7 +1,13 @@
-import { levelOf } from '../observe/log.ts';
+import type { Config } from '../config.ts';
+import { createLogger, levelOf, logObservations } from '../observe/log.ts';
 import type { Observation, Observe } from '../observe/observation.ts';
 import { systemRuntime } from '../runtime.ts';
 import { count, print } from './output.ts';
+
+/** Lines for people at a terminal, JSON lines on standard error for whoever collects logs. */
+export function observeFor({ logLevel }: Pick<Config, 'logLevel'>): Observe {
+  return process.stdout.isTTY ? narrateObservation : logObservations(createLogger(logLevel));
+}
 
 /** One line about what has just happened: `10:12:01  received   transaction.created  …`. */
 export function narrate(verb: string, what: string, detail = ''): void {

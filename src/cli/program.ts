@@ -9,6 +9,7 @@ import { retentionCommand } from './commands/retention.ts';
 import { simulateCommand } from './commands/simulate.ts';
 import { startCommand } from './commands/start.ts';
 import { webhooksCommand } from './commands/webhooks.ts';
+import { workerCommand } from './commands/worker.ts';
 import { packageVersion } from './invocation.ts';
 
 /** Every command. They only define themselves here; what they work with is loaded when one runs. */
@@ -23,7 +24,7 @@ export function createProgram(): Command {
       '\nSettings are environment variables. Without DATABASE_URL the embedded database in ./data is used.',
     );
   program.commandsGroup('Run:').helpCommand(false);
-  for (const make of [startCommand, demoCommand, simulateCommand]) program.addCommand(make());
+  for (const make of [startCommand, workerCommand, demoCommand, simulateCommand]) program.addCommand(make());
   program.commandsGroup('Look after:');
   for (const make of [doctorCommand, migrateCommand, keysCommand, retentionCommand]) program.addCommand(make());
   program.commandsGroup('Work with:');

@@ -15,10 +15,16 @@ export interface Running {
   readonly stop: () => Promise<void>;
 }
 
+/** How a server differs from its settings. */
+interface ServerVariation extends Pick<MoonguardOptions, 'migrate' | 'allowLoopbackDestinations'> {
+  /** Whether it delivers and decides too; default true. */
+  readonly worker?: boolean;
+}
+
 export async function runServer(
   config: Config,
   observe: Observe,
-  more: Pick<MoonguardOptions, 'migrate' | 'allowLoopbackDestinations'> = {},
+  { worker = true, ...more }: ServerVariation = {},
 ): Promise<Running> {
   const moonguard = await createMoonguard({ ...moonguardOptions(config), ...more, observe });
   let server: RunningServer | undefined;
@@ -30,7 +36,7 @@ export async function runServer(
     const isEmbedded = moonguard.database.kind === 'embedded';
     const madeSandboxKey = isEmbedded && (await ensureSandboxKey(moonguard, config.dataDirectory));
     server = await startServer(moonguard, config);
-    await moonguard.start();
+    if (worker) await moonguard.start();
     return { moonguard, server, madeSandboxKey, stop };
   } catch (error) {
     await stop();

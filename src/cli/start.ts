@@ -1,28 +1,35 @@
 import type { Config } from '../config.ts';
-import { createLogger, logObservations } from '../observe/log.ts';
 import { type Environment, environments } from '../observe/observation.ts';
 import { receiveUrl } from '../simulate/sendEvent.ts';
 import { invocation, packageVersion } from './invocation.ts';
-import { narrateObservation } from './narrate.ts';
+import { observeFor } from './narrate.ts';
 import { count, print } from './output.ts';
 import { type Running, runServer } from './runningServer.ts';
 import { stopInTime, untilSignal } from './shutdown.ts';
 
+export interface ServerOptions {
+  readonly migrate: boolean;
+  /** Whether it delivers and decides too, besides receiving. */
+  readonly worker: boolean;
+}
+
 /** Runs the server until a signal ends it. */
-export async function start(config: Config, { migrate }: { readonly migrate: boolean }): Promise<void> {
-  // Lines for people at a terminal, JSON lines on standard error for whoever collects logs.
-  const observe = process.stdout.isTTY ? narrateObservation : logObservations(createLogger(config.logLevel));
+export async function start(config: Config, { migrate, worker }: ServerOptions): Promise<void> {
   print(`Moonguard ${packageVersion()} is starting. Where there is no database yet it is made first.`);
-  const running = await runServer(config, observe, { migrate });
+  const running = await runServer(config, observeFor(config), { migrate, worker });
   const signal = untilSignal();
-  print(...(await welcome(running, config)));
+  print(...(await welcome(running, config, worker)));
   await signal;
   print('Stopping: finishing what is under way.');
   await stopInTime(running.stop);
   print('Stopped.');
 }
 
-async function welcome({ server, moonguard, madeSandboxKey }: Running, config: Config): Promise<string[]> {
+async function welcome(
+  { server, moonguard, madeSandboxKey }: Running,
+  config: Config,
+  worker: boolean,
+): Promise<string[]> {
   const { kind } = moonguard.database;
   const keys = await moonguard.providerKeys.list();
   const { activeWebhooks } = await moonguard.webhooks.getStats();
@@ -37,7 +44,7 @@ async function welcome({ server, moonguard, madeSandboxKey }: Running, config: C
   return [
     '',
     ...item('Receive', ...addresses),
-    ...item('Deliver', activeWebhooks > 0 ? `to ${count(activeWebhooks, 'endpoint', 'endpoints')}` : NOBODY),
+    ...item('Deliver', worker ? deliveryText(activeWebhooks) : NOT_HERE),
     ...item('Health', `${server.url}/healthz, with the database ${server.url}/readyz`),
     ...item('Database', ...(kind === 'embedded' ? embeddedAt(config.dataDirectory) : [placeOf(config.databaseUrl)])),
     '',
@@ -52,6 +59,12 @@ async function welcome({ server, moonguard, madeSandboxKey }: Running, config: C
     '',
   ];
 }
+
+function deliveryText(activeWebhooks: number): string {
+  return activeWebhooks > 0 ? `to ${count(activeWebhooks, 'endpoint', 'endpoints')}` : NOBODY;
+}
+
+const NOT_HERE = `not in this process, which only receives: ${invocation('worker')}`;
 
 const NOBODY = `to nobody yet; ${invocation('webhooks create --help')}`;
 

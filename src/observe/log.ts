@@ -37,6 +37,7 @@ const levels: Readonly<Record<Observation['type'], Level>> = {
   'partitions.failed': 'error',
   'retention.ran': 'info',
   'retention.failed': 'error',
+  'worker.ended': 'error',
   'master_key.generated': 'warn',
 };
 

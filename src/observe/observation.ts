@@ -45,6 +45,7 @@ export type Observation =
       bodies: number;
     }
   | { type: 'retention.failed'; reason: string }
+  | { type: 'worker.ended'; processId: number | undefined; reason: string; restartInMs: number }
   | { type: 'master_key.generated'; file: string }
   | { type: 'database.listen_lost'; channel: string; reason: string }
   | { type: 'database.listen_restored'; channel: string };

@@ -8,6 +8,7 @@ export interface StartOptions {
   readonly port?: number;
   readonly dataDirectory?: string;
   readonly migrate: boolean;
+  readonly worker: boolean;
 }
 
 export function startCommand(): Command {
@@ -17,10 +18,11 @@ export function startCommand(): Command {
     .option('--port <number>', 'listen on this port; 0 for any free one (default: 3000)', port)
     .addOption(dataDirectoryOption())
     .option('--no-migrate', 'refuse to start when the database is not up to date, instead of bringing it up to date')
-    .action(async ({ migrate, host, port: givenPort, dataDirectory }: StartOptions) => {
+    .option('--no-worker', 'only receive: delivering and deciding is for `moonguard worker`')
+    .action(async ({ migrate, worker, host, port: givenPort, dataDirectory }: StartOptions) => {
       const { start } = await import('../start.ts');
       const config = configOf({ dataDirectory });
-      await start({ ...config, host: host ?? config.host, port: givenPort ?? config.port }, { migrate });
+      await start({ ...config, host: host ?? config.host, port: givenPort ?? config.port }, { migrate, worker });
     });
   return withExample(command, 'start', 'start --port 8080 --data-directory /var/lib/moonguard');
 }

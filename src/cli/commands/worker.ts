@@ -1,0 +1,30 @@
+import { Command } from 'commander';
+import { dataDirectoryOption, withExample } from '../command.ts';
+import { count } from '../optionValues.ts';
+import { configOf } from '../session.ts';
+
+interface WorkerCommandOptions {
+  readonly processes: number;
+  readonly dataDirectory?: string;
+  readonly migrate: boolean;
+}
+
+export function workerCommand(): Command {
+  const command = new Command('worker')
+    .description('deliver and decide without receiving, until Ctrl-C; beside servers that only receive')
+    .option(
+      '--processes <number>',
+      'in as many processes, which share the work; one that ends is started again',
+      count,
+      1,
+    )
+    .addOption(dataDirectoryOption())
+    .option('--no-migrate', 'refuse to start when the database is not up to date, instead of bringing it up to date')
+    .action(async ({ processes, migrate, dataDirectory }: WorkerCommandOptions) => {
+      const { work, workInProcesses } = await import('../worker.ts');
+      const config = configOf({ dataDirectory });
+      if (processes === 1) await work(config, { migrate });
+      else await workInProcesses(config, processes, { migrate });
+    });
+  return withExample(command, 'worker', 'worker --processes 4');
+}
