@@ -68,6 +68,11 @@ export const constraintProblems: Readonly<Record<string, Refusal>> = {
     field: 'metadata',
     message: 'must be an object',
   },
+  moonpay_webhook_config_filter_check: {
+    code: 'filter_invalid',
+    field: 'filter',
+    message: 'must be a CEL expression of at most 4096 characters, or null',
+  },
   moonpay_webhook_config_live_url_key: {
     error: 'webhook_duplicate',
     code: 'url_duplicate',

@@ -34,6 +34,10 @@ export interface WebhookEndpoint {
   /** Sent with every delivery. */
   readonly headers: Readonly<Record<string, string>>;
   readonly deliverySettings: DeliverySettings;
+  /** CEL; only events for which it is true are sent. */
+  readonly filter: string | null;
+  /** What the sender shows to the receiver (mTLS): see `setClientCertificate`. */
+  readonly clientCertificateId: string | null;
   readonly metadata: Readonly<Record<string, unknown>>;
   readonly lastDeliveryAttempt: Date | null;
   readonly lastSuccessfulDelivery: Date | null;

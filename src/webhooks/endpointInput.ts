@@ -6,6 +6,7 @@ import { isSubscription } from '../receive/eventName.ts';
 import { type DeliverySettings, deliverySettingsSchema } from './deliverySettings.ts';
 import { checkEndpointHeaders } from './endpointHeaders.ts';
 import { checkEndpointUrl, type EndpointUrlRules } from './endpointUrl.ts';
+import { compileFilter } from './filter.ts';
 import { type RetryPolicy, retryPolicySchema } from './retryPolicy.ts';
 
 type CamelCase<Name extends string> = Name extends `${infer Head}_${infer Tail}`
@@ -32,6 +33,11 @@ export interface WebhookChanges {
   readonly headers?: Readonly<Record<string, string>> | undefined;
   readonly deliverySettings?: Spelled<DeliverySettings> | null | undefined;
   readonly metadata?: Readonly<Record<string, unknown>> | undefined;
+  /**
+   * A CEL expression on `event` (id, name, type, environment, occurred_at, data): only events for which it is true are
+   * sent; null: all. An event on which it fails, as on a field that is missing, is sent.
+   */
+  readonly filter?: string | null | undefined;
 }
 
 export interface CreateWebhookInput extends WebhookChanges {
@@ -90,6 +96,7 @@ function changesSchema(rules: EndpointUrlRules) {
       headers,
       deliverySettings,
       metadata: jsonObject,
+      filter: filter.nullable(),
     })
     .partial();
 }
@@ -142,6 +149,14 @@ const deliverySettings = z.unknown().transform((given, context): DeliverySetting
     addProblem(context, { code: 'delivery_settings_invalid', message }, path);
   }
   return z.NEVER;
+});
+
+const filter = z.string().superRefine((source, context) => {
+  const compiled = compileFilter(source);
+  if (!('problems' in compiled)) return;
+  for (const { line, column, message } of compiled.problems) {
+    addProblem(context, { code: 'filter_invalid', message: `line ${line}, column ${column}: ${message}` });
+  }
 });
 
 function addProblem(

@@ -55,6 +55,10 @@ const rules: readonly Rule[] = [
     'delivery_settings_check',
     { deliverySettings: { timeout: 61 } },
   ],
+  ['a filter that is none', 'filter_invalid', 'filter', null, { filter: 'event.name =' }],
+  ['a filter on nothing', 'filter_invalid', 'filter', null, { filter: 'data.amount > 1' }],
+  ['an empty filter', 'filter_invalid', 'filter', 'filter_check', { filter: '' }],
+  ['a long filter', 'filter_invalid', 'filter', 'filter_check', { filter: `event.name == "${'a'.repeat(4096)}"` }],
   ['metadata in a list', 'wrong_type', 'metadata', 'metadata_check', { metadata: [1] }],
   ['metadata with a NUL', 'not_storable', 'metadata', null, { metadata: { a: '\0' } }],
   ['a short secret', 'secret_malformed', 'secret', null, { secret: 'secret' }],
@@ -211,7 +215,7 @@ forEachDatabase('the rules of an endpoint', (open) => {
   test('every constraint of the table has its problem', async () => {
     const { rows } = await sql<{ name: string }>`
       select conname as name from pg_constraint
-      where conrelid = 'public.moonpay_webhook_config'::regclass and contype = 'c'
+      where conrelid = 'public.moonpay_webhook_config'::regclass and contype in ('c', 't')
       union all
       select relname from pg_index join pg_class on pg_class.oid = indexrelid
       where indrelid = 'public.moonpay_webhook_config'::regclass and indisunique and not indisprimary

@@ -108,6 +108,10 @@ test('an endpoint is made, changed, stopped, resumed and deleted', async () => {
     retryPolicy: { max_attempts: 3 },
     url: 'https://example.com/hook',
   });
+  const filter = 'event.data.baseCurrencyAmount > 100';
+  expect(await document(`webhooks update ${id} --filter '${filter}'`)).toMatchObject({ filter });
+  expect(await document(`webhooks update ${id} --description payments`)).toMatchObject({ filter });
+  expect(await document(`webhooks update ${id} --no-filter`)).toMatchObject({ filter: null });
   const rotated = await document(`webhooks rotate-secret ${id} --overlap 60`);
   expect(rotated['secret']).not.toBe(created['secret']);
   expect(await run(`webhooks suspend ${id} --reason maintenance`)).toBe(`${id} is inactive.\n`);

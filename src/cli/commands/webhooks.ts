@@ -99,12 +99,18 @@ function update(): Command {
     .argument(...ENDPOINT)
     .option('--url <url>', 'where deliveries are posted to')
     .option('--events <names>', 'what it gets, all of it', list);
-  withSettings(command).action((webhookId: string, options: ChangeOptions & WebhookChanges & SettingOptions) => {
-    const { url, events, as: actor } = options;
-    const changes = { url, events, ...settingsOf(options) };
-    return answer(options, ({ webhooks }) => webhooks.updateWebhook(webhookId, changes, { actor }), printFields);
-  });
-  return withExample(command, `webhooks update ${SOME_ENDPOINT} --events "*" --retry '{"max_attempts": 5}'`);
+  withSettings(command)
+    .option('--no-filter', 'send every event it names again')
+    .action((webhookId: string, options: ChangeOptions & WebhookChanges & SettingOptions) => {
+      const { url, events, as: actor } = options;
+      const changes = { url, events, ...settingsOf(options) };
+      return answer(options, ({ webhooks }) => webhooks.updateWebhook(webhookId, changes, { actor }), printFields);
+    });
+  return withExample(
+    command,
+    `webhooks update ${SOME_ENDPOINT} --events "*" --retry '{"max_attempts": 5}'`,
+    `webhooks update ${SOME_ENDPOINT} --filter 'event.data.baseCurrencyAmount > 100'`,
+  );
 }
 
 function remove(): Command {
@@ -192,6 +198,7 @@ interface SettingOptions {
   readonly retry?: WebhookChanges['retryPolicy'];
   readonly delivery?: WebhookChanges['deliverySettings'];
   readonly metadata?: Readonly<Record<string, unknown>>;
+  readonly filter?: string | false;
 }
 
 function withSettings(command: Command): Command {
@@ -200,11 +207,19 @@ function withSettings(command: Command): Command {
     .option('--header <name: value>', 'sent with every delivery; may be given several times', header)
     .option('--retry <json>', 'max_attempts, backoff_strategy, initial_delay_ms, max_delay_ms, jitter', json)
     .option('--delivery <json>', 'verify_ssl, timeout_ms, rate_limit_per_second, ordering, payload', json)
-    .option('--metadata <json>', 'an object of yours', json);
+    .option('--metadata <json>', 'an object of yours', json)
+    .option('--filter <cel>', 'only events for which it is true, as event.data.baseCurrencyAmount > 100');
 }
 
-function settingsOf({ description, header: headers, retry, delivery, metadata }: SettingOptions) {
-  return { description, headers, retryPolicy: retry, deliverySettings: delivery, metadata };
+function settingsOf({ description, header: headers, retry, delivery, metadata, filter }: SettingOptions) {
+  return {
+    description,
+    headers,
+    retryPolicy: retry,
+    deliverySettings: delivery,
+    metadata,
+    filter: filter === false ? null : filter,
+  };
 }
 
 function printStatus({ webhookId, status }: WebhookEndpoint): void {

@@ -23,6 +23,8 @@ export const endpointColumns = [
   sql<RetryPolicy>`retry_policy`.as('retryPolicy'),
   sql<Record<string, string>>`headers`.as('headers'),
   sql<DeliverySettings>`delivery_settings`.as('deliverySettings'),
+  'filter',
+  'client_certificate_id as clientCertificateId',
   sql<Record<string, unknown>>`metadata`.as('metadata'),
   'last_delivery_attempt as lastDeliveryAttempt',
   'last_successful_delivery as lastSuccessfulDelivery',
