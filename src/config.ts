@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { type BreakerSettings, defaultBreaker } from './deliver/breaker.ts';
 import { MoonguardError } from './errors.ts';
 
 /**
@@ -71,6 +72,23 @@ export const settings = z.object({
     .describe(
       "How long a worker may hold a delivery beyond the endpoint's timeout, in milliseconds: as long as this, the deliveries of a killed process wait.",
     ),
+  MOONGUARD_BREAKER_FAILURES: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .default(defaultBreaker.failures)
+    .describe('Failed requests in a row after which an endpoint is suspended.'),
+  MOONGUARD_BREAKER_PROBE_MS: z.coerce
+    .number()
+    .int()
+    .min(100)
+    .default(defaultBreaker.probeMs)
+    .describe('A suspended endpoint gets one request in this time, in milliseconds, until one succeeds.'),
+  MOONGUARD_BREAKER_DISABLE_AFTER_HOURS: z.coerce
+    .number()
+    .positive()
+    .default(defaultBreaker.disableAfterMs / 3_600_000)
+    .describe('An endpoint that was suspended for so long, in hours, is failed, and its deliveries are held.'),
   MOONGUARD_ALLOW_LOOPBACK_DESTINATIONS: z
     .stringbool()
     .default(false)
@@ -106,6 +124,7 @@ export interface Config {
   readonly maxBodyBytes: number;
   readonly deliveryConcurrency: number;
   readonly leaseMs: number;
+  readonly breaker: BreakerSettings;
   readonly allowLoopbackDestinations: boolean;
   readonly retention: {
     readonly eventDays: number;
@@ -148,6 +167,11 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     maxBodyBytes: values.MOONGUARD_MAX_BODY_BYTES,
     deliveryConcurrency: values.MOONGUARD_DELIVERY_CONCURRENCY,
     leaseMs: values.MOONGUARD_LEASE_MS,
+    breaker: {
+      failures: values.MOONGUARD_BREAKER_FAILURES,
+      probeMs: values.MOONGUARD_BREAKER_PROBE_MS,
+      disableAfterMs: values.MOONGUARD_BREAKER_DISABLE_AFTER_HOURS * 3_600_000,
+    },
     allowLoopbackDestinations: values.MOONGUARD_ALLOW_LOOPBACK_DESTINATIONS,
     retention: {
       eventDays: values.MOONGUARD_EVENT_RETENTION_DAYS,

@@ -10,7 +10,7 @@ export function configOf({ dataDirectory }: Pick<DataOptions, 'dataDirectory'>):
 }
 
 export function moonguardOptions(config: Config): MoonguardOptions {
-  const { databaseUrl, dataDirectory, masterKey, webhookKeys, leaseMs, retention } = config;
+  const { databaseUrl, dataDirectory, masterKey, webhookKeys, leaseMs, breaker, retention } = config;
   const { signatureToleranceSeconds, maxBodyBytes, deliveryConcurrency, allowLoopbackDestinations } = config;
   return {
     databaseUrl,
@@ -18,6 +18,7 @@ export function moonguardOptions(config: Config): MoonguardOptions {
     masterKey,
     webhookKeys,
     leaseMs,
+    breaker,
     retention,
     signatureToleranceSeconds,
     maxBodyBytes,
