@@ -1,10 +1,11 @@
 import { Agent } from 'undici';
 import { postDirectly, unsignedHeaders } from '../postDirectly.ts';
 import { startProcessorClock } from '../processorTime.ts';
+import { CONNECTIONS } from '../queues/queueVariant.ts';
 import type { Variant } from '../rounds.ts';
 import { makeEvents } from './events.ts';
 import { checkHealthyReceived, forgetReceived } from './received.ts';
-import { CONCURRENCY, CONNECTIONS, type DeliveryScenario } from './scenario.ts';
+import { CONCURRENCY, type DeliveryScenario } from './scenario.ts';
 
 /** The same requests over as many connections, from memory: nothing signed, nothing recorded. */
 export function sendOnly(scenario: DeliveryScenario): Variant {

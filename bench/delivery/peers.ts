@@ -1,27 +1,40 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { startProcessorClock } from '../processorTime.ts';
+import { checkAttempts } from '../queues/attemptLog.ts';
 import { openBullmq } from '../queues/bullmq.ts';
 import { openGraphileWorker } from '../queues/graphileWorker.ts';
+import type { Deliver } from '../queues/jobQueue.ts';
 import { openPgBoss } from '../queues/pgBoss.ts';
+import { type Peer, type PeerRound, queueVariant } from '../queues/queueVariant.ts';
 import { isRedisInstalled } from '../queues/redis.ts';
-import type { Variant } from '../rounds.ts';
-import { type PeerOptions, peer } from './peer.ts';
+import type { Measurement, Variant } from '../rounds.ts';
+import { makeEvents } from './events.ts';
+import { checkHealthyReceived, forgetReceived } from './received.ts';
 import { CONCURRENCY, type DeliveryScenario } from './scenario.ts';
 
-const pgBoss: readonly PeerOptions[] = [
+/** While the last jobs are being recorded as completed. */
+const LOOK_EVERY_MS = 5;
+
+const pgBoss: readonly Peer[] = [
   { name: 'pg-boss', style: 'tuned', openQueue: (url) => openPgBoss(url, { batchSize: 500 }) },
   { name: 'pg-boss-documented', style: 'documented', openQueue: (url) => openPgBoss(url, { batchSize: CONCURRENCY }) },
 ];
 
-/** As its page about performance advises. */
-const batching = { localQueue: { size: 500 }, completeJobBatchDelay: 0 };
-const graphileSettings = { concurrentJobs: CONCURRENCY, maxPoolSize: 10, ...batching };
+/** As its page about performance advises; so there is no faster setting for the tuned one. */
+const graphileSettings = {
+  concurrentJobs: CONCURRENCY,
+  maxPoolSize: 10,
+  localQueue: { size: 500 },
+  completeJobBatchDelay: 0,
+};
 
-const graphileWorker: readonly PeerOptions[] = (['tuned', 'documented'] as const).map((style) => ({
+const graphileWorker: readonly Peer[] = (['tuned', 'documented'] as const).map((style) => ({
   name: style === 'tuned' ? 'graphile-worker' : 'graphile-worker-documented',
   style,
   openQueue: (url) => openGraphileWorker(url, graphileSettings),
 }));
 
-const bullmq: readonly PeerOptions[] = (['tuned', 'documented'] as const).map((style) => ({
+const bullmq: readonly Peer[] = (['tuned', 'documented'] as const).map((style) => ({
   name: style === 'tuned' ? 'bullmq' : 'bullmq-documented',
   style,
   openQueue: () => openBullmq({ concurrency: CONCURRENCY }),
@@ -30,17 +43,55 @@ const bullmq: readonly PeerOptions[] = (['tuned', 'documented'] as const).map((s
 /** The queues that one would otherwise put under webhooks, each as documented and tuned; and what is left out, and why. */
 export function peers(scenario: DeliveryScenario): { readonly variants: Variant[]; readonly leftOut: string[] } {
   const { server } = scenario.database;
-  if (server === undefined) return { variants: [], leftOut: ['The peers need PostgreSQL.'] };
-  if (scenario.name === 'endpoints') return { variants: [], leftOut: ['The peers know no endpoints.'] };
+  if (server === undefined) return { variants: [], leftOut: ['the peers: they need PostgreSQL'] };
+  if (scenario.name === 'endpoints') return { variants: [], leftOut: ['the peers: they know no endpoints'] };
   const leftOut: string[] = [];
-  // Its rate would say nothing else.
-  if (scenario.name === 'failing')
-    leftOut.push('graphile-worker waits 2.7 s before it tries again: no setting changes it.');
-  if (!isRedisInstalled()) leftOut.push('bullmq needs a redis-server, and none is installed.');
+  if (scenario.name === 'failing') {
+    leftOut.push('graphile-worker: it waits 2.7 s before it tries again, its rate would say nothing else');
+  }
+  if (!isRedisInstalled()) leftOut.push('bullmq: no redis-server is installed');
   const measured = [
     ...pgBoss,
     ...(scenario.name === 'failing' ? [] : graphileWorker),
     ...(isRedisInstalled() ? bullmq : []),
   ];
-  return { variants: measured.map((options) => peer(scenario, server.url, options)), leftOut };
+  const given = { databaseUrl: server.url, url: scenario.receiver.url, jobs: makeEvents(scenario.events) };
+  const variants = measured.map((peer) => queueVariant(peer, given, (round) => measureRound(scenario, round)));
+  return { variants, leftOut };
+}
+
+/** Jobs that are due, until the last attempt is committed and the last job recorded as completed. */
+async function measureRound(scenario: DeliveryScenario, { queue, deliver, pool }: PeerRound): Promise<Measurement> {
+  const { name, events, database } = scenario;
+  await forgetReceived(scenario);
+  const delivered = countDelivered(events, deliver, { mayFail: name === 'failing' });
+
+  const processorTime = startProcessorClock(database.server?.databaseName, queue.redisProcessId);
+  const startedAt = performance.now();
+  await queue.start(delivered.deliver);
+  await delivered.all;
+  while ((await queue.countUnfinished()) > 0) await sleep(LOOK_EVERY_MS);
+  const seconds = (performance.now() - startedAt) / 1000;
+  const measurement = { figure: events / seconds, processorTime: processorTime(events) };
+
+  const refused = await checkHealthyReceived(scenario);
+  await checkAttempts(pool, { delivered: events, retry: refused });
+  return measurement;
+}
+
+/** `all` resolves when so many jobs are delivered and their attempts committed, and rejects when one fails that may not. */
+function countDelivered(expected: number, deliverOne: Deliver, { mayFail }: { readonly mayFail: boolean }) {
+  const { promise: all, resolve, reject } = Promise.withResolvers<void>();
+  let left = expected;
+  const deliver: Deliver = async (job, attemptNumber) => {
+    try {
+      await deliverOne(job, attemptNumber);
+    } catch (error) {
+      if (!mayFail) reject(error);
+      throw error;
+    }
+    left--;
+    if (left === 0) resolve();
+  };
+  return { all, deliver };
 }

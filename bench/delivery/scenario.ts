@@ -25,8 +25,6 @@ export interface DeliveryScenario {
   readonly database: BenchDatabase;
 }
 
-/** Of everybody, to one endpoint. */
-export const CONNECTIONS = 64;
 /** Jobs that a peer works on at a time, and posts that the limit has under way. */
 export const CONCURRENCY = 128;
 

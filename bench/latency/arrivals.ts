@@ -13,11 +13,11 @@ const GIVE_UP_AFTER_MS = 10_000;
  * @param handOver resolves to the `webhook-id` that the event arrives with
  */
 export async function measureArrivals(
-  { events, eventsPerSecond, receiver, database }: LatencyScenario,
+  { events, eventsPerSecond, receiver, database, redisProcessId }: LatencyScenario,
   handOver: (place: number) => Promise<string>,
 ): Promise<Measurement> {
   await receiver.takeReceived();
-  const processorTime = startProcessorClock(database.server?.databaseName);
+  const processorTime = startProcessorClock(database.server?.databaseName, redisProcessId);
   const startedAt = monotonicMs();
   const handedOver: Promise<{ id: string; at: number }>[] = [];
   for (let place = 0; place < events; place++) {

@@ -3,6 +3,7 @@ import { startReceiver } from '../receiver.ts';
 import type { Bench } from '../rounds.ts';
 import { sendOnly } from './limit.ts';
 import { moonguard } from './moonguard.ts';
+import { peers } from './peers.ts';
 
 const EVENTS_PER_SECOND = 200;
 
@@ -10,10 +11,12 @@ const EVENTS_PER_SECOND = 200;
 export async function latencyBench(database: BenchDatabase, events: number): Promise<Bench> {
   const receiver = await startReceiver();
   const scenario = { events, eventsPerSecond: EVENTS_PER_SECOND, receiver, database };
+  const { variants, leftOut } = peers(scenario);
   return {
     unit: 'ms',
     limit: 'limit',
-    variants: [await moonguard(scenario), sendOnly(scenario)],
+    variants: [moonguard(scenario), sendOnly(scenario), ...variants],
+    leftOut,
     close: receiver.close,
   };
 }

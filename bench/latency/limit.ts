@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { Agent } from 'undici';
 import { webhookBody } from '../payload.ts';
 import { postDirectly, unsignedHeaders } from '../postDirectly.ts';
+import { CONNECTIONS } from '../queues/queueVariant.ts';
 import type { Variant } from '../rounds.ts';
 import { measureArrivals } from './arrivals.ts';
 import type { LatencyScenario } from './scenario.ts';
@@ -11,7 +12,7 @@ export function sendOnly(scenario: LatencyScenario): Variant {
   return {
     name: 'limit',
     measure: async () => {
-      const agent = new Agent({ connections: 64, pipelining: 1 });
+      const agent = new Agent({ connections: CONNECTIONS, pipelining: 1 });
       const url = new URL(scenario.receiver.url);
       const measurement = await measureArrivals(scenario, async () => {
         const id = randomUUID();

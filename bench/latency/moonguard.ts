@@ -8,14 +8,18 @@ import { measureArrivals } from './arrivals.ts';
 import type { LatencyScenario } from './scenario.ts';
 
 /** From a signed webhook's being received: verified, stored with its delivery, committed, claimed, signed, posted. */
-export async function moonguard(scenario: LatencyScenario): Promise<Variant> {
+export function moonguard(scenario: LatencyScenario): Variant {
   const { database, receiver, events } = scenario;
-  await subscribe(database, [receiver.url]);
   const { key } = providerKeySecret('bench', WEBHOOK_KEY);
   return {
     name: 'moonguard',
+    open: async () => {
+      await subscribe(database, [receiver.url]);
+    },
     measure: async () => {
-      await sql`truncate public.moonpay_webhook_events, public.moonpay_transactions cascade`.execute(database.db);
+      await sql`truncate moonguard.delivery_attempts, moonguard.deliveries, public.moonpay_webhook_events, public.moonpay_transactions cascade`.execute(
+        database.db,
+      );
       const product = await openProduct(database);
       await product.start();
       const bodies = Array.from({ length: events }, () => Buffer.from(webhookBody(randomUUID())));

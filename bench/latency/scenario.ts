@@ -7,4 +7,6 @@ export interface LatencyScenario {
   readonly eventsPerSecond: number;
   readonly receiver: LocalReceiver;
   readonly database: BenchDatabase;
+  /** Of the Redis that takes part, when one does. */
+  readonly redisProcessId?: number | undefined;
 }

@@ -23,7 +23,7 @@ export interface JobQueue {
   readonly countUnfinished: () => Promise<number>;
   readonly close: () => Promise<void>;
   /** Of the Redis that it is kept in, to count its processor time. */
-  readonly redisProcessId?: number;
+  readonly redisProcessId?: number | undefined;
 }
 
 /** Jobs that one call puts into a queue. */

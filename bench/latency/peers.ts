@@ -1,0 +1,61 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { makeEvents } from '../delivery/events.ts';
+import { checkAttempts } from '../queues/attemptLog.ts';
+import { openBullmq } from '../queues/bullmq.ts';
+import { openGraphileWorker } from '../queues/graphileWorker.ts';
+import type { DeliveryJob } from '../queues/jobQueue.ts';
+import { openPgBoss } from '../queues/pgBoss.ts';
+import { type Peer, type PeerRound, queueVariant } from '../queues/queueVariant.ts';
+import { isRedisInstalled } from '../queues/redis.ts';
+import type { Measurement, Variant } from '../rounds.ts';
+import { measureArrivals } from './arrivals.ts';
+import type { LatencyScenario } from './scenario.ts';
+
+const CONCURRENCY = 64;
+
+/** Each set up for a short way, not for many at once. */
+const onPostgres: readonly Peer[] = [
+  {
+    name: 'graphile-worker',
+    style: 'tuned',
+    openQueue: (url) => openGraphileWorker(url, { concurrentJobs: CONCURRENCY, maxPoolSize: 10 }),
+  },
+  {
+    name: 'pg-boss',
+    style: 'tuned',
+    openQueue: (url) => openPgBoss(url, { batchSize: 10, localConcurrency: 10, notify: true }),
+  },
+];
+const bullmq: Peer = { name: 'bullmq', style: 'tuned', openQueue: () => openBullmq({ concurrency: CONCURRENCY }) };
+
+/** From a job's being added to its arrival; and what is left out, and why. */
+export function peers(scenario: LatencyScenario): { readonly variants: Variant[]; readonly leftOut: string[] } {
+  const { server } = scenario.database;
+  if (server === undefined) return { variants: [], leftOut: ['the peers: they need PostgreSQL'] };
+  const withRedis = isRedisInstalled();
+  const added = makeEvents(scenario.events);
+  const given = { databaseUrl: server.url, url: scenario.receiver.url, jobs: [] };
+  return {
+    variants: [...onPostgres, ...(withRedis ? [bullmq] : [])].map((peer) =>
+      queueVariant(peer, given, (round) => measureRound(scenario, added, round)),
+    ),
+    leftOut: withRedis ? [] : ['bullmq: no redis-server is installed'],
+  };
+}
+
+async function measureRound(
+  scenario: LatencyScenario,
+  added: readonly DeliveryJob[],
+  { queue, deliver, pool }: PeerRound,
+): Promise<Measurement> {
+  await queue.start(deliver);
+  const measurement = await measureArrivals({ ...scenario, redisProcessId: queue.redisProcessId }, async (place) => {
+    const job = added[place];
+    if (job === undefined) throw new Error(`There is no event ${place}.`);
+    await queue.add(job);
+    return `evt_${job.eventId}`;
+  });
+  while ((await queue.countUnfinished()) > 0) await sleep(5);
+  await checkAttempts(pool, { delivered: added.length, retry: 0 });
+  return measurement;
+}
