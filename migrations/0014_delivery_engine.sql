@@ -123,7 +123,7 @@ begin
     select claimed.*, event.event_name, event.event_type,
       case when v_endpoint.wants_envelope or v_endpoint.has_filter then coalesce(event.occurred_at, event.received_at) end,
       event.raw_body,
-      case when v_endpoint.wants_envelope then coalesce(nullif(event.event_data -> 'data', 'null'), event.event_data)::text end,
+      case when v_endpoint.wants_envelope or v_endpoint.has_filter then coalesce(nullif(event.event_data -> 'data', 'null'), event.event_data)::text end,
       null::jsonb, null::boolean, null::double precision, null::double precision
     from claimed cross join lateral (select * from public.moonpay_webhook_events e where e.id = claimed.event_id) as event;
 

@@ -1554,14 +1554,14 @@ begin
     return not v_address <<= '2000::/3' or v_address <<= any (array['2001::/32', '2001:db8::/32', '2002::/16']::inet[]);
   end if;
   -- 0177.0.0.1 is 127.0.0.1 too: in a URL a leading zero makes a number octal.
-  return host(v_address) <> v_host or v_address <<= any (array['0.0.0.0/8', '10.0.0.0/8', '100.64.0.0/10', '127.0.0.0/8', '169.254.0.0/16', '172.16.0.0/12',
+  return host(v_address) <> v_host or v_address <<= any (array['0.0.0.0/8', '10.0.0.0/8', '100.64.0.0/10', '127.0.0.0/8', '168.63.129.16/32', '169.254.0.0/16', '172.16.0.0/12',
       '192.0.0.0/24', '192.0.2.0/24', '192.88.99.0/24', '192.168.0.0/16', '198.18.0.0/15', '198.51.100.0/24', '203.0.113.0/24',
       '224.0.0.0/3']::inet[]);
 end
 $$;
 $moonguard_0006$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (6, '0006_endpoint_settings', '2348f1dce00f69009dcc38fb58d98e5ca8539571a7563c2576476496c13a55c2');
-  elsif v_applied <> '2348f1dce00f69009dcc38fb58d98e5ca8539571a7563c2576476496c13a55c2' then
+    insert into moonguard.schema_migrations (number, name, checksum) values (6, '0006_endpoint_settings', '8cc4e9939e6fb4a67686d16fd4ec9cfd80ef481e740cccac8520db2c82ed3aef');
+  elsif v_applied <> '8cc4e9939e6fb4a67686d16fd4ec9cfd80ef481e740cccac8520db2c82ed3aef' then
     raise exception using
       errcode = 'MG002',
       message = 'the migration 0006_endpoint_settings that was applied here had another text',
@@ -3494,7 +3494,7 @@ begin
     select claimed.*, event.event_name, event.event_type,
       case when v_endpoint.wants_envelope or v_endpoint.has_filter then coalesce(event.occurred_at, event.received_at) end,
       event.raw_body,
-      case when v_endpoint.wants_envelope then coalesce(nullif(event.event_data -> 'data', 'null'), event.event_data)::text end,
+      case when v_endpoint.wants_envelope or v_endpoint.has_filter then coalesce(nullif(event.event_data -> 'data', 'null'), event.event_data)::text end,
       null::jsonb, null::boolean, null::double precision, null::double precision
     from claimed cross join lateral (select * from public.moonpay_webhook_events e where e.id = claimed.event_id) as event;
 
@@ -3648,8 +3648,8 @@ revoke all on function moonguard.raise_operational_event(uuid, text, jsonb), moo
   moonguard.claim_deliveries(integer, integer, jsonb, integer, uuid, integer, timestamptz),
   moonguard.settle_deliveries(json, uuid[], integer, integer, bigint) from public, anon, authenticated, service_role;
 $moonguard_0014$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (14, '0014_delivery_engine', 'e57bdaa421da6ec5fcb5f57e51bd2bc0283cbeea3569c93d0e685add16960835');
-  elsif v_applied <> 'e57bdaa421da6ec5fcb5f57e51bd2bc0283cbeea3569c93d0e685add16960835' then
+    insert into moonguard.schema_migrations (number, name, checksum) values (14, '0014_delivery_engine', 'd9ee4611ae0fb7a60134a8b4fe9ae063ec8b6925d4a8b28b020dd065f1c6a1ae');
+  elsif v_applied <> 'd9ee4611ae0fb7a60134a8b4fe9ae063ec8b6925d4a8b28b020dd065f1c6a1ae' then
     raise exception using
       errcode = 'MG002',
       message = 'the migration 0014_delivery_engine that was applied here had another text',

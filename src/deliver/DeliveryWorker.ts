@@ -16,6 +16,10 @@ import type { Settlements } from './store/settleDeliveries.ts';
 const POLL_MS = 1_000;
 /** A claim gives out the next second of endpoints whose requests are spaced out; it is renewed before that is over. */
 const SPACED_POLL_MS = 500;
+/** A retry that is due later than this is found by the poll, up to a second late. */
+const LONGEST_APPOINTMENT_MS = 10_000;
+/** So that thousands of retries are a few hundred appointments. */
+const APPOINTMENT_GRAIN_MS = 25;
 /** The larger a claim, the cheaper a delivery; beyond this it takes too much memory at once (1 MiB bodies). */
 const LARGEST_CLAIM = 1_000;
 /** Leased beyond an endpoint's timeout: the longest a delivery may wait in this process, and to be settled. */
@@ -45,6 +49,9 @@ export class DeliveryWorker {
   #claiming: Promise<void> | undefined;
   /** Something may have become due since the last claim began. */
   #mayBeDue = false;
+  /** Unix ms when something falls due, in steps of `APPOINTMENT_GRAIN_MS`. */
+  readonly #appointments = new Set<number>();
+  #pollsAtMs = Number.POSITIVE_INFINITY;
   #timer: NodeJS.Timeout | undefined;
   #wakesAtMs = Number.POSITIVE_INFINITY;
   #beginTimer: NodeJS.Timeout | undefined;
@@ -102,8 +109,10 @@ export class DeliveryWorker {
 
   #wake(): void {
     if (this.#stopped) return;
-    clearTimeout(this.#timer);
-    this.#wakesAtMs = Number.POSITIVE_INFINITY;
+    const nowMs = this.#options.runtime.now();
+    for (const atMs of this.#appointments) if (atMs <= nowMs) this.#appointments.delete(atMs);
+    this.#pollsAtMs = nowMs + POLL_MS;
+    this.#setTimer();
     this.#mayBeDue = true;
     this.#fillSlots();
   }
@@ -173,10 +182,10 @@ export class DeliveryWorker {
         this.#lanes.add(claimed.id, leased, hasMore);
         if (spacingMs > 0) pollMs = SPACED_POLL_MS;
       }
-      this.#wakeIn(pollMs);
+      this.#pollIn(pollMs);
     } catch (error) {
       observe({ type: 'delivery.claim_failed', reason: databaseErrorReport(error).message });
-      this.#wakeIn(POLL_MS);
+      this.#pollIn(POLL_MS);
     }
   }
 
@@ -187,12 +196,26 @@ export class DeliveryWorker {
     this.#beginTimer = setTimeout(() => this.#fillSlots(), Math.max(beginAtMs - this.#options.runtime.now(), 1));
   }
 
-  /** At the latest then: an earlier appointment stands. */
+  /** Wakes up then, whatever else happens before. */
   #wakeIn(delayMs: number): void {
-    const wakesAtMs = this.#options.runtime.now() + delayMs;
-    if (this.#stopped || wakesAtMs >= this.#wakesAtMs) return;
+    if (delayMs <= 0) return this.#wake();
+    if (delayMs > LONGEST_APPOINTMENT_MS) return;
+    const wakeAtMs = this.#options.runtime.now() + delayMs;
+    this.#appointments.add(Math.ceil(wakeAtMs / APPOINTMENT_GRAIN_MS) * APPOINTMENT_GRAIN_MS);
+    this.#setTimer();
+  }
+
+  /** Wakes up then unless it does before. */
+  #pollIn(delayMs: number): void {
+    this.#pollsAtMs = this.#options.runtime.now() + delayMs;
+    this.#setTimer();
+  }
+
+  #setTimer(): void {
+    const wakesAtMs = Math.min(this.#pollsAtMs, ...this.#appointments);
+    if (this.#stopped || wakesAtMs === this.#wakesAtMs) return;
     clearTimeout(this.#timer);
     this.#wakesAtMs = wakesAtMs;
-    this.#timer = setTimeout(() => this.#wake(), Math.max(delayMs, 1));
+    this.#timer = setTimeout(() => this.#wake(), Math.max(wakesAtMs - this.#options.runtime.now(), 1));
   }
 }

@@ -1,16 +1,14 @@
 import type { Observe } from '../observe/observation.ts';
 import type { Runtime } from '../runtime.ts';
 import type { ValidKey } from '../webhooks/endpointSecrets.ts';
+import type { EndpointFilter, FilterVerdict } from '../webhooks/filter.ts';
 import { classify } from './classify.ts';
 import { payloadOf } from './payload.ts';
 import { nextAttemptDelayMs, retryAfterMs } from './retrySchedule.ts';
-import type { Sender, SendResult } from './send.ts';
+import type { ClientCertificate, Sender, SendResult } from './send.ts';
 import { signDelivery } from './sign.ts';
 import type { ClaimedDelivery, ClaimedEndpoint } from './store/claimDueDeliveries.ts';
 import type { RequestedDelivery, SettledDelivery } from './store/settleDeliveries.ts';
-
-type ClientCertificate = never;
-type EndpointFilter = (event: unknown) => { matches: boolean } | { error: string };
 
 /** An endpoint with everything that sending to it takes. */
 export interface ReadyEndpoint extends Omit<ClaimedEndpoint, 'secrets' | 'filter'> {
@@ -61,6 +59,7 @@ export async function attempt(ready: ReadyDelivery, means: Means): Promise<Settl
     timeoutMs: settings.timeout_ms,
     verifySsl: settings.verify_ssl,
     environment: endpoint.environment,
+    clientCertificate: endpoint.clientCertificate,
   });
   return {
     ...lease,
@@ -72,21 +71,24 @@ export async function attempt(ready: ReadyDelivery, means: Means): Promise<Settl
   };
 }
 
-/** A filter that fails decides nothing: rather one event too many than one lost. */
+/** A filter that cannot decide holds nothing back: rather one event too many than one lost. */
 function isWanted({ delivery, endpoint }: ReadyDelivery, { observe }: Means): boolean {
   if (endpoint.filter === undefined) return true;
-  const { event } = delivery;
-  const verdict = endpoint.filter({
-    id: `evt_${delivery.eventId}`,
-    name: event.name,
-    type: event.providerType,
-    environment: endpoint.environment,
-    occurredAt: event.occurredAt,
-    rawBody: event.rawBody,
-  });
+  const verdict = decide(endpoint.filter, delivery, endpoint);
   if ('matches' in verdict) return verdict.matches;
   observe({ type: 'delivery.filter_failed', deliveryId: delivery.id, endpointId: endpoint.id, reason: verdict.error });
   return true;
+}
+
+function decide(filter: EndpointFilter, { eventId, event }: ClaimedDelivery, endpoint: ReadyEndpoint): FilterVerdict {
+  return filter({
+    id: `evt_${eventId}`,
+    name: event.name,
+    type: event.providerType,
+    environment: endpoint.environment,
+    occurredAt: event.occurredAt ?? new Date(0),
+    data: event.dataText === null ? null : JSON.parse(event.dataText),
+  });
 }
 
 type Decided = Pick<RequestedDelivery, 'outcome' | 'retryInMs' | 'errorClass' | 'errorMessage' | 'disablesEndpoint'>;

@@ -2,6 +2,7 @@ import type { Database } from '../database/database.ts';
 import { MoonguardError } from '../errors.ts';
 import type { Observe } from '../observe/observation.ts';
 import type { EndpointSecrets } from '../webhooks/endpointSecrets.ts';
+import { compileFilter, type EndpointFilter } from '../webhooks/filter.ts';
 import type { ReadyEndpoint } from './attempt.ts';
 import type { ClaimedEndpoint } from './store/claimDueDeliveries.ts';
 
@@ -14,16 +15,32 @@ export interface EndpointPreparerDependencies {
   readonly endpointSecrets: Pick<EndpointSecrets, 'keysOf'>;
 }
 
+/** Compiled filters kept, by their text. */
+const MOST_FILTERS = 1_000;
+
 /** Opens what is sealed of an endpoint and compiles its filter, each once for as long as it stays what it is. */
-export function createEndpointPreparer(dependencies: EndpointPreparerDependencies): EndpointPreparer {
-  const { database, observe, endpointSecrets } = dependencies;
-  return async ({ secrets, filter: _filter, ...endpoint }) => {
+export function createEndpointPreparer({
+  database,
+  observe,
+  endpointSecrets,
+}: EndpointPreparerDependencies): EndpointPreparer {
+  const filters = new Map<string, EndpointFilter>();
+
+  const filterOf = (source: string): EndpointFilter => {
+    const known = filters.get(source);
+    if (known !== undefined) return known;
+    if (filters.size >= MOST_FILTERS) filters.clear();
+    const filter = compiled(source);
+    filters.set(source, filter);
+    return filter;
+  };
+
+  return async ({ secrets, filter, ...endpoint }) => {
     try {
-      const { id } = endpoint;
       return {
         ...endpoint,
-        keys: await endpointSecrets.keysOf(database.db, id, secrets),
-        filter: undefined,
+        keys: await endpointSecrets.keysOf(database.db, endpoint.id, secrets),
+        filter: filter === null ? undefined : filterOf(filter),
         clientCertificate: undefined,
       };
     } catch (error) {
@@ -33,4 +50,12 @@ export function createEndpointPreparer(dependencies: EndpointPreparerDependencie
       return undefined;
     }
   };
+}
+
+/** One that SQL wrote may be no expression: it says so of every event. */
+function compiled(source: string): EndpointFilter {
+  const result = compileFilter(source);
+  if ('filter' in result) return result.filter;
+  const error = result.problems.map(({ message }) => message).join('; ');
+  return () => ({ error });
 }

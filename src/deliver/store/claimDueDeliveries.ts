@@ -22,7 +22,7 @@ export interface ClaimedDelivery {
     readonly occurredAt: Date | null;
     /** MoonPay's bytes. */
     readonly rawBody: Uint8Array;
-    /** The `data` as JSON with the digits it came with; null unless the endpoint wants envelopes. */
+    /** The `data` as JSON with the digits it came with; null unless the endpoint wants envelopes or has a filter. */
     readonly dataText: string | null;
   };
 }
