@@ -53,6 +53,8 @@ describe('isPublicAddress', () => {
     ['link-local', 'fe80::1'],
     ['link-local with a zone', 'fe80::1%eth0'],
     ['site-local', 'fec0::1'],
+    ['the host of a virtual machine of Azure', '168.63.129.16'],
+    ['the same, IPv4-mapped', '::ffff:168.63.129.16'],
     ['carrier-grade NAT', '100.64.0.1'],
     ['protocol assignments', '192.0.0.1'],
     ['documentation', '192.0.2.1'],

@@ -16,17 +16,20 @@ export interface DestinationRules {
 /** The only IPv6 block that IANA has given out as global unicast; everything outside it is special or reserved. */
 const globalUnicast = ipaddr.IPv6.parseCIDR('2000::/3');
 
+/** Azure's virtual machines reach the host they run on, and its secrets, under this address out of the public space. */
+const azureHost = '168.63.129.16';
+
 /**
  * Whether an address in its usual spelling belongs to the public internet. Anything that carries an IPv4 address inside
  * (NAT64, 6to4, Teredo, IPv4-compatible) counts as not public, except the mapped form, which is judged as IPv4.
  */
 export function isPublicAddress(ip: string): boolean {
   const address = parseAddress(ip);
-  if (address === undefined || address.range() !== 'unicast') return false;
+  if (address === undefined || address.range() !== 'unicast' || address.toString() === azureHost) return false;
   return address instanceof ipaddr.IPv4 || address.match(globalUnicast);
 }
 
-function isLoopbackAddress(ip: string): boolean {
+export function isLoopbackAddress(ip: string): boolean {
   return parseAddress(ip)?.range() === 'loopback';
 }
 

@@ -7,6 +7,8 @@ export type ErrorClass =
   | 'tls_certificate_expired'
   | 'tls_hostname_mismatch'
   | 'tls_untrusted'
+  /** The receiver asks for a client certificate, or does not accept ours. */
+  | 'tls_client_certificate'
   | 'tls_other'
   | 'destination_refused'
   | 'protocol_error'
@@ -65,6 +67,9 @@ export function errorClassOf(error: Error): ErrorClass {
   const known = classByCode.get(code);
   if (known !== undefined) return known;
   if (code.startsWith('EAI_')) return 'dns_failure';
+  if (/^ERR_SSL_.*_ALERT_(CERTIFICATE_|BAD_CERTIFICATE|UNSUPPORTED_CERTIFICATE|UNKNOWN_CA)/.test(code)) {
+    return 'tls_client_certificate';
+  }
   if (/^(ERR_SSL_|ERR_TLS_|EPROTO|CERT_)/.test(code)) return 'tls_other';
   return 'other';
 }

@@ -1,8 +1,9 @@
-import { getCACertificates, setDefaultCACertificates } from 'node:tls';
+import { once } from 'node:events';
+import { getCACertificates, setDefaultCACertificates, TLSSocket } from 'node:tls';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { type Certificate, createAuthority, createCertificate } from '../../test/support/certificates.ts';
 import { httpServer, httpsServer } from '../../test/support/localServers.ts';
-import { createSender, type Sender, type SendResult } from './send.ts';
+import { type ClientCertificate, createSender, type Sender, type SendRequest, type SendResult } from './send.ts';
 
 const host = 'hook.example';
 const trustedBefore = getCACertificates('default');
@@ -16,9 +17,10 @@ beforeAll(async () => {
 afterAll(() => setDefaultCACertificates(trustedBefore));
 
 /** Sends to hook.example, which resolves to this machine. */
-function sendTo(sender: Sender, port: number, { verifySsl = true } = {}): Promise<SendResult> {
+function sendTo(sender: Sender, port: number, rules: Partial<SendRequest> = {}): Promise<SendResult> {
   const url = `https://${host}:${port}/`;
-  return sender.send({ url, headers: {}, body: Buffer.from('{}'), timeoutMs: 5000, verifySsl, environment: 'sandbox' });
+  const request = { url, headers: {}, body: Buffer.from('{}'), timeoutMs: 5000, verifySsl: true } as const;
+  return sender.send({ ...request, environment: 'sandbox', ...rules });
 }
 
 function createLocalSender(): Sender {
@@ -74,4 +76,64 @@ describe('the certificate of an https endpoint', () => {
 
     expect(await sendTo(createLocalSender(), port)).toMatchObject({ kind: 'failure', errorClass: 'tls_other' });
   });
+});
+
+describe('a receiver that asks for a client certificate', () => {
+  async function start(): Promise<{ port: number; asked: unknown[] }> {
+    const asked: unknown[] = [];
+    const certificate = await createCertificate(host, { authority });
+    const options = { ...certificate, requestCert: true, ca: authority.cert };
+    const { port } = await httpsServer(options, ({ socket }, response) => {
+      if (socket instanceof TLSSocket) asked.push(socket.getPeerCertificate().subject.CN);
+      response.end();
+    });
+    return { port, asked };
+  }
+
+  const certificateOf = async (name: string, issuer?: Certificate): Promise<ClientCertificate> => ({
+    id: name,
+    ...(await createCertificate(name, issuer && { authority: issuer })),
+  });
+
+  test('gets the one of the endpoint, each over connections of its own', async () => {
+    const { port, asked } = await start();
+    const sender = createLocalSender();
+    const [one, two] = await Promise.all([certificateOf('one', authority), certificateOf('two', authority)]);
+
+    for (const clientCertificate of [one, two, one]) {
+      expect(await sendTo(sender, port, { clientCertificate })).toMatchObject({ status: 200 });
+    }
+    expect(asked).toEqual(['one', 'two', 'one']);
+  });
+
+  test('refuses a request without one, with one of another authority, and one that has expired', async () => {
+    const { port, asked } = await start();
+    const sender = createLocalSender();
+    // A server of Node closes the connection; others say why: see errorClass.test.ts.
+    const refused = { kind: 'failure', errorClass: 'connection_reset' };
+
+    expect(await sendTo(sender, port)).toMatchObject(refused);
+    expect(await sendTo(sender, port, { clientCertificate: await certificateOf('own') })).toMatchObject(refused);
+    const expired = { id: 'old', ...(await createCertificate('old', { authority, expired: true })) };
+    expect(await sendTo(sender, port, { clientCertificate: expired })).toMatchObject(refused);
+    expect(asked).toEqual([]);
+  });
+
+  test('keeps the connections of the certificates that were used last', async () => {
+    const certificate = await createCertificate(host, { authority });
+    const options = { ...certificate, requestCert: true, rejectUnauthorized: false };
+    const { port, connections } = await httpsServer(options, (_, response) => response.end());
+    const sender = createLocalSender();
+    const { cert, key } = await certificateOf('any');
+    const send = (id: string) => sendTo(sender, port, { clientCertificate: { id, cert, key } });
+
+    await send('first');
+    const [first] = connections;
+    if (first === undefined) throw new Error('There was no connection.');
+    const closed = once(first, 'close');
+    for (let place = 1; place <= 200; place += 1) await send(`certificate ${place}`);
+
+    await closed;
+    expect(await send('first')).toMatchObject({ status: 200 });
+  }, 60_000);
 });

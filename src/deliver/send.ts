@@ -2,11 +2,24 @@ import type { IncomingHttpHeaders } from 'node:http';
 import { Agent, type Dispatcher } from 'undici';
 import type { Environment } from '../observe/observation.ts';
 import { longestTimeoutMs } from '../webhooks/deliverySettings.ts';
-import { guardedLookup, isAllowedAddress, literalAddress, type Resolve } from './destination.ts';
+import { guardedLookup, isLoopbackAddress, isPublicAddress, literalAddress, type Resolve } from './destination.ts';
 import { type ErrorClass, errorClassOf, errorCode } from './errorClass.ts';
 
 /** More of a response is not kept, and the connection is dropped. */
 const longestBodyBytes = 16 * 1024;
+/** Parsed URLs kept ready, about 0.5 kB each. */
+const mostTargets = 10_000;
+/** Rules and certificates whose connections are kept open. */
+const mostAgents = 200;
+
+/** What the sender shows to a receiver that asks for it (mTLS). The same id always stands for the same certificate. */
+export interface ClientCertificate {
+  readonly id: string;
+  /** PEM: the certificate, then those that signed it. */
+  readonly cert: string;
+  /** PEM. */
+  readonly key: string;
+}
 
 export interface SendRequest {
   readonly url: string;
@@ -16,6 +29,7 @@ export interface SendRequest {
   /** Limit of the whole exchange, from name lookup to the last byte of the response. */
   readonly timeoutMs: number;
   readonly verifySsl: boolean;
+  readonly clientCertificate?: ClientCertificate | undefined;
   readonly environment: Environment;
 }
 
@@ -52,38 +66,68 @@ export interface Sender {
   readonly close: () => Promise<void>;
 }
 
-export function createSender({ allowLoopback, maxConnections = 64, resolve }: SenderOptions): Sender {
+export function createSender({ allowLoopback, maxConnections = 128, resolve }: SenderOptions): Sender {
   // Endpoints with different rules share no connection, or a check made for one would hold for the other.
   const agents = new Map<string, Agent>();
+  const retiring = new Set<Agent>();
 
-  const agentFor = (verifySsl: boolean, loopback: boolean): Agent => {
-    const key = `${verifySsl} ${loopback}`;
-    const existing = agents.get(key);
-    if (existing !== undefined) return existing;
-    const agent = new Agent({
-      connections: maxConnections,
-      pipelining: 1,
-      allowH2: false,
-      // The timer of the exchange bounds everything; these only give up connections that nobody waits for any more.
-      connectTimeout: longestTimeoutMs,
-      headersTimeout: 0,
-      bodyTimeout: 0,
-      connect: { lookup: guardedLookup({ allowLoopback: loopback }, resolve), rejectUnauthorized: verifySsl },
-    });
+  const agentFor = ({ verifySsl, clientCertificate }: SendRequest, loopback: boolean): Agent => {
+    const key = `${verifySsl} ${loopback} ${clientCertificate?.id ?? ''}`;
+    let agent = agents.get(key);
+    if (agent === undefined) {
+      if (agents.size >= mostAgents) retireOldest();
+      agent = new Agent({
+        connections: maxConnections,
+        pipelining: 1,
+        allowH2: false,
+        // The timer of the exchange bounds everything; these only give up connections that nobody waits for any more.
+        connectTimeout: longestTimeoutMs,
+        headersTimeout: 0,
+        bodyTimeout: 0,
+        connect: {
+          lookup: guardedLookup({ allowLoopback: loopback }, resolve),
+          rejectUnauthorized: verifySsl,
+          ...(clientCertificate && { cert: clientCertificate.cert, key: clientCertificate.key }),
+        },
+      });
+    } else if (agents.size > 1) {
+      // The one that was used last stands last.
+      agents.delete(key);
+    }
     agents.set(key, agent);
     return agent;
   };
 
-  const dispatch = ({ url, headers, body, verifySsl, environment }: SendRequest, exchange: Exchange): void => {
-    const target = URL.parse(url);
-    if (target === null) return exchange.fail('request_invalid', 'the URL cannot be parsed');
-    const loopback = allowLoopback(environment);
-    const address = literalAddress(target.hostname);
-    if (address !== undefined && !isAllowedAddress(address, { allowLoopback: loopback })) {
-      return exchange.fail('destination_refused', `${address} is not a public address`);
+  /** What it has begun it finishes. */
+  const retireOldest = (): void => {
+    for (const [key, agent] of agents) {
+      agents.delete(key);
+      retiring.add(agent);
+      void agent.close().then(() => retiring.delete(agent));
+      return;
     }
-    const path = target.pathname + target.search;
-    agentFor(verifySsl, loopback).dispatch({ origin: target.origin, path, method: 'POST', headers, body }, exchange);
+  };
+
+  const targets = new Map<string, Target | undefined>();
+
+  const targetOf = (url: string): Target | undefined => {
+    if (targets.has(url)) return targets.get(url);
+    if (targets.size >= mostTargets) targets.clear();
+    const target = parseTarget(url);
+    targets.set(url, target);
+    return target;
+  };
+
+  const dispatch = (request: SendRequest, exchange: Exchange): void => {
+    const target = targetOf(request.url);
+    if (target === undefined) return exchange.fail('request_invalid', 'the URL cannot be parsed');
+    const { origin, path, literal } = target;
+    const loopback = allowLoopback(request.environment);
+    if (literal !== undefined && !literal.isPublic && !(loopback && literal.isLoopback)) {
+      return exchange.fail('destination_refused', `${literal.address} is not a public address`);
+    }
+    const { headers, body } = request;
+    agentFor(request, loopback).dispatch({ origin, path, method: 'POST', headers, body }, exchange);
   };
 
   return {
@@ -93,8 +137,30 @@ export function createSender({ allowLoopback, maxConnections = 64, resolve }: Se
       return exchange.result;
     },
     async close() {
-      await Promise.all(Array.from(agents.values(), (agent) => agent.destroy()));
+      await Promise.all(Array.from([...agents.values(), ...retiring], (agent) => agent.destroy()));
     },
+  };
+}
+
+/** Where a URL leads: parsing one and judging its address takes longer than signing a delivery. */
+interface Target {
+  readonly origin: string;
+  readonly path: string;
+  /** Set when its host is an address: no lookup will check it. */
+  readonly literal: { readonly address: string; readonly isPublic: boolean; readonly isLoopback: boolean } | undefined;
+}
+
+function parseTarget(url: string): Target | undefined {
+  const parsed = URL.parse(url);
+  if (parsed === null) return undefined;
+  const address = literalAddress(parsed.hostname);
+  return {
+    origin: parsed.origin,
+    path: parsed.pathname + parsed.search,
+    literal:
+      address === undefined
+        ? undefined
+        : { address, isPublic: isPublicAddress(address), isLoopback: isLoopbackAddress(address) },
   };
 }
 

@@ -1,9 +1,8 @@
 import { once } from 'node:events';
 import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import { createServer as createHttpsServer } from 'node:https';
+import { createServer as createHttpsServer, type ServerOptions } from 'node:https';
 import { createServer, type Server, type Socket } from 'node:net';
 import { onTestFinished } from 'vitest';
-import type { Certificate } from './certificates.ts';
 
 /** Servers on 127.0.0.1 that live as long as the test that starts them. */
 
@@ -40,9 +39,9 @@ export async function httpServer(answer: Answer): Promise<LocalHttpServer> {
   return { ...(await listen(server, 'http')), requests };
 }
 
-export async function httpsServer(certificate: Certificate, answer: Answer): Promise<LocalHttpServer> {
+export async function httpsServer(options: ServerOptions, answer: Answer): Promise<LocalHttpServer> {
   const requests: IncomingMessage[] = [];
-  const server = createHttpsServer(certificate, (request, response) => {
+  const server = createHttpsServer(options, (request, response) => {
     requests.push(request);
     void answer(request, response);
   });
