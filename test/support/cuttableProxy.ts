@@ -7,6 +7,14 @@ export interface CuttableProxy {
   readonly url: string;
   /** Breaks every connection and turns away new ones. */
   cut(): void;
+  /** Turns away new connections; those that are there stay. */
+  turnAwayNew(): void;
+  /**
+   * Lets nothing through any more, either way, and tells nobody: a network that drops packets. Connections of before
+   * stay like that for ever, also after `restore`; new ones are accepted and get no answer until then.
+   */
+  silence(): void;
+  /** New connections work. */
   restore(): void;
   /** Resolves when, from now on, `count` connections have been turned away. */
   turnedAway(count: number): Promise<void>;
@@ -16,13 +24,19 @@ export interface CuttableProxy {
 export async function startProxy(databaseUrl: string): Promise<CuttableProxy> {
   const target = new URL(databaseUrl);
   const sockets = new Set<Socket>();
-  let isCut = false;
+  let newOnes: 'pass' | 'are turned away' | 'get no answer' = 'pass';
   let onTurnedAway: (() => void) | undefined;
 
   const server = createServer((client) => {
-    if (isCut) {
+    if (newOnes === 'are turned away') {
       client.destroy();
       onTurnedAway?.();
+      return;
+    }
+    if (newOnes === 'get no answer') {
+      sockets.add(client);
+      client.on('error', () => {});
+      client.on('close', () => sockets.delete(client));
       return;
     }
     const upstream = connect(Number(target.port), target.hostname);
@@ -50,11 +64,18 @@ export async function startProxy(databaseUrl: string): Promise<CuttableProxy> {
   return {
     url: url.href,
     cut: () => {
-      isCut = true;
+      newOnes = 'are turned away';
       breakAll();
     },
+    turnAwayNew: () => {
+      newOnes = 'are turned away';
+    },
+    silence: () => {
+      newOnes = 'get no answer';
+      for (const socket of sockets) socket.unpipe().pause();
+    },
     restore: () => {
-      isCut = false;
+      newOnes = 'pass';
     },
     turnedAway: (count) =>
       new Promise((resolve) => {

@@ -1,11 +1,19 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
+import { withDeadline } from './signals.ts';
+
+const SHUT_DOWN_WITHIN_MS = 30_000;
 
 export interface PostgresServer {
   /** Of a superuser. */
   url(database?: string): string;
+  /** Ends the server and keeps its data. `fast` breaks off sessions; `immediate` leaves them no word, as a crash would. */
+  shutDown(mode: 'fast' | 'immediate'): Promise<void>;
+  /** After `shutDown`: on the same port, with the same data. */
+  startAgain(): Promise<void>;
+  /** For good: its data goes too. */
   stop(): Promise<void>;
 }
 
@@ -17,6 +25,7 @@ export async function startPostgres(version: 15 | 18 = 18, { durable = false } =
   const databaseDir = mkdtempSync(join(tmpdir(), `moonguard-postgres-${version}-`));
   const port = await freePort();
   const log: string[] = [];
+  let onShutDown = (): void => {};
   const Server = await importServer(version);
   const server = new Server({
     databaseDir,
@@ -34,7 +43,10 @@ export async function startPostgres(version: 15 | 18 = 18, { durable = false } =
       'listen_addresses=127.0.0.1',
       'unix_socket_directories=',
     ].flatMap((setting) => ['-c', setting]),
-    onLog: (message) => log.push(message),
+    onLog: (message) => {
+      log.push(message);
+      if (/database system is shut down/.test(message)) onShutDown();
+    },
     onError: (message) => log.push(String(message)),
   });
   try {
@@ -44,13 +56,29 @@ export async function startPostgres(version: 15 | 18 = 18, { durable = false } =
     rmSync(databaseDir, { recursive: true, force: true });
     throw new Error(`PostgreSQL ${version} did not start:\n${log.join('')}`, { cause: error });
   }
+  let isRunning = true;
   const stopAtExit = (): void => void server.stop();
   process.once('exit', stopAtExit);
   return {
     url: (database = 'postgres') => `postgresql://postgres:password@127.0.0.1:${port}/${database}`,
+    shutDown: async (mode) => {
+      const isShutDown = new Promise<void>((resolve) => {
+        onShutDown = resolve;
+      });
+      const [pid = ''] = readFileSync(join(databaseDir, 'postmaster.pid'), 'utf8').split('\n');
+      isRunning = false;
+      process.kill(Number(pid), mode === 'fast' ? 'SIGINT' : 'SIGQUIT');
+      await withDeadline(isShutDown, () => log.join(''), SHUT_DOWN_WITHIN_MS);
+    },
+    startAgain: async () => {
+      await server.start();
+      isRunning = true;
+    },
     stop: async () => {
       process.off('exit', stopAtExit);
-      await server.stop();
+      // The package would wait for the end of a process that has ended.
+      if (isRunning) await server.stop();
+      else rmSync(databaseDir, { recursive: true, force: true });
     },
   };
 }
