@@ -22,7 +22,7 @@ export const errorCatalogue = {
   environment_unknown: { status: 404, action: 'Use sandbox or production.' },
   body_too_large: { status: 413, action: 'Send at most the number of bytes that the message names.' },
   content_encoding_unsupported: { status: 415, action: 'Send the body uncompressed.' },
-  receive_failed: { status: 500, action: 'Send the event again; the log of the server says what is wrong.' },
+  receive_failed: { status: 503, action: 'Send the event again; the log of the server says what is wrong.' },
   provider_key_missing: {
     status: 503,
     action: 'Add the webhook key of this environment: moonguard keys add <sandbox|production>.',
@@ -34,6 +34,10 @@ export const errorCatalogue = {
 
   method_not_allowed: { status: 405, action: 'Use POST.' },
   route_not_found: { status: 404, action: 'See docs/events.md for the addresses there are.' },
+  metrics_unauthorized: {
+    status: 401,
+    action: 'Send authorization: Bearer and the token of the setting MOONGUARD_METRICS_TOKEN.',
+  },
   internal_error: { status: 500, action: 'Try again; the log of the server says what is wrong.' },
 
   // Webhook endpoints

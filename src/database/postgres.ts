@@ -1,3 +1,4 @@
+import { Socket } from 'node:net';
 import { Kysely, PostgresDialect } from 'kysely';
 import { type ClientConfig, Pool } from 'pg';
 import type { Observe } from '../observe/observation.ts';
@@ -20,11 +21,19 @@ export interface PostgresOptions {
   readonly statementTimeoutMs?: number;
   /** Milliseconds a transaction may stay open without a statement before the server ends it. Default 60000; 0 as above. */
   readonly idleInTransactionTimeoutMs?: number;
+  /**
+   * Milliseconds after which a connection of the pool on which no byte moves is cut: it is one whose other end went away
+   * without a word, which TCP alone notices after a quarter of an hour. Default: 5000 more than a statement or an idle
+   * transaction may take.
+   */
+  readonly silenceTimeoutMs?: number;
   /** What `pg_stat_activity` shows. Default `moonguard`. */
   readonly applicationName?: string;
 }
 
 export function openPostgres(options: PostgresOptions, observe: Observe): Database {
+  const { statementTimeoutMs = 30_000, idleInTransactionTimeoutMs = 60_000 } = options;
+  const { silenceTimeoutMs = Math.max(statementTimeoutMs, idleInTransactionTimeoutMs, 60_000) + 5_000 } = options;
   const config: ClientConfig = {
     connectionString: options.databaseUrl,
     application_name: options.applicationName ?? 'moonguard',
@@ -36,8 +45,9 @@ export function openPostgres(options: PostgresOptions, observe: Observe): Databa
   const pool = new Pool({
     ...config,
     max: options.maxConnections ?? 10,
-    statement_timeout: options.statementTimeoutMs ?? 30_000,
-    idle_in_transaction_session_timeout: options.idleInTransactionTimeoutMs ?? 60_000,
+    statement_timeout: statementTimeoutMs,
+    idle_in_transaction_session_timeout: idleInTransactionTimeoutMs,
+    stream: () => socketThatEndsWhenSilent(silenceTimeoutMs),
   });
   // A connection that is lost while idle, or checked out between two statements, is reported by an event, which without
   // a listener would end the process. Whoever needs the connection next sees the failure or gets a new one.
@@ -61,4 +71,14 @@ export function openPostgres(options: PostgresOptions, observe: Observe): Databa
       await closing;
     },
   };
+}
+
+/** The option query_timeout of `pg` would give up on the query and hand the dead connection to the next one. */
+function socketThatEndsWhenSilent(silenceTimeoutMs: number): Socket {
+  const socket = new Socket();
+  socket.setTimeout(silenceTimeoutMs, () => {
+    const silent = new Error(`Nothing came from the database for ${silenceTimeoutMs} ms.`);
+    socket.destroy(Object.assign(silent, { code: 'ETIMEDOUT' }));
+  });
+  return socket;
 }

@@ -1,4 +1,5 @@
 import { type DestinationStream, type Logger, pino } from 'pino';
+import { limitRefusals } from './limitRefusals.ts';
 import type { Observation, Observe } from './observation.ts';
 
 type Level = 'error' | 'warn' | 'info' | 'debug';
@@ -46,11 +47,12 @@ export function createLogger(level: Level | 'silent', destination: DestinationSt
   return pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime }, destination);
 }
 
+/** One line an observation; but of refused webhooks, which anybody can send, no more than {@link limitRefusals} lets by. */
 export function logObservations(logger: Logger): Observe {
-  return (observation) => {
+  return limitRefusals((observation) => {
     const { type, ...details } = observation;
     logger[levelOf(observation)](details, type);
-  };
+  });
 }
 
 export function levelOf(observation: Observation): Level {

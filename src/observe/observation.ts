@@ -10,7 +10,8 @@ export type Environment = (typeof environments)[number];
 export type Observation =
   | { type: 'event.received'; environment: Environment; eventId: string; eventName: string; deliveries: number }
   | { type: 'event.duplicate'; environment: Environment; eventId: string; bodyDiffers: boolean }
-  | { type: 'event.refused'; environment: Environment; code: ErrorCode; reason: string }
+  /** `times`: how many it stands for in the log; elsewhere each is reported. */
+  | { type: 'event.refused'; environment: Environment; code: ErrorCode; reason: string; times?: number }
   | { type: 'event.late'; eventId: string; eventName: string }
   | { type: 'event.projection_failed'; eventId: string; reason: string }
   | { type: 'event.decided'; eventId: string; hits: number }

@@ -3,11 +3,12 @@ import { isUnavailable } from '../database/unavailable.ts';
 import { MoonguardError } from '../errors.ts';
 import type { Environment, Observe } from '../observe/observation.ts';
 import type { Runtime } from '../runtime.ts';
-import { Ingest } from './ingest.ts';
+import { Ingest, type Ingested } from './ingest.ts';
 import { parseEvent } from './parseEvent.ts';
 import type { ProviderKeys } from './providerKeys.ts';
+import { type RejectionCounts, Rejections } from './Rejections.ts';
 import { readBody } from './readBody.ts';
-import type { StoredEvent } from './store/storeEvents.ts';
+import type { IncomingEvent, StoredEvent } from './store/storeEvents.ts';
 import { SIGNATURE_HEADER, verifySignature } from './verifySignature.ts';
 
 /** MoonPay waits 5 s for an answer; a 503 in time is better than a connection it gives up on. */
@@ -34,10 +35,16 @@ export interface IncomingWebhook {
 export class Receiver {
   readonly #dependencies: ReceiverDependencies;
   readonly #ingest: Ingest;
+  readonly #rejections = new Rejections();
 
   constructor(dependencies: ReceiverDependencies) {
     this.#dependencies = dependencies;
     this.#ingest = new Ingest(dependencies.database);
+  }
+
+  /** How many webhooks this process has refused. */
+  get rejections(): RejectionCounts {
+    return this.#rejections.counts;
   }
 
   /**
@@ -45,16 +52,47 @@ export class Receiver {
    * @throws MoonguardError when the webhook is refused (its status is 4xx) or could not be stored (5xx: MoonPay retries)
    */
   async receive(webhook: IncomingWebhook): Promise<StoredEvent> {
-    const { eventName, stored } = await this.#inTime(this.#verifyAndStore(webhook));
-    this.#report(webhook.environment, eventName, stored);
-    return stored;
+    try {
+      return await this.#receive(webhook);
+    } catch (error) {
+      throw this.#refusal(webhook.environment, error);
+    }
   }
 
-  async #verifyAndStore({
-    environment,
-    rawBody,
-    signature,
-  }: IncomingWebhook): Promise<{ eventName: string; stored: StoredEvent }> {
+  /** The web-standard handler of one environment's address: mount it wherever a Request comes in and a Response goes out. */
+  async handle(request: Request, environment: Environment): Promise<Response> {
+    try {
+      if (request.method !== 'POST') throw new MoonguardError('method_not_allowed', 'Webhooks are posted.');
+      this.#ingest.refuseWhenFull();
+      const rawBody = await readBody(request, this.#dependencies.maxBodyBytes);
+      const stored = await this.#receive({ environment, rawBody, signature: request.headers.get(SIGNATURE_HEADER) });
+      return Response.json({ received: true, event_id: stored.id, duplicate: stored.duplicate });
+    } catch (thrown) {
+      const error = this.#refusal(environment, thrown);
+      return Response.json({ error }, { status: error.status, headers: headersOf[error.status] ?? {} });
+    }
+  }
+
+  /** Verifies, parses and stores, or gives up in time. An event that is being stored then may be stored all the same. */
+  async #receive(webhook: IncomingWebhook): Promise<StoredEvent> {
+    const { promise: late, reject } = Promise.withResolvers<never>();
+    let ingested: Ingested | undefined;
+    const timer = setTimeout(() => {
+      ingested?.withdraw();
+      reject(new MoonguardError('database_unavailable', 'The event was not stored in time.'));
+    }, ANSWER_WITHIN_MS);
+    try {
+      const event = await Promise.race([this.#verify(webhook), late]);
+      ingested = this.#ingest.store(event);
+      const stored = await Promise.race([ingested.stored, late]);
+      this.#report(webhook.environment, event.parsed.name, stored);
+      return stored;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  async #verify({ environment, rawBody, signature }: IncomingWebhook): Promise<IncomingEvent> {
     const { runtime, providerKeys, signatureToleranceSeconds } = this.#dependencies;
     const verdict = verifySignature({
       header: signature,
@@ -64,41 +102,17 @@ export class Receiver {
       toleranceSeconds: signatureToleranceSeconds,
     });
     if (!verdict.ok) throw new MoonguardError(verdict.code, refusals[verdict.code]);
-
     const parsed = parseEvent(rawBody, environment);
-    const event = { id: runtime.newId(), environment, rawBody, signature: signature ?? '', parsed };
-    return { eventName: parsed.name, stored: await this.#ingest.store(event) };
+    return { id: runtime.newId(), environment, rawBody, signature: signature ?? '', parsed };
   }
 
-  /** The web-standard handler of one environment's address: mount it wherever a Request comes in and a Response goes out. */
-  async handle(request: Request, environment: Environment): Promise<Response> {
-    try {
-      if (request.method !== 'POST') throw new MoonguardError('method_not_allowed', 'Webhooks are posted.');
-      const rawBody = await readBody(request, this.#dependencies.maxBodyBytes);
-      const stored = await this.receive({ environment, rawBody, signature: request.headers.get(SIGNATURE_HEADER) });
-      return Response.json({ received: true, event_id: stored.id, duplicate: stored.duplicate });
-    } catch (error) {
-      return this.#refuse(environment, asRefusal(error));
-    }
-  }
-
-  #refuse(environment: Environment, error: MoonguardError): Response {
+  /** Counted and reported. */
+  #refusal(environment: Environment, thrown: unknown): MoonguardError {
+    const error = asRefusal(thrown);
     const reason = error.cause instanceof Error ? error.cause.message : error.message;
+    this.#rejections.count(environment, error.code);
     this.#dependencies.observe({ type: 'event.refused', environment, code: error.code, reason });
-    return Response.json({ error }, { status: error.status, headers: headersOf[error.status] ?? {} });
-  }
-
-  async #inTime<T>(work: Promise<T>): Promise<T> {
-    const { promise: late, reject } = Promise.withResolvers<never>();
-    const timer = setTimeout(
-      () => reject(new MoonguardError('database_unavailable', 'The event was not stored in time.')),
-      ANSWER_WITHIN_MS,
-    );
-    try {
-      return await Promise.race([work, late]);
-    } finally {
-      clearTimeout(timer);
-    }
+    return error;
   }
 
   #report(environment: Environment, eventName: string, stored: StoredEvent): void {

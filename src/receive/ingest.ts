@@ -1,12 +1,21 @@
 import type { Database } from '../database/database.ts';
+import { databaseErrorReport } from '../database/databaseError.ts';
 import { isUnavailable } from '../database/unavailable.ts';
 import { MoonguardError } from '../errors.ts';
 import { type IncomingEvent, type StoredEvent, storeEvents } from './store/storeEvents.ts';
 
-/** Events in one transaction. Larger batches gain nothing and make a failure dearer. */
+/** Events in one batch. Larger ones gain nothing and make a failure dearer. */
 const LARGEST_BATCH = 200;
-/** Events that wait for their turn; beyond it the sender is asked to come back. About 2 s of work. */
-const LONGEST_QUEUE = 10_000;
+/** Bytes of bodies in one batch, unless a single one has more. */
+const LARGEST_BATCH_BYTES = 4 * 1_048_576;
+/** Events that wait for their turn or are being stored; beyond it the sender is asked to come back. About 2 s of work. */
+const MOST_EVENTS = 10_000;
+/** The same in bytes of their bodies: what keeps the memory flat when bodies are large. */
+const MOST_BYTES = 64 * 1_048_576;
+/** By then everybody who waited for the batch has been answered: if its connection hangs, others go on without it. */
+const ABANDONED_AFTER_MS = 5_000;
+/** Attempts at a batch that met another one at the same rows. */
+const MOST_ATTEMPTS = 3;
 
 interface Waiting {
   readonly event: IncomingEvent;
@@ -14,15 +23,24 @@ interface Waiting {
   readonly reject: (error: unknown) => void;
 }
 
+/** An event on its way: `stored` resolves when it is committed, or known to be a duplicate of a committed one. */
+export interface Ingested {
+  readonly stored: Promise<StoredEvent>;
+  /** Whoever asked has been answered: the event leaves the queue unless it is being stored already. */
+  readonly withdraw: () => void;
+}
+
 /**
  * Stores events in continuous batches: whatever has arrived while a batch commits goes into the next one, so the first
- * waits for nobody and a crowd shares one commit. No timer.
+ * waits for nobody and a crowd shares one commit. No timer delays anything.
  */
 export class Ingest {
   readonly #database: Database;
   readonly #maxBatchesInFlight: number;
-  readonly #waiting: Waiting[] = [];
+  readonly #waiting = new Set<Waiting>();
   #batchesInFlight = 0;
+  #events = 0;
+  #bytes = 0;
 
   constructor(database: Database) {
     this.#database = database;
@@ -30,33 +48,68 @@ export class Ingest {
     this.#maxBatchesInFlight = database.kind === 'embedded' ? 1 : 2;
   }
 
-  /**
-   * Resolves when the event is committed, or known to be a duplicate of a committed one.
-   * @throws MoonguardError database_unavailable when too many events wait already
-   */
-  store(event: IncomingEvent): Promise<StoredEvent> {
-    if (this.#waiting.length >= LONGEST_QUEUE) {
-      return Promise.reject(new MoonguardError('database_unavailable', 'Too many events wait to be stored.'));
+  /** @throws MoonguardError database_unavailable when too much waits already; may be asked before a body is read */
+  refuseWhenFull(): void {
+    if (this.#events >= MOST_EVENTS || this.#bytes >= MOST_BYTES) {
+      throw new MoonguardError('database_unavailable', 'Too many events wait to be stored.');
     }
+  }
+
+  /** @throws MoonguardError database_unavailable when too much waits already */
+  store(event: IncomingEvent): Ingested {
+    this.refuseWhenFull();
     const { promise, resolve, reject } = Promise.withResolvers<StoredEvent>();
-    this.#waiting.push({ event, resolve, reject });
+    const waiting = { event, resolve, reject };
+    this.#waiting.add(waiting);
+    this.#count(event, 1);
     this.#next();
-    return promise;
+    return {
+      stored: promise,
+      withdraw: () => {
+        if (this.#waiting.delete(waiting)) this.#count(event, -1);
+      },
+    };
+  }
+
+  #count({ rawBody }: IncomingEvent, sign: 1 | -1): void {
+    this.#events += sign;
+    this.#bytes += sign * rawBody.byteLength;
   }
 
   #next(): void {
-    if (this.#waiting.length === 0 || this.#batchesInFlight >= this.#maxBatchesInFlight) return;
+    if (this.#waiting.size === 0 || this.#batchesInFlight >= this.#maxBatchesInFlight) return;
     this.#batchesInFlight++;
-    void this.#storeBatch(this.#waiting.splice(0, LARGEST_BATCH)).finally(() => {
+    const batch = this.#takeBatch();
+    let isUnderWay = true;
+    const endTurn = (): void => {
+      if (!isUnderWay) return;
+      isUnderWay = false;
       this.#batchesInFlight--;
       this.#next();
+    };
+    const timer = setTimeout(endTurn, ABANDONED_AFTER_MS);
+    void this.#storeBatch(batch).finally(() => {
+      clearTimeout(timer);
+      for (const { event } of batch) this.#count(event, -1);
+      endTurn();
     });
+  }
+
+  #takeBatch(): Waiting[] {
+    const batch: Waiting[] = [];
+    let bytes = 0;
+    for (const waiting of this.#waiting) {
+      bytes += waiting.event.rawBody.byteLength;
+      if (batch.length > 0 && (batch.length === LARGEST_BATCH || bytes > LARGEST_BATCH_BYTES)) break;
+      batch.push(waiting);
+      this.#waiting.delete(waiting);
+    }
+    return batch;
   }
 
   async #storeBatch(batch: readonly Waiting[]): Promise<void> {
     try {
-      const events = batch.map(({ event }) => event);
-      const stored = await this.#database.transaction((transaction) => storeEvents(transaction, events));
+      const stored = await this.#storeOrRepeat(batch.map(({ event }) => event));
       for (const [place, { resolve, reject }] of batch.entries()) {
         const result = stored[place];
         if (result === undefined) reject(new Error('storeEvents returned fewer results than events'));
@@ -71,4 +124,20 @@ export class Ingest {
       }
     }
   }
+
+  /** One statement, and so one transaction: after a failure nothing of it is there. */
+  async #storeOrRepeat(events: readonly IncomingEvent[], attempt = 1): Promise<StoredEvent[]> {
+    try {
+      return await storeEvents(this.#database.db, events);
+    } catch (error) {
+      if (attempt === MOST_ATTEMPTS || !metAnother(error)) throw error;
+      return this.#storeOrRepeat(events, attempt + 1);
+    }
+  }
+}
+
+/** serialization_failure and deadlock_detected: PostgreSQL asks for the same again. */
+function metAnother(error: unknown): boolean {
+  const { code } = databaseErrorReport(error);
+  return code === '40001' || code === '40P01';
 }

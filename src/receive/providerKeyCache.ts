@@ -7,6 +7,8 @@ import type { ProviderKeySecret } from './verifySignature.ts';
 
 /** A change reaches other processes by NOTIFY at once; through a pooler, which swallows it, after at most this time. */
 const MAX_AGE_MS = 5_000;
+/** A reading that takes longer has failed: MoonPay waits 5 s, and what hangs must not hang every webhook. */
+const READ_WITHIN_MS = 2_000;
 
 export type KeysByEnvironment = Readonly<Record<Environment, readonly ProviderKeySecret[]>>;
 
@@ -47,18 +49,24 @@ export class ProviderKeyCache {
     await stopListening?.();
   }
 
-  /** Without a database nothing can be stored, so old keys let nothing in; they spare the sender a 401 for our fault. */
   async #readOrKeep(): Promise<KeysByEnvironment> {
     try {
-      const [keys] = await Promise.all([this.#read(), this.#listen()]);
-      this.#lastRead = keys;
-      return keys;
+      const read = await inTime(Promise.all([this.#read(), this.#listen()]));
+      if (read === 'late') return this.#keep();
+      this.#lastRead = read[0];
+      return read[0];
     } catch (error) {
-      if (isUnavailable(error) && this.#lastRead !== undefined) return this.#lastRead;
+      if (isUnavailable(error)) return this.#keep(error);
       this.invalidate();
-      if (!isUnavailable(error)) throw error;
-      throw new MoonguardError('database_unavailable', 'The webhook keys cannot be read.', { cause: error });
+      throw error;
     }
+  }
+
+  /** Without a database nothing can be stored, so old keys let nothing in; they spare the sender a 401 for our fault. */
+  #keep(cause?: unknown): KeysByEnvironment {
+    if (this.#lastRead !== undefined) return this.#lastRead;
+    this.invalidate();
+    throw new MoonguardError('database_unavailable', 'The webhook keys cannot be read.', { cause });
   }
 
   async #listen(): Promise<void> {
@@ -69,5 +77,15 @@ export class ProviderKeyCache {
       // The age of the keys covers for it until the next attempt.
       this.#listening = undefined;
     }
+  }
+}
+
+async function inTime<T>(work: Promise<T>): Promise<T | 'late'> {
+  const { promise: late, resolve } = Promise.withResolvers<'late'>();
+  const timer = setTimeout(() => resolve('late'), READ_WITHIN_MS);
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
   }
 }

@@ -70,9 +70,7 @@ function rowsOf(events: readonly IncomingEvent[]): string {
 }
 
 function patternsOf(events: readonly IncomingEvent[]): string {
-  return JSON.stringify(
-    Object.fromEntries(events.map(({ parsed: { name } }) => [name, subscriptionPatterns(name)])),
-  );
+  return JSON.stringify(Object.fromEntries(events.map(({ parsed: { name } }) => [name, subscriptionPatterns(name)])));
 }
 
 function storedEvent({ id }: IncomingEvent, place: number, stored: StoreResult): StoredEvent {
