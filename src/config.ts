@@ -106,6 +106,13 @@ export const settings = z.object({
     .describe(
       'Days after which the bodies of an event and of the answers to it are emptied; it can no longer be delivered then. Default, and at most: as long as the event.',
     ),
+  MOONGUARD_METRICS_TOKEN: z
+    .string()
+    .min(16)
+    .optional()
+    .describe(
+      'Token that GET /metrics wants, as authorization: Bearer <token>: at least 16 characters. Default: there are no metrics.',
+    ),
   MOONGUARD_LOG_LEVEL: z
     .enum(['silent', 'error', 'warn', 'info', 'debug'])
     .default('info')
@@ -131,6 +138,8 @@ export interface Config {
     readonly attemptDays: number | undefined;
     readonly bodyDays: number | undefined;
   };
+  /** Without one, metrics are not served. */
+  readonly metricsToken: string | undefined;
   readonly logLevel: 'silent' | 'error' | 'warn' | 'info' | 'debug';
   /** Whether NODE_ENV says that this is no developer's machine. */
   readonly isProduction: boolean;
@@ -178,6 +187,7 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
       attemptDays: values.MOONGUARD_ATTEMPT_RETENTION_DAYS,
       bodyDays: values.MOONGUARD_BODY_RETENTION_DAYS,
     },
+    metricsToken: values.MOONGUARD_METRICS_TOKEN,
     logLevel: values.MOONGUARD_LOG_LEVEL,
     isProduction: values.NODE_ENV === 'production',
   };

@@ -11,6 +11,7 @@ import { Replayer } from './deliver/Replayer.ts';
 import { createSender } from './deliver/send.ts';
 import { MoonguardError } from './errors.ts';
 import type { Environment, Observe } from './observe/observation.ts';
+import { type DeliveryQueue, readDeliveryQueue } from './observe/store/readDeliveryQueue.ts';
 import { type Inventory, readInventory } from './observe/store/readInventory.ts';
 import { AccountService } from './policy/AccountService.ts';
 import { Decider } from './policy/Decider.ts';
@@ -22,6 +23,7 @@ import { RetentionKeeper } from './retention/RetentionKeeper.ts';
 import { RetentionService, type RetentionSettings } from './retention/RetentionService.ts';
 import { type Runtime, systemRuntime } from './runtime.ts';
 import { openSecretBox } from './secrets/masterKey.ts';
+import { createClientCertificates } from './webhooks/clientCertificates.ts';
 import { createEndpointSecrets } from './webhooks/endpointSecrets.ts';
 import { WebhookHandler } from './webhooks/WebhookHandler.ts';
 
@@ -75,6 +77,8 @@ export interface Moonguard {
   readiness(): Promise<Readiness>;
   /** How much there is in the database. Takes time where there is much. */
   inventory(): Promise<Inventory>;
+  /** What waits to be delivered. Cheap: for whoever watches. */
+  deliveryQueue(): Promise<DeliveryQueue>;
   /** Begins to deliver and to decide in this process. Receiving and the services work without it. */
   start(): Promise<void>;
   /** Finishes what is under way and closes the database. */
@@ -132,6 +136,7 @@ async function wire(database: Database, options: WiringOptions): Promise<Moongua
     observe,
   );
   const endpointSecrets = createEndpointSecrets({ secretBox, runtime });
+  const clientCertificates = createClientCertificates({ secretBox, runtime });
   await endpointSecrets.sealAll(database.db);
   const providerKeys = createProviderKeys({
     database,
@@ -148,7 +153,14 @@ async function wire(database: Database, options: WiringOptions): Promise<Moongua
     signatureToleranceSeconds: options.signatureToleranceSeconds ?? 300,
     maxBodyBytes: options.maxBodyBytes ?? 1_048_576,
   });
-  const webhooks = new WebhookHandler({ database, runtime, endpointSecrets, receiver, allowLoopbackDestinations });
+  const webhooks = new WebhookHandler({
+    database,
+    runtime,
+    endpointSecrets,
+    clientCertificates,
+    receiver,
+    allowLoopbackDestinations,
+  });
   const compliance = new ComplianceService({ database });
   const policies = new PolicyService({ database });
   const customers = new CustomerService({ database, compliance, policies });
@@ -184,6 +196,7 @@ async function wire(database: Database, options: WiringOptions): Promise<Moongua
     retention,
     readiness: () => readiness(database),
     inventory: () => readInventory(database.db),
+    deliveryQueue: () => readDeliveryQueue(database.db),
     start: async () => {
       await Promise.all([worker.start(), replayer.start(), decider.start(), partitions.start()]);
       retentionKeeper.start();

@@ -2,6 +2,7 @@ import type { Config } from '../config.ts';
 import { type RunningServer, startServer } from '../http/server.ts';
 import { createMoonguard, type Moonguard, type MoonguardOptions } from '../moonguard.ts';
 import type { Observe } from '../observe/observation.ts';
+import { countBeside, served } from './metrics.ts';
 import { ensureSandboxKey } from './sandboxKey.ts';
 import { moonguardOptions } from './session.ts';
 
@@ -23,10 +24,11 @@ interface ServerVariation extends Pick<MoonguardOptions, 'migrate' | 'allowLoopb
 
 export async function runServer(
   config: Config,
-  observe: Observe,
+  tell: Observe,
   { worker = true, ...more }: ServerVariation = {},
 ): Promise<Running> {
-  const moonguard = await createMoonguard({ ...moonguardOptions(config), ...more, observe });
+  const { observe, metrics } = countBeside(tell, config, () => moonguard.deliveryQueue());
+  const moonguard: Moonguard = await createMoonguard({ ...moonguardOptions(config), ...more, observe });
   let server: RunningServer | undefined;
   const stop = async (): Promise<void> => {
     await server?.close();
@@ -35,7 +37,7 @@ export async function runServer(
   try {
     const isEmbedded = moonguard.database.kind === 'embedded';
     const madeSandboxKey = isEmbedded && (await ensureSandboxKey(moonguard, config.dataDirectory));
-    server = await startServer(moonguard, config);
+    server = await startServer(moonguard, { ...config, observe, metrics: served(metrics, config) });
     if (worker) await moonguard.start();
     return { moonguard, server, madeSandboxKey, stop };
   } catch (error) {

@@ -2,6 +2,7 @@ import { Hono } from 'hono';
 import { MoonguardError } from '../errors.ts';
 import type { Moonguard } from '../moonguard.ts';
 import type { Observe } from '../observe/observation.ts';
+import { metricsRoute, type ServedMetrics } from './metricsRoute.ts';
 
 /** What of Moonguard is served. */
 export interface Served extends Pick<Moonguard, 'readiness'> {
@@ -9,7 +10,7 @@ export interface Served extends Pick<Moonguard, 'readiness'> {
 }
 
 /** Routes to services; holds no rules. */
-export function createApp(moonguard: Served, observe: Observe): Hono {
+export function createApp(moonguard: Served, observe: Observe, metrics?: ServedMetrics): Hono {
   const app = new Hono();
 
   app.all('/webhooks/moonpay/:environment', (c) => {
@@ -29,6 +30,16 @@ export function createApp(moonguard: Served, observe: Observe): Hono {
     return c.json(readiness, readiness.status === 'ready' ? 200 : 503);
   });
 
+  if (metrics !== undefined) app.route('/', metricsRoute(metrics));
+  return refusing(app, observe);
+}
+
+export function createMetricsApp(metrics: ServedMetrics, observe: Observe): Hono {
+  return refusing(metricsRoute(metrics), observe);
+}
+
+/** Answers what no route answers, and errors. */
+function refusing(app: Hono, observe: Observe): Hono {
   app.notFound((c) => refusal(new MoonguardError('route_not_found', `There is no ${c.req.method} ${c.req.path}.`)));
 
   app.onError((error, c) => {

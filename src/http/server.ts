@@ -1,9 +1,11 @@
 import { once } from 'node:events';
 import { createServer, type ServerResponse } from 'node:http';
 import { getRequestListener } from '@hono/node-server';
+import type { Hono } from 'hono';
 import type { Observe } from '../observe/observation.ts';
-import { createApp, type Served } from './app.ts';
+import { createApp, createMetricsApp, type Served } from './app.ts';
 import { listen } from './listen.ts';
+import type { ServedMetrics } from './metricsRoute.ts';
 
 export interface RunningServer {
   /** As it can be called from this machine: http://127.0.0.1:3000 */
@@ -15,12 +17,35 @@ export interface RunningServer {
 /** The receiver answers within 4 s. */
 const ANSWERED_WITHIN_MS = 5_000;
 
+export interface ServerAddress {
+  readonly host: string;
+  /** 0 lets the system choose. */
+  readonly port: number;
+}
+
+export interface ServerOptions extends ServerAddress {
+  readonly observe?: Observe;
+  readonly metrics?: ServedMetrics | undefined;
+}
+
 /** @throws MoonguardError address_unavailable */
 export async function startServer(
   moonguard: Served,
-  { host, port, observe = () => {} }: { readonly host: string; readonly port: number; readonly observe?: Observe },
+  { observe = () => {}, metrics, ...address }: ServerOptions,
 ): Promise<RunningServer> {
-  const answer = getRequestListener(createApp(moonguard, observe).fetch);
+  return serve(createApp(moonguard, observe, metrics), address);
+}
+
+/** A server of the metrics alone, for a process that does not receive. @throws MoonguardError address_unavailable */
+export async function startMetricsServer(
+  metrics: ServedMetrics,
+  { observe = () => {}, ...address }: Omit<ServerOptions, 'metrics'>,
+): Promise<RunningServer> {
+  return serve(createMetricsApp(metrics, observe), address);
+}
+
+async function serve(app: Hono, { host, port }: ServerAddress): Promise<RunningServer> {
+  const answer = getRequestListener(app.fetch);
   const underWay = new Set<ServerResponse>();
   let closing = false;
   const server = createServer((request, response) => {
