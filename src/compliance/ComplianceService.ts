@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { asActor } from '../database/asActor.ts';
 import type { Database, Db } from '../database/database.ts';
 import { MoonguardError } from '../errors.ts';
 import { identifier, text } from '../input/fields.ts';
@@ -15,7 +16,6 @@ import {
   type NewAlertInput,
   newAlertSchema,
 } from './alertInput.ts';
-import { asActor } from './store/asActor.ts';
 import { countOpenAlerts } from './store/countOpenAlerts.ts';
 import { findAlert } from './store/findAlert.ts';
 import { findTimeline } from './store/findTimeline.ts';

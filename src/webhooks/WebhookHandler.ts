@@ -1,17 +1,21 @@
 import { z } from 'zod';
+import { asActor } from '../database/asActor.ts';
 import type { Database, Db } from '../database/database.ts';
 import { MoonguardError } from '../errors.ts';
 import { identifier, text } from '../input/fields.ts';
 import type { Page } from '../input/page.ts';
 import { parseInput } from '../input/parseInput.ts';
-import { SYSTEM_ACTOR, type WriteOptions } from '../input/writeOptions.ts';
+import { type ReadOptions, SYSTEM_ACTOR, type WriteOptions } from '../input/writeOptions.ts';
 import type { Environment } from '../observe/observation.ts';
 import type { IncomingWebhook, Receiver } from '../receive/Receiver.ts';
+import type { RejectionCounts } from '../receive/Rejections.ts';
 import type { StoredEvent } from '../receive/store/storeEvents.ts';
 import type { Runtime } from '../runtime.ts';
+import type { ClientCertificateInput, ClientCertificateSummary } from './clientCertificate.ts';
+import type { ClientCertificates } from './clientCertificates.ts';
 import { asEndpointError } from './constraintErrors.ts';
 import type { Delivery, DeliveryStatus, DeliveryWithAttempts } from './delivery.ts';
-import { isStopped, type WebhookEndpoint } from './endpoint.ts';
+import { isStopped, type StatusChange, type WebhookEndpoint } from './endpoint.ts';
 import {
   type CreateWebhookInput,
   parseEndpointChanges,
@@ -24,11 +28,14 @@ import {
   deliveryFilterSchema,
   overlapSecondsSchema,
   pageById,
+  type StatusChangePage,
+  statusChangePageSchema,
   type UndeliveredFilter,
   undeliveredFilterSchema,
   type WebhookFilter,
   webhookFilterSchema,
 } from './listFilters.ts';
+import { known, stopped, unknownDelivery, unknownReplay, unknownWebhook } from './refusals.ts';
 import { type Replay, type ReplayPage, type ReplayRequest, replayPageSchema, replayRequestSchema } from './replay.ts';
 import { type DeliveryStatistics, type StatisticsWindow, statisticsWindowSchema, trendOf } from './statistics.ts';
 import { attemptStatistics } from './store/attemptStatistics.ts';
@@ -48,6 +55,7 @@ import { listAttempts } from './store/listAttempts.ts';
 import { listDeliveries } from './store/listDeliveries.ts';
 import { listEndpoints } from './store/listEndpoints.ts';
 import { listReplays } from './store/listReplays.ts';
+import { listStatusChanges } from './store/listStatusChanges.ts';
 import { retryDelivery } from './store/retryDelivery.ts';
 import { setEndpointStatus } from './store/setEndpointStatus.ts';
 import { updateEndpoint } from './store/updateEndpoint.ts';
@@ -58,12 +66,11 @@ export interface WebhookHandlerDependencies {
   readonly database: Database;
   readonly runtime: Pick<Runtime, 'now' | 'newId'>;
   readonly endpointSecrets: EndpointSecrets;
-  readonly receiver: Pick<Receiver, 'receive' | 'handle'>;
+  readonly clientCertificates: ClientCertificates;
+  readonly receiver: Pick<Receiver, 'receive' | 'handle' | 'rejections'>;
   /** Lets sandbox endpoints be on this machine. */
   readonly allowLoopbackDestinations: boolean;
 }
-
-type ReadOptions = Pick<WriteOptions, 'transaction'>;
 
 /**
  * The endpoints that events are delivered to, and their deliveries. A `webhookId` is the id or the webhook_id of an
@@ -73,13 +80,15 @@ export class WebhookHandler {
   readonly #database: Database;
   readonly #runtime: Pick<Runtime, 'now' | 'newId'>;
   readonly #secrets: EndpointSecrets;
-  readonly #receiver: Pick<Receiver, 'receive' | 'handle'>;
+  readonly #certificates: ClientCertificates;
+  readonly #receiver: Pick<Receiver, 'receive' | 'handle' | 'rejections'>;
   readonly #allowLoopback: boolean;
 
   constructor(dependencies: WebhookHandlerDependencies) {
     this.#database = dependencies.database;
     this.#runtime = dependencies.runtime;
     this.#secrets = dependencies.endpointSecrets;
+    this.#certificates = dependencies.clientCertificates;
     this.#receiver = dependencies.receiver;
     this.#allowLoopback = dependencies.allowLoopbackDestinations;
   }
@@ -125,7 +134,7 @@ export class WebhookHandler {
 
   /** Its deliveries keep their history; those that were still to be made are held for good. */
   async deleteWebhook(webhookId: string, options: WriteOptions = {}): Promise<void> {
-    await this.#write(options, async (transaction) => {
+    await this.#writeAs(options, async (transaction) => {
       known(await deleteEndpoint(transaction, webhookId), webhookId);
     });
   }
@@ -149,16 +158,51 @@ export class WebhookHandler {
   /** Switches the endpoint off (status inactive) for a reason of yours: its deliveries are held. */
   async suspendWebhook(webhookId: string, reason?: string, options: WriteOptions = {}): Promise<WebhookEndpoint> {
     const given = parseInput(z.object({ reason: text.optional() }), { reason }, 'webhook_invalid');
-    return this.#write(options, async (transaction) =>
+    return this.#writeAs(options, async (transaction) =>
       known(await setEndpointStatus(transaction, webhookId, 'inactive', given.reason ?? null), webhookId),
     );
   }
 
   /** Makes the endpoint active, whatever stopped it. What was held stays held until `replayDeliveries` or `retryDelivery`. */
   resumeWebhook(webhookId: string, options: WriteOptions = {}): Promise<WebhookEndpoint> {
-    return this.#write(options, async (transaction) =>
+    return this.#writeAs(options, async (transaction) =>
       known(await setEndpointStatus(transaction, webhookId, 'active', null), webhookId),
     );
+  }
+
+  /** Every status it had: since when, why and by whom; the newest first. @throws MoonguardError request_invalid */
+  async listStatusChanges(
+    webhookId: string,
+    page: StatusChangePage = {},
+    { transaction = this.#database.db }: ReadOptions = {},
+  ): Promise<Page<StatusChange>> {
+    const { limit, cursor } = parseInput(statusChangePageSchema, page, 'request_invalid');
+    const endpointId = known(await findEndpointId(transaction, webhookId), webhookId);
+    return pageById(await listStatusChanges(transaction, endpointId, cursor, limit + 1), limit);
+  }
+
+  /**
+   * What deliveries to the endpoint show to a receiver that asks for a client certificate (mTLS); null: nothing. The key
+   * is stored encrypted and not to be seen again.
+   * @throws MoonguardError webhook_invalid when one of the two cannot be used, or they do not belong together
+   */
+  setClientCertificate(
+    webhookId: string,
+    certificate: ClientCertificateInput | null,
+    options: WriteOptions = {},
+  ): Promise<ClientCertificateSummary | null> {
+    return this.#write(options, async (transaction) => {
+      const { id } = known(await lockEndpoint(transaction, webhookId), webhookId);
+      return this.#certificates.set(transaction, id, certificate);
+    });
+  }
+
+  /** Null when the endpoint has none. */
+  async getClientCertificate(
+    webhookId: string,
+    { transaction = this.#database.db }: ReadOptions = {},
+  ): Promise<ClientCertificateSummary | null> {
+    return this.#certificates.describe(transaction, known(await findEndpointId(transaction, webhookId), webhookId));
   }
 
   /**
@@ -316,6 +360,11 @@ export class WebhookHandler {
     return this.#receiver.handle(request, environment);
   }
 
+  /** How many of MoonPay's webhooks this process has refused, by environment and reason. */
+  get rejections(): RejectionCounts {
+    return this.#receiver.rejections;
+  }
+
   async #listDeliveries(
     { webhookId, limit, ...wanted }: z.output<typeof undeliveredFilterSchema>,
     statuses: readonly DeliveryStatus[] | undefined,
@@ -332,6 +381,12 @@ export class WebhookHandler {
       throw asEndpointError(error);
     }
   }
+
+  /** The same, for what the database notes who did it. */
+  async #writeAs<T>(options: WriteOptions, work: (transaction: Db) => Promise<T>): Promise<T> {
+    const { actor } = parseInput(writerSchema, { actor: options.actor }, 'webhook_invalid');
+    return this.#write(options, (transaction) => asActor(transaction, actor, () => work(transaction)));
+  }
 }
 
 const writerSchema = z.object({ actor: identifier.default(SYSTEM_ACTOR) });
@@ -341,25 +396,4 @@ const isUuid = (id: string): boolean => z.guid().safeParse(id).success;
 async function idOf(db: Db, webhookId: string | undefined): Promise<string | undefined> {
   if (webhookId === undefined) return undefined;
   return known(await findEndpointId(db, webhookId), webhookId);
-}
-
-function known<T>(found: T | undefined, webhookId: string): T {
-  if (found === undefined) throw unknownWebhook(webhookId);
-  return found;
-}
-
-function unknownWebhook(webhookId: string): MoonguardError {
-  return new MoonguardError('webhook_not_found', `There is no endpoint ${JSON.stringify(webhookId)}.`);
-}
-
-function unknownDelivery(deliveryId: string): MoonguardError {
-  return new MoonguardError('delivery_not_found', `There is no delivery ${JSON.stringify(deliveryId)}.`);
-}
-
-function unknownReplay(replayId: string): MoonguardError {
-  return new MoonguardError('replay_not_found', `There is no replay ${JSON.stringify(replayId)}.`);
-}
-
-function stopped(what: string): MoonguardError {
-  return new MoonguardError('webhook_status_conflict', `${what}: nothing is sent to it until it is resumed.`);
 }

@@ -14,6 +14,17 @@ export function isStopped(status: EndpointStatus): boolean {
   return status === 'inactive' || status === 'failed';
 }
 
+/** One step of an endpoint's history. */
+export interface StatusChange {
+  readonly id: string;
+  readonly at: Date;
+  /** Null for a new endpoint. */
+  readonly from: EndpointStatus | null;
+  readonly to: EndpointStatus;
+  readonly reason: string | null;
+  readonly actor: string;
+}
+
 /** A row of moonpay_webhook_config. Its secret is in no field. */
 export interface WebhookEndpoint {
   readonly id: string;

@@ -19,6 +19,15 @@ export const webhookFilterSchema = z.strictObject({
 });
 export type WebhookFilter = z.input<typeof webhookFilterSchema>;
 
+export const statusChangePageSchema = z.strictObject({
+  ...pageFields,
+  cursor: z
+    .string()
+    .regex(/^\d{1,18}$/, { error: 'must be the nextCursor of an earlier page' })
+    .optional(),
+});
+export type StatusChangePage = z.input<typeof statusChangePageSchema>;
+
 export const undeliveredFilterSchema = z.strictObject({
   /** Id or webhook_id of an endpoint, deleted or not. */
   webhookId: z.string().optional(),

@@ -4,6 +4,7 @@ import { createProviderKeys } from '../../src/receive/providerKeys.ts';
 import { Receiver } from '../../src/receive/Receiver.ts';
 import { systemRuntime } from '../../src/runtime.ts';
 import { createSecretBox } from '../../src/secrets/secretBox.ts';
+import { type ClientCertificates, createClientCertificates } from '../../src/webhooks/clientCertificates.ts';
 import { createEndpointSecrets, type EndpointSecrets } from '../../src/webhooks/endpointSecrets.ts';
 import { WebhookHandler } from '../../src/webhooks/WebhookHandler.ts';
 
@@ -11,10 +12,11 @@ import { WebhookHandler } from '../../src/webhooks/WebhookHandler.ts';
 export function openWebhooks(
   database: Database,
   { allowLoopbackDestinations = false } = {},
-): { webhooks: WebhookHandler; endpointSecrets: EndpointSecrets } {
+): { webhooks: WebhookHandler; endpointSecrets: EndpointSecrets; clientCertificates: ClientCertificates } {
   const runtime = systemRuntime;
   const secretBox = createSecretBox(randomBytes(32));
   const endpointSecrets = createEndpointSecrets({ secretBox, runtime });
+  const clientCertificates = createClientCertificates({ secretBox, runtime });
   const configuredKeys = { sandbox: [], production: [] };
   const receiver = new Receiver({
     database,
@@ -24,6 +26,13 @@ export function openWebhooks(
     signatureToleranceSeconds: 300,
     maxBodyBytes: 1_048_576,
   });
-  const webhooks = new WebhookHandler({ database, runtime, endpointSecrets, receiver, allowLoopbackDestinations });
-  return { webhooks, endpointSecrets };
+  const webhooks = new WebhookHandler({
+    database,
+    runtime,
+    endpointSecrets,
+    clientCertificates,
+    receiver,
+    allowLoopbackDestinations,
+  });
+  return { webhooks, endpointSecrets, clientCertificates };
 }

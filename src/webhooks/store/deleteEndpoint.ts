@@ -8,7 +8,7 @@ import { endpointNamed } from './endpointNamed.ts';
 export function deleteEndpoint(db: Db, webhookId: string): Promise<WebhookEndpoint | undefined> {
   return db
     .updateTable('moonpay_webhook_config')
-    .set({ deleted_at: sql`now()`, status: 'inactive' })
+    .set({ deleted_at: sql`now()`, status: 'inactive', status_reason: 'deleted' })
     .where(endpointNamed(webhookId))
     .where('deleted_at', 'is', null)
     .returning(endpointColumns)

@@ -1,5 +1,5 @@
 import { sql } from 'kysely';
-import type { Db } from '../../database/database.ts';
+import type { Db } from './database.ts';
 
 /**
  * Runs `write` so that the database records `actor` as the one who did it. Belongs in a transaction. What was set before
