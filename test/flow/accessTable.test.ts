@@ -31,6 +31,9 @@ const access = `
   moonpay_webhook_delivery_attempts | r     | r       | -       | r       | r         | -     | -    | r
   moonpay_webhook_status_changes    | r     | r       | -       | r       | r         | -     | -    | r
   moonguard.endpoint_status_changes | r     | r       | -       | r       | r         | -     | -    | r
+  moonguard.replays                 | r     | r       | -       | r       | r         | -     | -    | r
+  moonpay_webhook_replays           | r     | r       | -       | r       | r         | -     | -    | r
+  moonguard.replay_lanes            | -     | -       | -       | -       | -         | -     | -    | -
   moonpay_compliance_alerts         | rcu   | rcu     | rcu     | r       | -         | -     | -    | rcu
   moonpay_alert_timeline            | r     | r       | r       | r       | -         | -     | -    | r
   moonguard.alert_timeline          | r     | r       | r       | r       | -         | -     | -    | r
@@ -62,6 +65,9 @@ const creations: Readonly<Record<string, string>> = {
   'moonguard.endpoint_certificates': `(endpoint_id, certificate, sealed, key_id, subject, expires_at)
     values ('${endpoint}', 'mine', 'mine', 'k', 'CN=mine', now())`,
   'moonguard.endpoint_status_changes': `(endpoint_id, to_status, actor) values ('${endpoint}', 'active', 'mine')`,
+  'moonguard.replays': "(id, statuses, created_by) values (gen_random_uuid(), '{held}', 'mine')",
+  'moonguard.replay_lanes': `(replay_id, endpoint_id, total_count, after_event_id, last_event_id)
+    values ('${event}', '${event}', 1, '${event}', '${event}')`,
   'moonguard.provider_keys': "(environment, sealed, key_id, fingerprint) values ('sandbox', 'x', 'k', 'g')",
 };
 
@@ -70,6 +76,9 @@ const changes: Readonly<Record<string, string>> = {
   'moonguard.deliveries': "status = 'pending'",
   moonpay_webhook_deliveries: "status = 'pending'",
   moonpay_webhook_delivery_attempts: 'attempt_number = 2',
+  'moonguard.replays': "created_by = 'mine'",
+  moonpay_webhook_replays: "created_by = 'mine'",
+  'moonguard.replay_lanes': 'total_count = 2',
   moonpay_compliance_alerts: "title = 'mine'",
   moonpay_alert_timeline: "actor = 'mine'",
   'moonguard.alert_timeline': "actor = 'mine'",
