@@ -5,6 +5,8 @@ import type { Database } from './database.ts';
 
 const FIRST_RETRY_MS = 100;
 const LONGEST_RETRY_MS = 5_000;
+/** How often the session is asked for a sign of life; one that has not answered by the next time is given up. */
+const HEARTBEAT_MS = 15_000;
 
 /** Listening on the embedded database, which has one session and no connection to lose. */
 export function embeddedListen(pglite: PGlite): Database['listen'] {
@@ -23,6 +25,7 @@ export function embeddedListen(pglite: PGlite): Database['listen'] {
 export class PostgresListener {
   readonly #config: ClientConfig;
   readonly #observe: Observe;
+  readonly #heartbeatMs: number;
   readonly #handlers = new Map<string, Set<(payload: string) => void>>();
   #opening: Promise<void> | undefined;
   #session: Client | undefined;
@@ -32,9 +35,10 @@ export class PostgresListener {
   #sent: Promise<void> = Promise.resolve();
   #closed = false;
 
-  constructor(config: ClientConfig, observe: Observe) {
+  constructor(config: ClientConfig, observe: Observe, { heartbeatMs = HEARTBEAT_MS } = {}) {
     this.#config = config;
     this.#observe = observe;
+    this.#heartbeatMs = heartbeatMs;
   }
 
   /** Rejects when the first session cannot be opened. While a lost one is being restored it resolves at once. */
@@ -86,7 +90,34 @@ export class PostgresListener {
       throw error;
     }
     this.#session = client;
-    client.once('end', () => this.#lose(reason ?? 'the server closed the connection'));
+    const stopBeating = this.#beat(client, () => {
+      reason ??= 'the server does not answer any more';
+    });
+    client.once('end', () => {
+      stopBeating();
+      this.#lose(reason ?? 'the server closed the connection');
+    });
+  }
+
+  /** Nothing comes on a session that only listens, so that a half-open connection would go unnoticed. */
+  #beat(client: Client, onSilence: () => void): () => void {
+    let answered = true;
+    const beat = setInterval(() => {
+      if (answered) {
+        answered = false;
+        client.query('select').then(
+          () => {
+            answered = true;
+          },
+          () => {}, // the session is lost, and says so itself
+        );
+      } else {
+        onSilence();
+        // With a query under way this cuts the connection instead of taking leave.
+        void client.end();
+      }
+    }, this.#heartbeatMs);
+    return () => clearInterval(beat);
   }
 
   #lose(reason: string): void {
