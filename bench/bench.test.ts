@@ -1,45 +1,117 @@
 import { execFile } from 'node:child_process';
+import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { expect, inject, test } from 'vitest';
+import { describe, expect, inject, test } from 'vitest';
+import { isRedisInstalled } from './queues/redis.ts';
 
 const main = fileURLToPath(new URL('./main.ts', import.meta.url));
 
-async function runBench(...args: string[]): Promise<string> {
-  const environment = { ...process.env, DATABASE_URL: inject('postgresUrl') };
-  const { stdout } = await promisify(execFile)(process.execPath, [main, ...args], { env: environment });
-  return stdout;
+interface Output {
+  readonly text: string;
+  /** The last line. */
+  readonly json: {
+    readonly bench: string;
+    readonly n: number;
+    readonly unit: string;
+    readonly variants: Readonly<Record<string, Record<'median' | 'min' | 'max', number>>>;
+  };
 }
+
+async function runBench(line: string, environment: NodeJS.ProcessEnv = {}): Promise<Output> {
+  const { stdout: text } = await promisify(execFile)(process.execPath, [main, ...line.split(' '), '--json'], {
+    env: { ...process.env, DATABASE_URL: inject('postgresUrl'), ...environment },
+  });
+  return { text, json: JSON.parse(text.trimEnd().split('\n').at(-1) ?? '') };
+}
+
+const withRedis = (...names: string[]): string[] => (isRedisInstalled() ? names : []);
 
 const figures = { median: expect.any(Number), min: expect.any(Number), max: expect.any(Number) };
 const times = { p50: expect.any(Number), p95: expect.any(Number), p99: expect.any(Number) };
 
+describe('every variant of every bench runs', { timeout: 60_000 }, () => {
+  test.each([
+    [
+      'delivery --n 1',
+      'deliveries/s',
+      figures,
+      [
+        'moonguard',
+        'limit',
+        'pg-boss',
+        'pg-boss-documented',
+        'graphile-worker',
+        'graphile-worker-documented',
+        ...withRedis('bullmq', 'bullmq-documented'),
+      ],
+    ],
+    ['delivery --n 1 --scenario endpoints', 'deliveries/s', figures, ['moonguard', 'moonguard-healthy-alone', 'limit']],
+    // The tenth is refused at first.
+    [
+      'delivery --n 10 --scenario failing',
+      'deliveries/s',
+      figures,
+      ['moonguard', 'limit', 'pg-boss', 'pg-boss-documented', ...withRedis('bullmq', 'bullmq-documented')],
+    ],
+    ['delivery --n 1 --scenario slow --only moonguard,limit', 'deliveries/s', figures, ['moonguard', 'limit']],
+    ['delivery --n 1 --scenario delayed --only moonguard,limit', 'deliveries/s', figures, ['moonguard', 'limit']],
+    [
+      'latency --n 1',
+      'ms',
+      { ...figures, ...times },
+      ['moonguard', 'limit', 'graphile-worker', 'pg-boss', ...withRedis('bullmq')],
+    ],
+    ['history --n 1', 'ms', figures, ['history', 'empty', 'limit']],
+    ['delivery --n 1 --database embedded', 'deliveries/s', figures, ['moonguard', 'limit']],
+    ['latency --n 1 --database embedded', 'ms', { ...figures, ...times }, ['moonguard', 'limit']],
+    ['history --n 1 --database embedded', 'ms', figures, ['history', 'empty', 'limit']],
+  ])('%s', async (line, unit, expected, names) => {
+    const { json } = await runBench(line);
+
+    expect(json).toMatchObject({ bench: line.split(' ')[0], unit });
+    expect(Object.keys(json.variants).toSorted()).toEqual(names.toSorted());
+    for (const variant of Object.values(json.variants)) {
+      expect(variant).toMatchObject(expected);
+      expect(variant.min).toBeGreaterThan(0);
+      expect([variant.median, variant.max]).toEqual([variant.min, variant.min]);
+    }
+  });
+
+  test('ingest --n 1', async () => {
+    const { json } = await runBench('ingest --n 1');
+
+    expect(json).toMatchObject({ bench: 'ingest', n: 1, unit: 'events/s' });
+    const { moonguard, 'moonguard-no-database': limit, 'fastify-pg': peer } = json.variants;
+    expect(moonguard).toMatchObject({ ...figures, ...times });
+    expect(peer).toMatchObject({ ...figures, ...times });
+    expect(json.variants['limit']).toEqual(limit);
+  });
+});
+
+test('the table comes before the line of JSON', { timeout: 60_000 }, async () => {
+  const { text } = await runBench('delivery --n 1 --only moonguard,limit');
+
+  expect(text.trimEnd().split('\n').slice(-4)).toEqual([
+    expect.stringMatching(/^ +deliveries\/s +of the limit/),
+    expect.stringMatching(/^moonguard +\d/),
+    expect.stringMatching(/^limit +[\d.]+ +1\.00 /),
+    expect.stringMatching(/^\{"bench":"delivery","n":1,/),
+  ]);
+});
+
+test('what cannot be measured is said', { timeout: 60_000 }, async () => {
+  const { text } = await runBench('delivery --n 1 --only limit', { PATH: dirname(process.execPath) });
+
+  expect(text).toContain('not measured: bullmq: no redis-server is installed');
+});
+
 test.each([
-  ['delivery', 'deliveries/s', 'limit', figures],
-  ['ingest', 'events/s', 'moonguard-no-database', { ...figures, ...times }],
-  ['latency', 'ms', 'limit', { ...figures, ...times }],
-])('%s measures us and the limit, and ends with one line of JSON', async (bench, unit, limit, expected) => {
-  const output = await runBench(bench, '--n', '1', '--json');
-
-  const lines = output.trimEnd().split('\n');
-  const { variants, ...rest } = JSON.parse(lines.at(-1) ?? '');
-  expect(rest).toEqual({ bench, n: 1, unit });
-  expect(variants).toMatchObject({ moonguard: expected, [limit]: expected, limit: expected });
-  for (const { median, min, max } of [variants.moonguard, variants.limit]) {
-    expect(min).toBeGreaterThan(0);
-    expect(median).toBe(min);
-    expect(max).toBe(min);
-  }
-  expect(lines.at(-3)).toMatch(/^moonguard +\d/);
-});
-
-test('delivery runs on the embedded database', async () => {
-  expect(await runBench('delivery', '--n', '1', '--database', 'embedded')).toMatch(/^moonguard +\d/m);
-});
-
-test('a mistake in the arguments is told with the usage', async () => {
-  await expect(runBench('delivery', '--n', '0')).rejects.toMatchObject({
-    code: 2,
-    stderr: expect.stringMatching(/^--n is a whole number.*\n\nnpm run bench/),
+  ['delivery --n 0', /^--n is a whole number.*\n\nnpm run bench/],
+  ['delivery --n 1 --only moonguard,rabbits', /No variant rabbits here: moonguard, limit, /],
+])('%s is refused, and says why', { timeout: 60_000 }, async (line, stderr) => {
+  await expect(runBench(line)).rejects.toMatchObject({
+    code: expect.any(Number),
+    stderr: expect.stringMatching(stderr),
   });
 });

@@ -93,8 +93,7 @@ create table if not exists public.moonpay_transactions (
   metadata jsonb,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now()
--- Room for the next states of a transaction beside its first: then no index is written.
-) with (fillfactor = 80);
+);
 
 alter table public.moonpay_transactions
   add column if not exists external_transaction_id text,
@@ -118,6 +117,9 @@ alter table public.moonpay_transactions
   add column if not exists crypto_transaction_id text,
   add column if not exists external_customer_id text,
   add column if not exists country text;
+
+-- Room for the next states of a transaction beside its first: then no index is written.
+alter table public.moonpay_transactions set (fillfactor = 80);
 
 create unique index if not exists moonpay_transactions_moonpay_transaction_id_key
   on public.moonpay_transactions (environment, moonpay_transaction_id);

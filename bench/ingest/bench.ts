@@ -2,6 +2,7 @@ import type { BenchDatabase } from '../database.ts';
 import { startLoad } from '../load.ts';
 import { subscribe, WEBHOOK_KEY } from '../product.ts';
 import type { Bench } from '../rounds.ts';
+import { fastifyPg } from './fastifyPg.ts';
 import { moonguard, moonguardWithoutDatabase } from './moonguard.ts';
 import { ENDPOINTS } from './scenario.ts';
 
@@ -13,10 +14,16 @@ export async function ingestBench(database: BenchDatabase, events: number): Prom
   await subscribe(database, urls);
   const load = startLoad({ connections: CONNECTIONS, webhookKey: WEBHOOK_KEY });
   const scenario = { events, load, database };
+  const { server } = database;
   return {
     unit: 'events/s',
     limit: 'moonguard-no-database',
-    variants: [moonguard(scenario), moonguardWithoutDatabase(scenario)],
+    // The peer connects by itself, which the embedded database does not allow.
+    variants: [
+      moonguard(scenario),
+      moonguardWithoutDatabase(scenario),
+      ...(server === undefined ? [] : [fastifyPg(scenario, server.url)]),
+    ],
     close: load.close,
   };
 }

@@ -1,11 +1,11 @@
 import type { Database } from '../../src/database/database.ts';
 import { startServer } from '../../src/http/server.ts';
-import type { StoredEvent } from '../../src/receive/store/storeEvents.ts';
 import { openProduct } from '../product.ts';
 import type { Measurement, Variant } from '../rounds.ts';
 import { measurePosts } from './measurePosts.ts';
 import { checkStored, removeEvents } from './rows.ts';
 import type { IngestScenario } from './scenario.ts';
+import { withoutStoring } from './withoutDatabase.ts';
 
 /** The server: verified, parsed, stored with its deliveries in one transaction, answered after the commit. */
 export function moonguard(scenario: IngestScenario): Variant {
@@ -21,9 +21,9 @@ export function moonguard(scenario: IngestScenario): Variant {
   };
 }
 
-/** The same server, the same verifying and parsing; what would be stored is dropped. */
+/** The same server, up to what it sends to the database. */
 export function moonguardWithoutDatabase(scenario: IngestScenario): Variant {
-  const database = { ...scenario.database, transaction: pretendToStore };
+  const database = withoutStoring(scenario.database);
   return { name: 'moonguard-no-database', measure: () => measureServer(database, scenario) };
 }
 
@@ -36,21 +36,4 @@ async function measureServer(database: Database, scenario: IngestScenario): Prom
     await server.close();
     await product.stop();
   }
-}
-
-const stored: StoredEvent = {
-  id: '00000000-0000-7000-8000-000000000000',
-  duplicate: false,
-  bodyDiffers: false,
-  deliveries: 3,
-  late: false,
-  projectionFailure: undefined,
-};
-/** More than there are in any batch. */
-const results = Array.from({ length: 1_000 }, () => stored);
-
-/** In the place of a transaction of `storeEvents`, the only one that a server that only receives runs. */
-async function pretendToStore<T>(): Promise<T> {
-  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- T is what storeEvents returns
-  return results as T;
 }

@@ -4,7 +4,9 @@ import { ENDPOINTS } from './scenario.ts';
 
 /** Leaves the tables as a new installation has them: empty, and the planner knows nothing of them. */
 export async function removeEvents(db: Db): Promise<void> {
-  await sql`truncate public.moonpay_webhook_events, public.moonpay_transactions cascade`.execute(db);
+  await sql`truncate public.moonpay_webhook_events, moonguard.deliveries, moonguard.delivery_attempts, public.moonpay_transactions cascade`.execute(
+    db,
+  );
 }
 
 /** Throws unless every event is stored, with its deliveries and its transaction. */
