@@ -1,5 +1,9 @@
-import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, onTestFinished, test, vi } from 'vitest';
 import { createProgram } from '../../src/cli/program.ts';
+import { createCertificate } from '../support/certificates.ts';
 import { shellWords } from '../support/shellWords.ts';
 import { openTestDatabase, type TestPostgres } from '../support/testDatabase.ts';
 
@@ -15,6 +19,15 @@ afterAll(async () => {
   vi.unstubAllEnvs();
   await database.close();
 });
+
+/** Path of a file that goes with the test. */
+function fileWith(text: string): string {
+  const directory = mkdtempSync(join(tmpdir(), 'moonguard-cli-'));
+  onTestFinished(() => rmSync(directory, { recursive: true }));
+  const path = join(directory, 'file');
+  writeFileSync(path, text);
+  return path;
+}
 
 /** What a command prints to standard output. */
 async function run(line: string): Promise<string> {
@@ -116,7 +129,20 @@ test('an endpoint is made, changed, stopped, resumed and deleted', async () => {
   expect(rotated['secret']).not.toBe(created['secret']);
   expect(await run(`webhooks suspend ${id} --reason maintenance`)).toBe(`${id} is inactive.\n`);
   await expect(run(`webhooks test ${id}`)).rejects.toMatchObject({ code: 'webhook_status_conflict' });
-  expect(await run(`webhooks resume ${id}`)).toBe(`${id} is active.\n`);
+  expect(await run(`webhooks resume ${id}`)).toMatch(new RegExp(`^${id} is active\\.\n`));
+
+  expect(await run(`webhooks history ${id}`)).toMatch(/ active .*\n.* inactive .* maintenance\n.* active +anna/);
+  expect(await run(`webhooks certificate show ${id}`)).toBe('No certificate.\n');
+  const { cert, key } = await createCertificate('moonguard.example');
+  const [certificateFile, keyFile] = [fileWith(cert), fileWith(key)];
+  expect(await run(`webhooks certificate set ${id} --certificate ${certificateFile} --private-key ${keyFile}`)).toMatch(
+    /^subject +CN=moonguard\.example$/m,
+  );
+  expect(await document(`webhooks certificate show ${id}`)).toMatchObject({ subject: 'CN=moonguard.example' });
+  await expect(
+    run(`webhooks certificate set ${id} --certificate ${certificateFile} --private-key /nowhere`),
+  ).rejects.toMatchObject({ code: 'request_invalid', problems: [{ field: 'privateKey' }] });
+  expect(await run(`webhooks certificate remove ${id}`)).toBe('Removed.\n');
 
   const { deliveryId } = await document(`webhooks test ${id}`);
   expect(await document(`webhooks deliveries --webhook-id ${id}`)).toMatchObject({

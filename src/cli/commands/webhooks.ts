@@ -1,7 +1,7 @@
 import { Command, Option } from 'commander';
 import { endpointStatuses, type WebhookEndpoint } from '../../webhooks/endpoint.ts';
 import type { CreateWebhookInput, WebhookChanges } from '../../webhooks/endpointInput.ts';
-import type { WebhookFilter } from '../../webhooks/listFilters.ts';
+import type { StatusChangePage, WebhookFilter } from '../../webhooks/listFilters.ts';
 import {
   type ChangeOptions,
   changeCommand,
@@ -11,22 +11,20 @@ import {
   readCommand,
   withExample,
 } from '../command.ts';
+import { ENDPOINT, SOME_ENDPOINT } from '../endpointArgument.ts';
 import { invocation } from '../invocation.ts';
 import { header, integer, json, list } from '../optionValues.ts';
 import { print, printFields, printPage, timeText } from '../output.ts';
 import { answer } from '../session.ts';
+import { clientCertificateCommand } from './clientCertificate.ts';
 import { deliveryCommands } from './deliveries.ts';
 import { replayCommands } from './replays.ts';
-
-const ENDPOINT = ['<endpoint>', 'webhook_id or id'] as const;
-const SOME_ENDPOINT = 'wh_0199f2c4a1b27d3e8c5f6a7b8c9d0e1f';
 
 export function webhooksCommand(): Command {
   const webhooks = new Command('webhooks').description('endpoints that events are delivered to, and their deliveries');
   webhooks.commandsGroup('Endpoints:');
-  for (const make of [create, listAll, show, update, remove, rotateSecret, suspend, resume, test]) {
-    webhooks.addCommand(make());
-  }
+  const commands = [create, listAll, show, update, remove, rotateSecret, clientCertificateCommand];
+  for (const make of [...commands, suspend, resume, history, test]) webhooks.addCommand(make());
   webhooks.commandsGroup('Deliveries:');
   for (const command of [...deliveryCommands(), ...replayCommands()]) webhooks.addCommand(command);
   return webhooks;
@@ -173,6 +171,29 @@ function resume(): Command {
       ),
     );
   return withExample(command, `webhooks resume ${SOME_ENDPOINT}`);
+}
+
+function history(): Command {
+  const command = listCommand('history', 'list the statuses an endpoint had, the newest first')
+    .argument(...ENDPOINT)
+    .action((webhookId: string, { json: asJson, dataDirectory, ...page }: DataOptions & StatusChangePage) =>
+      answer(
+        { json: asJson, dataDirectory },
+        ({ webhooks }) => webhooks.listStatusChanges(webhookId, page),
+        (changes) =>
+          printPage(
+            changes,
+            [
+              { title: 'SINCE', value: ({ at }) => timeText(at) },
+              { title: 'STATUS', value: ({ to }) => to },
+              { title: 'BY', value: ({ actor }) => actor },
+              { title: 'REASON', value: ({ reason }) => reason, mayCut: true },
+            ],
+            'No changes.',
+          ),
+      ),
+    );
+  return withExample(command, `webhooks history ${SOME_ENDPOINT}`);
 }
 
 function test(): Command {
