@@ -4,12 +4,14 @@ import type { Observe } from '../observe/observation.ts';
 import type { Runtime } from '../runtime.ts';
 import { attempt } from './attempt.ts';
 import type { BreakerSettings } from './breaker.ts';
+import { chooseWanted } from './chooseWanted.ts';
 import type { EndpointPreparer } from './endpointPreparer.ts';
 import { Lanes, type Leased } from './lanes.ts';
 import type { Sender } from './send.ts';
 import { Settlement } from './settlement.ts';
-import { claimDueDeliveries } from './store/claimDueDeliveries.ts';
+import { type ClaimedLane, claimDueDeliveries } from './store/claimDueDeliveries.ts';
 import { giveBackDeliveries } from './store/giveBackDeliveries.ts';
+import { reserveRequests } from './store/reserveRequests.ts';
 import type { Settlements } from './store/settleDeliveries.ts';
 
 /** A NOTIFY wakes the worker at once; this covers the time when nobody listens, or a pooler swallows it. */
@@ -65,7 +67,7 @@ export class DeliveryWorker {
     this.#lanes = new Lanes(options.concurrency);
     this.#settlement = new Settlement(options, {
       onDueAgainIn: (delayMs) => this.#wakeIn(delayMs),
-      onEndpoints: (endpoints) => this.#leaveAlone(endpoints),
+      onEndpoints: (endpoints) => this.#onEndpoints(endpoints),
     });
   }
 
@@ -101,10 +103,12 @@ export class DeliveryWorker {
     }
   }
 
-  /** What waits here for endpoints that were suspended or stopped meanwhile. */
-  #leaveAlone(endpoints: Settlements['endpoints']): void {
-    const stopped = new Set(endpoints.filter(({ status }) => status !== 'active').map(({ endpointId }) => endpointId));
-    if (stopped.size > 0) void this.#giveBack(this.#lanes.remove(({ endpoint }) => stopped.has(endpoint.id)));
+  /** Gives back what waits here for endpoints that were suspended or stopped, and asks for what waits for the others. */
+  #onEndpoints(endpoints: Settlements['endpoints']): void {
+    const statuses = new Map(endpoints.map(({ endpointId, status }) => [endpointId, status]));
+    const isStopped = ({ endpoint }: Leased): boolean => (statuses.get(endpoint.id) ?? 'active') !== 'active';
+    void this.#giveBack(this.#lanes.remove(isStopped));
+    this.#wake();
   }
 
   #wake(): void {
@@ -113,6 +117,8 @@ export class DeliveryWorker {
     for (const atMs of this.#appointments) if (atMs <= nowMs) this.#appointments.delete(atMs);
     this.#pollsAtMs = nowMs + POLL_MS;
     this.#setTimer();
+    // Those of an endpoint that hangs have no turn.
+    void this.#giveBack(this.#lanes.remove(({ beginBeforeMs }) => beginBeforeMs < nowMs));
     this.#mayBeDue = true;
     this.#fillSlots();
   }
@@ -120,17 +126,15 @@ export class DeliveryWorker {
   #fillSlots(): void {
     if (this.#stopped) return;
     const nowMs = this.#options.runtime.now();
-    const tooLate: Leased[] = [];
     for (let next = this.#lanes.take(nowMs); next !== undefined; next = this.#lanes.take(nowMs)) {
       if (nowMs <= next.beginBeforeMs) void this.#deliver(next);
       else {
-        tooLate.push(next);
         this.#lanes.end(next.endpoint.id);
+        void this.#giveBack([next]);
       }
     }
-    void this.#giveBack(tooLate);
     this.#beginAt(this.#lanes.nextBeginAtMs);
-    if (this.#mayBeDue && this.#lanes.queued < LARGEST_CLAIM) {
+    if (this.#mayBeDue) {
       this.#claiming ??= this.#claim().finally(() => {
         this.#claiming = undefined;
         this.#fillSlots();
@@ -170,23 +174,41 @@ export class DeliveryWorker {
         leaseToken,
         probeMs: breaker.probeMs,
       });
-      let pollMs = POLL_MS;
-      for (const { endpoint: claimed, deliveries, waitMs, spacingMs, hasMore } of lanes) {
-        observe({ type: 'delivery.claimed', endpointId: claimed.id, deliveries: deliveries.length });
-        const endpoint = await this.#options.prepareEndpoint(claimed);
-        if (endpoint === undefined) continue;
-        const leased = deliveries.map((delivery, place): Leased => {
-          const beginAtMs = claimedAtMs + waitMs + place * spacingMs;
-          return { delivery, endpoint, leaseToken, beginAtMs, beginBeforeMs: beginAtMs + this.#leaseMs / 2 };
-        });
-        this.#lanes.add(claimed.id, leased, hasMore);
-        if (spacingMs > 0) pollMs = SPACED_POLL_MS;
-      }
-      this.#pollIn(pollMs);
+      for (const lane of lanes) await this.#take(lane, { leaseToken, claimedAtMs });
+      this.#pollIn(lanes.some(({ spacingMs, toBeChosen }) => spacingMs > 0 || toBeChosen) ? SPACED_POLL_MS : POLL_MS);
     } catch (error) {
       observe({ type: 'delivery.claim_failed', reason: databaseErrorReport(error).message });
       this.#pollIn(POLL_MS);
     }
+  }
+
+  /** Puts what was leased in line, but for what the endpoint's filter does not want. */
+  async #take(
+    lane: ClaimedLane,
+    { leaseToken, claimedAtMs }: { leaseToken: string; claimedAtMs: number },
+  ): Promise<void> {
+    const { database, observe, breaker, prepareEndpoint } = this.#options;
+    const { id: endpointId } = lane.endpoint;
+    observe({ type: 'delivery.claimed', endpointId, deliveries: lane.deliveries.length });
+    const endpoint = await prepareEndpoint(lane.endpoint);
+    if (endpoint === undefined) return;
+
+    const { wanted, unwanted } = chooseWanted(lane.deliveries, endpoint, observe);
+    for (const { id: deliveryId, isOrdered } of unwanted) {
+      this.#settlement.add({ deliveryId, endpointId, leaseToken, isOrdered, outcome: 'filtered' });
+    }
+    const { granted, waitMs, spacingMs } = lane.toBeChosen
+      ? await reserveRequests(database.db, endpointId, wanted.length, breaker.probeMs)
+      : { granted: wanted.length, waitMs: lane.waitMs, spacingMs: lane.spacingMs };
+    const leased = wanted.map((delivery, place): Leased => {
+      const beginAtMs = claimedAtMs + waitMs + place * spacingMs;
+      return { delivery, endpoint, leaseToken, beginAtMs, beginBeforeMs: beginAtMs + this.#leaseMs / 2 };
+    });
+    const hasMore = lane.hasMore && granted === wanted.length;
+    this.#lanes.add(endpointId, leased.slice(0, granted), hasMore);
+    // Nothing that ends will ask for more in their place.
+    if (hasMore && unwanted.length > 0) this.#mayBeDue = true;
+    await this.#giveBack(leased.slice(granted));
   }
 
   /** For the next one whose turn comes at a given time. */

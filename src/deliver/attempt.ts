@@ -1,14 +1,13 @@
-import type { Observe } from '../observe/observation.ts';
 import type { Runtime } from '../runtime.ts';
 import type { ValidKey } from '../webhooks/endpointSecrets.ts';
-import type { EndpointFilter, FilterVerdict } from '../webhooks/filter.ts';
+import type { EndpointFilter } from '../webhooks/filter.ts';
 import { classify } from './classify.ts';
 import { payloadOf } from './payload.ts';
 import { nextAttemptDelayMs, retryAfterMs } from './retrySchedule.ts';
 import type { ClientCertificate, Sender, SendResult } from './send.ts';
 import { signDelivery } from './sign.ts';
 import type { ClaimedDelivery, ClaimedEndpoint } from './store/claimDueDeliveries.ts';
-import type { RequestedDelivery, SettledDelivery } from './store/settleDeliveries.ts';
+import type { RequestedDelivery } from './store/settleDeliveries.ts';
 
 /** An endpoint with everything that sending to it takes. */
 export interface ReadyEndpoint extends Omit<ClaimedEndpoint, 'secrets' | 'filter'> {
@@ -24,25 +23,11 @@ export interface ReadyDelivery {
   readonly leaseToken: string;
 }
 
-interface Means {
-  readonly sender: Sender;
-  readonly runtime: Runtime;
-  readonly observe: Observe;
-}
-
-/** One attempt from request to result: filter, sign, send, classify, schedule. Rejects only before anything is sent. */
-export async function attempt(ready: ReadyDelivery, means: Means): Promise<SettledDelivery> {
-  const { delivery, endpoint, leaseToken } = ready;
-  const { sender, runtime } = means;
-  const lease = {
-    deliveryId: delivery.id,
-    endpointId: endpoint.id,
-    leaseToken,
-    isOrdered: delivery.isOrdered,
-  };
-  // Somebody who asks for a delivery by name gets it.
-  if (!delivery.isResend && !isWanted(ready, means)) return { ...lease, outcome: 'filtered' };
-
+/** One attempt from request to result: sign, send, classify, schedule. Rejects only before anything is sent. */
+export async function attempt(
+  { delivery, endpoint, leaseToken }: ReadyDelivery,
+  { sender, runtime }: { readonly sender: Sender; readonly runtime: Runtime },
+): Promise<RequestedDelivery> {
   const startedAtMs = runtime.now();
   const { delivery_settings: settings, keys } = endpoint;
   const body = payloadOf(delivery, endpoint);
@@ -62,33 +47,16 @@ export async function attempt(ready: ReadyDelivery, means: Means): Promise<Settl
     clientCertificate: endpoint.clientCertificate,
   });
   return {
-    ...lease,
+    deliveryId: delivery.id,
+    endpointId: endpoint.id,
+    leaseToken,
+    isOrdered: delivery.isOrdered,
     startedAtMs,
     durationMs: sent.durationMs,
     responseStatus: sent.kind === 'response' ? sent.status : undefined,
     responseBody: sent.kind === 'response' ? sent.body : undefined,
     ...outcomeOf(sent, delivery, endpoint, runtime),
   };
-}
-
-/** A filter that cannot decide holds nothing back: rather one event too many than one lost. */
-function isWanted({ delivery, endpoint }: ReadyDelivery, { observe }: Means): boolean {
-  if (endpoint.filter === undefined) return true;
-  const verdict = decide(endpoint.filter, delivery, endpoint);
-  if ('matches' in verdict) return verdict.matches;
-  observe({ type: 'delivery.filter_failed', deliveryId: delivery.id, endpointId: endpoint.id, reason: verdict.error });
-  return true;
-}
-
-function decide(filter: EndpointFilter, { eventId, event }: ClaimedDelivery, endpoint: ReadyEndpoint): FilterVerdict {
-  return filter({
-    id: `evt_${eventId}`,
-    name: event.name,
-    type: event.providerType,
-    environment: endpoint.environment,
-    occurredAt: event.occurredAt ?? new Date(0),
-    data: event.dataText === null ? null : JSON.parse(event.dataText),
-  });
 }
 
 type Decided = Pick<RequestedDelivery, 'outcome' | 'retryInMs' | 'errorClass' | 'errorMessage' | 'disablesEndpoint'>;

@@ -34,6 +34,8 @@ export class Lanes {
   #inFlight = 0;
   #queued = 0;
   #nextBeginAtMs = Number.POSITIVE_INFINITY;
+  /** The last claim asked for nothing of endpoints that are not known: no slot was free. */
+  #hadNoRoom = false;
 
   constructor(slots: number) {
     this.#slots = slots;
@@ -59,6 +61,7 @@ export class Lanes {
 
   /** Deliveries that each endpoint can take, for the claim that is about to begin. */
   roomsForClaim(): Record<string, number> {
+    this.#hadNoRoom = this.defaultRoom === 0;
     const rooms: Record<string, number> = {};
     for (const lane of this.#lanes.values()) {
       if (lane.inFlight === 0 && lane.queue.length === 0) {
@@ -104,14 +107,14 @@ export class Lanes {
     return undefined;
   }
 
-  /** @returns whether it is time to claim more for this endpoint */
+  /** @returns whether it is time to claim more */
   end(endpointId: string): boolean {
     const lane = this.#lanes.get(endpointId);
     if (lane === undefined) return false;
     lane.inFlight--;
     this.#inFlight--;
     lane.ended++;
-    return lane.hasMore && lane.queue.length < lane.ended;
+    return this.#hadNoRoom || (lane.hasMore && lane.queue.length < lane.ended);
   }
 
   /** Takes out what is not to be begun any more. */

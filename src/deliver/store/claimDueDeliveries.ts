@@ -50,6 +50,8 @@ export interface ClaimedLane {
   readonly spacingMs: number;
   /** There was no room for more. */
   readonly hasMore: boolean;
+  /** The filter has to choose before requests are reserved. */
+  readonly toBeChosen: boolean;
 }
 
 export interface Claim {
@@ -88,6 +90,7 @@ export async function claimDueDeliveries(db: Db, claim: Claim): Promise<ClaimedL
       waitMs: row.wait_ms,
       spacingMs: row.spacing_ms,
       hasMore: row.has_more,
+      toBeChosen: row.to_be_chosen,
     });
     deliveries = [];
   }
@@ -147,6 +150,7 @@ interface DeliveryRow {
 interface EndpointRow {
   readonly endpoint: Omit<ClaimedEndpoint, 'secrets'> & { readonly secrets: readonly SecretInJson[] };
   readonly has_more: boolean;
+  readonly to_be_chosen: boolean;
   readonly wait_ms: number;
   readonly spacing_ms: number;
 }
