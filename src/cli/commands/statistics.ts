@@ -12,14 +12,19 @@ import { answer } from '../session.ts';
 
 const BAR_WIDTH = 30;
 
+interface StatisticsOptions extends Omit<StatisticsWindow, 'webhookId'> {
+  readonly endpoint?: string;
+}
+
 export function statisticsCommand(): Command {
   const command = readCommand('stats', 'show how delivering goes')
-    .option('--webhook-id <endpoint>', 'to this endpoint only')
+    .option('--endpoint <endpoint>', 'deliveries to this endpoint only')
     .option('--since <time>', 'from this time on: 2026-11-01T00:00:00Z, or as long ago as 90s, 30m, 24h, 7d', timeOrAgo)
     .option('--until <time>', 'before this time', timeOrAgo)
     .addOption(new Option('--bucket <length>', 'the trend too, in parts of this length').choices(trendBuckets))
-    .action(({ json, dataDirectory, ...window }: DataOptions & StatisticsWindow) =>
-      answer(
+    .action(({ json, dataDirectory, endpoint, ...times }: DataOptions & StatisticsOptions) => {
+      const window = { webhookId: endpoint, ...times };
+      return answer(
         { json, dataDirectory },
         async ({ webhooks }) => ({
           now: await webhooks.getStats(),
@@ -27,11 +32,11 @@ export function statisticsCommand(): Command {
         }),
         ({ now, statistics }) => {
           // The SQL function counts all endpoints.
-          if (window.webhookId === undefined) printGroup('Now (get_moonpay_webhook_stats)', now);
+          if (endpoint === undefined) printGroup('Now (get_moonpay_webhook_stats)', now);
           printStatistics(statistics);
         },
-      ),
-    );
+      );
+    });
   return withExample(command, 'webhooks stats', 'webhooks stats --since 24h --bucket hour');
 }
 
