@@ -23,11 +23,9 @@ export const replayRequestSchema = z
     /** Only of these events: names, `transaction.*` or `*`. */
     events: z
       .array(
-        z
-          .string()
-          .refine(isSubscription, {
-            error: 'must be an event name such as transaction.completed, "transaction.*" or "*"',
-          }),
+        z.string().refine(isSubscription, {
+          error: 'must be an event name such as transaction.completed, "transaction.*" or "*"',
+        }),
       )
       .min(1)
       .transform((events) => (events.includes('*') ? undefined : events))

@@ -142,18 +142,19 @@ forEachDatabase('replays, as the database carries them out', (open) => {
     });
 
     test('nothing that is made, or settled, after it began', async () => {
-      const [old = ''] = await past();
-      const [waiting = ''] = await past({ status: 'pending' });
+      const [old = ''] = await past({ secondsAgo: 3 * 3600 });
+      const [waiting = ''] = await past({ status: 'pending', secondsAgo: 2 * 3600 });
+      const [newer = ''] = await past({ secondsAgo: 3600 });
       await webhooks.replayDeliveries({ status: ['held', 'delivered'] });
       const [later = ''] = await past({ secondsAgo: 0 });
-      await sql`update moonguard.deliveries set status = 'delivered', settled_at = now() + interval '1 second' where id = ${waiting}`.execute(
-        database.db,
-      );
+      await sql`
+        update moonguard.deliveries set status = 'delivered', settled_at = now() + interval '1 second' where id = ${waiting}
+      `.execute(database.db);
 
       await turn();
       await turn();
 
-      expect(await pending()).toEqual([old]);
+      expect(await pending()).toEqual([old, newer]);
       expect(await rowsOf([later])).toMatchObject([{ status: 'held' }]);
     });
   });
