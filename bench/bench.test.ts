@@ -65,7 +65,6 @@ describe('every variant of every bench runs', { timeout: 60_000 }, () => {
     ['history --n 1', 'ms', figures, ['history', 'empty', 'limit']],
     ['delivery --n 1 --database embedded', 'deliveries/s', figures, ['moonguard', 'limit']],
     ['latency --n 1 --database embedded', 'ms', { ...figures, ...times }, ['moonguard', 'limit']],
-    ['history --n 1 --database embedded', 'ms', figures, ['history', 'empty', 'limit']],
   ])('%s', async (line, unit, expected, names) => {
     const { json } = await runBench(line);
 
