@@ -18,6 +18,8 @@ import type { Settlements } from './store/settleDeliveries.ts';
 const POLL_MS = 1_000;
 /** A claim gives out the next second of endpoints whose requests are spaced out; it is renewed before that is over. */
 const SPACED_POLL_MS = 500;
+/** A request whose time is given is made up to so much later, or not now. */
+const LATE_MS = 100;
 /** A retry that is due later than this is found by the poll, up to a second late. */
 const LONGEST_APPOINTMENT_MS = 10_000;
 /** So that thousands of retries are a few hundred appointments. */
@@ -116,6 +118,8 @@ export class DeliveryWorker {
     const nowMs = this.#options.runtime.now();
     for (const atMs of this.#appointments) if (atMs <= nowMs) this.#appointments.delete(atMs);
     this.#pollsAtMs = nowMs + POLL_MS;
+    // The timer may have fired a millisecond before its time: it has to be set again for the same one.
+    this.#wakesAtMs = Number.POSITIVE_INFINITY;
     this.#setTimer();
     // Those of an endpoint that hangs have no turn.
     void this.#giveBack(this.#lanes.remove(({ beginBeforeMs }) => beginBeforeMs < nowMs));
@@ -187,7 +191,7 @@ export class DeliveryWorker {
     lane: ClaimedLane,
     { leaseToken, claimedAtMs }: { leaseToken: string; claimedAtMs: number },
   ): Promise<void> {
-    const { database, observe, breaker, prepareEndpoint } = this.#options;
+    const { database, runtime, observe, breaker, prepareEndpoint } = this.#options;
     const { id: endpointId } = lane.endpoint;
     observe({ type: 'delivery.claimed', endpointId, deliveries: lane.deliveries.length });
     const endpoint = await prepareEndpoint(lane.endpoint);
@@ -200,9 +204,12 @@ export class DeliveryWorker {
     const { granted, waitMs, spacingMs } = lane.toBeChosen
       ? await reserveRequests(database.db, endpointId, wanted.length, breaker.probeMs)
       : { granted: wanted.length, waitMs: lane.waitMs, spacingMs: lane.spacingMs };
+    // A request that is late by more than this would come together with those that have the time after it.
+    const latestMs = spacingMs > 0 ? Math.max(LATE_MS, spacingMs / 10) : this.#leaseMs / 2;
+    const firstMs = spacingMs > 0 ? runtime.now() + waitMs : claimedAtMs;
     const leased = wanted.map((delivery, place): Leased => {
-      const beginAtMs = claimedAtMs + waitMs + place * spacingMs;
-      return { delivery, endpoint, leaseToken, beginAtMs, beginBeforeMs: beginAtMs + this.#leaseMs / 2 };
+      const beginAtMs = firstMs + place * spacingMs;
+      return { delivery, endpoint, leaseToken, beginAtMs, beginBeforeMs: beginAtMs + latestMs };
     });
     const hasMore = lane.hasMore && granted === wanted.length;
     this.#lanes.add(endpointId, leased.slice(0, granted), hasMore);
