@@ -162,10 +162,13 @@ async function liveOn({ installation, serverCount, receiver, stream }: Siege): P
   return { firstArrival, logs: exits.map(({ stderr }) => stderr) };
 }
 
-/** Resolves when they have begun, and have not yet connected to the database. */
+/**
+ * Resolves when the first of them has begun, and has not yet connected to the database: what a killed server sent has
+ * come by then.
+ */
 async function startServers(installation: Installation, count: number): Promise<RunningCli[]> {
   const servers = Array.from({ length: count }, () => installation.start());
-  await Promise.all(servers.map((server) => server.untilLine(/is starting/)));
+  await Promise.any(servers.map((server) => server.untilLine(/is starting/)));
   return servers;
 }
 
