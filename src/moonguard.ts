@@ -174,7 +174,7 @@ async function wire(database: Database, options: WiringOptions): Promise<Moongua
     runtime,
     observe,
     sender,
-    prepareEndpoint: createEndpointPreparer({ database, observe, endpointSecrets }),
+    prepareEndpoint: createEndpointPreparer({ database, observe, endpointSecrets, clientCertificates }),
     breaker: { ...defaultBreaker, ...options.breaker },
     concurrency: options.deliveryConcurrency ?? 256,
     ...(options.leaseMs !== undefined && { leaseMs: options.leaseMs }),

@@ -1,6 +1,7 @@
 import type { Database } from '../database/database.ts';
 import { MoonguardError } from '../errors.ts';
 import type { Observe } from '../observe/observation.ts';
+import type { ClientCertificates } from '../webhooks/clientCertificates.ts';
 import type { EndpointSecrets } from '../webhooks/endpointSecrets.ts';
 import { compileFilter, type EndpointFilter } from '../webhooks/filter.ts';
 import type { ReadyEndpoint } from './attempt.ts';
@@ -13,6 +14,7 @@ export interface EndpointPreparerDependencies {
   readonly database: Database;
   readonly observe: Observe;
   readonly endpointSecrets: Pick<EndpointSecrets, 'keysOf'>;
+  readonly clientCertificates: Pick<ClientCertificates, 'find'>;
 }
 
 /** Compiled filters kept, by their text. */
@@ -23,6 +25,7 @@ export function createEndpointPreparer({
   database,
   observe,
   endpointSecrets,
+  clientCertificates,
 }: EndpointPreparerDependencies): EndpointPreparer {
   const filters = new Map<string, EndpointFilter>();
 
@@ -36,12 +39,14 @@ export function createEndpointPreparer({
   };
 
   return async ({ secrets, filter, ...endpoint }) => {
+    const { client_certificate_id: certificateId } = endpoint;
     try {
       return {
         ...endpoint,
         keys: await endpointSecrets.keysOf(database.db, endpoint.id, secrets),
         filter: filter === null ? undefined : filterOf(filter),
-        clientCertificate: undefined,
+        clientCertificate:
+          certificateId === null ? undefined : await clientCertificates.find(database.db, certificateId),
       };
     } catch (error) {
       if (!(error instanceof MoonguardError)) throw error;

@@ -20,6 +20,7 @@ import { forEachDatabase, type TestDatabase } from '../support/testDatabase.ts';
 
 const secret = `whsec_${Buffer.from('a secret of thirty-two bytes ...').toString('base64')}`;
 const key = createEndpointSecretKey('secret', secret);
+const clientCertificates = { find: async () => undefined };
 const endpointSecrets = { keysOf: async () => [{ key, untilMs: Number.POSITIVE_INFINITY }] };
 
 interface Received {
@@ -66,7 +67,12 @@ forEachDatabase('delivering', (open, kind) => {
       runtime: systemRuntime,
       observe: signals.observe,
       sender,
-      prepareEndpoint: createEndpointPreparer({ database, observe: signals.observe, endpointSecrets }),
+      prepareEndpoint: createEndpointPreparer({
+        database,
+        observe: signals.observe,
+        endpointSecrets,
+        clientCertificates,
+      }),
       breaker: defaultBreaker,
       concurrency,
       ...(leaseMs !== undefined && { leaseMs }),

@@ -40,7 +40,8 @@ forEachDatabase('what an owner of an endpoint does with its deliveries', (open) 
     sender = createSender({ allowLoopback: () => true });
     const { endpointSecrets } = opened;
     const { observe } = signals;
-    const prepareEndpoint = createEndpointPreparer({ database, observe, endpointSecrets });
+    const clientCertificates = { find: async () => undefined };
+    const prepareEndpoint = createEndpointPreparer({ database, observe, endpointSecrets, clientCertificates });
     const means = { database, runtime: systemRuntime, observe, sender, prepareEndpoint };
     worker = new DeliveryWorker({ ...means, concurrency: 4, breaker: defaultBreaker });
     await worker.start();
