@@ -2,13 +2,13 @@ import type { Database } from '../database/database.ts';
 import { databaseErrorReport } from '../database/databaseError.ts';
 import type { Observe } from '../observe/observation.ts';
 import { listReplayLanes, type ReplayLane } from './store/listReplayLanes.ts';
-import { releaseReplayLane } from './store/releaseReplayLane.ts';
+import { type Released, releaseReplayLane } from './store/releaseReplayLane.ts';
 
 /** A NOTIFY tells of a new replay at once; this covers the time when nobody listens. */
 const POLL_MS = 1_000;
-/** While a replay runs: workers empty its window, and its rate goes on, without telling. */
-const TICK_MS = 100;
-/** What a lane with fast receivers gets through between two ticks, and what a new event may have to wait behind. */
+/** While a replay gets on: workers make room, and its rate goes on, without telling. Twice as long after every look in vain. */
+const SHORTEST_PAUSE_MS = 50;
+/** What a lane with fast receivers gets through between two looks, and what a new event may have to wait behind. */
 const WINDOW = 1_000;
 const BATCH = 500;
 const LOOK_AT = 5_000;
@@ -28,6 +28,7 @@ export class Replayer {
   #stopped = true;
   /** Somebody may have begun a replay that the round under way has not seen. */
   #mayBeMore = false;
+  #pauseMs = POLL_MS;
   #round: Promise<void> | undefined;
   #timer: NodeJS.Timeout | undefined;
   #stopListening: (() => Promise<void>) | undefined;
@@ -40,7 +41,10 @@ export class Replayer {
   /** Resolves when it listens; replays that are running by then go on at once. */
   async start(): Promise<void> {
     this.#stopped = false;
-    this.#stopListening = await this.#database.listen('moonguard_replays', () => this.#wake());
+    this.#stopListening = await this.#database.listen('moonguard_replays', () => {
+      this.#pauseMs = SHORTEST_PAUSE_MS;
+      this.#wake();
+    });
     this.#wake();
   }
 
@@ -57,38 +61,40 @@ export class Replayer {
     if (this.#stopped || this.#round !== undefined) return;
     clearTimeout(this.#timer);
     this.#mayBeMore = false;
-    this.#round = this.#release().then((pauseMs) => {
+    this.#round = this.#release().then((gotOn) => {
       this.#round = undefined;
       if (this.#stopped) return;
+      this.#pauseMs = gotOn ? SHORTEST_PAUSE_MS : Math.min(this.#pauseMs * 2, POLL_MS);
       if (this.#mayBeMore) this.#wake();
-      else this.#timer = setTimeout(() => this.#wake(), pauseMs);
+      else this.#timer = setTimeout(() => this.#wake(), this.#pauseMs);
     });
   }
 
-  /** A batch of every lane, in turn, for as long as one of them goes on; then how many milliseconds to wait. */
-  async #release(): Promise<number> {
+  /** A batch of every lane, in turn, for as long as one of them goes on. @returns whether anything was released */
+  async #release(): Promise<boolean> {
+    let gotOn = false;
     try {
       let lanes = await listReplayLanes(this.#database.db);
-      const pauseMs = lanes.length > 0 ? TICK_MS : POLL_MS;
-      while (lanes.length > 0) lanes = await this.#releaseEach(lanes);
-      return pauseMs;
+      while (lanes.length > 0) {
+        const going: ReplayLane[] = [];
+        for (const lane of lanes) {
+          if (this.#stopped) return gotOn;
+          const { released, goesOn } = await this.#releaseBatch(lane);
+          gotOn ||= released > 0;
+          if (goesOn) going.push(lane);
+        }
+        lanes = going;
+      }
     } catch (error) {
       this.#observe({ type: 'replay.release_failed', reason: databaseErrorReport(error).message });
-      return POLL_MS;
     }
+    return gotOn;
   }
 
-  /** @returns the lanes that go on */
-  async #releaseEach(lanes: readonly ReplayLane[]): Promise<ReplayLane[]> {
-    const going: ReplayLane[] = [];
-    for (const lane of lanes) {
-      if (this.#stopped) return [];
-      const bounds = { window: WINDOW, batch: BATCH, lookAt: LOOK_AT };
-      const { released, goesOn, replayCompleted } = await releaseReplayLane(this.#database.db, lane, bounds);
-      if (released > 0) this.#observe({ type: 'replay.released', ...lane, deliveries: released });
-      if (replayCompleted) this.#observe({ type: 'replay.completed', replayId: lane.replayId });
-      if (goesOn) going.push(lane);
-    }
-    return going;
+  async #releaseBatch(lane: ReplayLane): Promise<Released> {
+    const batch = await releaseReplayLane(this.#database.db, lane, { window: WINDOW, batch: BATCH, lookAt: LOOK_AT });
+    if (batch.released > 0) this.#observe({ type: 'replay.released', ...lane, deliveries: batch.released });
+    if (batch.replayCompleted) this.#observe({ type: 'replay.completed', replayId: lane.replayId });
+    return batch;
   }
 }
