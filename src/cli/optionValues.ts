@@ -50,16 +50,19 @@ export function header(text: string, before: Readonly<Record<string, string>> = 
 }
 
 export function time(text: string): Date {
-  const date = new Date(text);
-  if (Number.isNaN(date.getTime())) throw new InvalidArgumentError('It must be a time such as 2026-12-31T17:00:00Z.');
-  return date;
+  return valid(new Date(text), 'a time such as 2026-12-31T17:00:00Z');
 }
 
 /** A time, or how long ago: 90s, 30m, 24h, 7d. */
 export function timeOrAgo(text: string): Date {
   const [, number, unit] = /^(\d{1,6})([smhd])$/.exec(text) ?? [];
-  if (number === undefined || !isUnit(unit)) return time(text);
-  return new Date(systemRuntime.now() - Number(number) * unitMs[unit]);
+  if (number !== undefined && isUnit(unit)) return new Date(systemRuntime.now() - Number(number) * unitMs[unit]);
+  return valid(new Date(text), 'a time such as 2026-12-31T17:00:00Z, or as long ago as 90s, 30m, 24h, 7d');
+}
+
+function valid(date: Date, what: string): Date {
+  if (Number.isNaN(date.getTime())) throw new InvalidArgumentError(`It must be ${what}.`);
+  return date;
 }
 
 const unitMs = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;

@@ -113,16 +113,16 @@ forEachDatabase('what waits to be delivered', (open) => {
       const [active, off] = [await create('https://a.example.com'), await create('https://b.example.com')];
       await database.runScript(`
         insert into moonguard.deliveries (event_id, endpoint_id, event_sequence, next_attempt_at, leased_until, lease_token) values
-          (gen_random_uuid(), '${active.id}', 1, now() - interval '60 seconds', now() + interval '1 minute', gen_random_uuid()),
-          (gen_random_uuid(), '${active.id}', 2, now() - interval '50 seconds', now() - interval '1 second', gen_random_uuid()),
-          (gen_random_uuid(), '${active.id}', 3, now() - interval '40 seconds', null, null),
-          (gen_random_uuid(), '${active.id}', 4, now() + interval '40 seconds', null, null),
-          (gen_random_uuid(), '${off.id}', 5, now() - interval '90 seconds', null, null);
+          (gen_random_uuid(), '${active.id}', 1, now() - interval '600 seconds', now() + interval '1 minute', gen_random_uuid()),
+          (gen_random_uuid(), '${active.id}', 2, now() - interval '500 seconds', now() - interval '1 second', gen_random_uuid()),
+          (gen_random_uuid(), '${active.id}', 3, now() - interval '400 seconds', null, null),
+          (gen_random_uuid(), '${active.id}', 4, now() + interval '400 seconds', null, null),
+          (gen_random_uuid(), '${off.id}', 5, now() - interval '900 seconds', null, null);
         update moonpay_webhook_config set status = 'suspended' where id = '${off.id}'`);
       const { pending, oldestDueSeconds } = await moonguard.deliveryQueue();
       expect(pending).toBe(5);
-      expect(oldestDueSeconds).toBeGreaterThanOrEqual(50);
-      expect(oldestDueSeconds).toBeLessThan(60);
+      expect(oldestDueSeconds).toBeGreaterThanOrEqual(500);
+      expect(oldestDueSeconds).toBeLessThan(600);
     } finally {
       await moonguard.stop();
       await database.close();

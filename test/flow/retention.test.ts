@@ -235,7 +235,7 @@ test('one session at a time removes', async () => {
   }
 });
 
-test('the command shows what would go, and removes it', { timeout: 60_000 }, async () => {
+test('the command shows what would go, and removes it', { timeout: 120_000 }, async () => {
   const database = await openTestDatabase('postgres');
   try {
     const history = new History(database);

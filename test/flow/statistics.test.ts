@@ -1,11 +1,13 @@
+import { sql } from 'kysely';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { createMoonguard, type Moonguard } from '../../src/moonguard.ts';
 import type { Observation } from '../../src/observe/observation.ts';
 import { systemRuntime } from '../../src/runtime.ts';
+import { cli } from '../support/cli.ts';
 import { httpServer } from '../support/localServers.ts';
 import { buyEvent, webhookKey, webhookRequest } from '../support/moonpay.ts';
 import { type Observed, observed } from '../support/signals.ts';
-import { forEachDatabase, type TestDatabase } from '../support/testDatabase.ts';
+import { forEachDatabase, openTestDatabase, type TestDatabase } from '../support/testDatabase.ts';
 
 const EVENTS = 3;
 
@@ -113,4 +115,47 @@ forEachDatabase('the statistics of deliveries that were made', (open) => {
     });
     expect(await webhooks.getStats()).toMatchObject({ ...lifetime, exhaustedDeliveries: EVENTS });
   });
+});
+
+test('the command draws the trend, and gives the same as JSON', { timeout: 120_000 }, async () => {
+  const database = await openTestDatabase('postgres');
+  try {
+    const masterKey = Buffer.alloc(32, 7).toString('base64');
+    const moonguard = await createMoonguard({ database, masterKey });
+    const url = 'https://example.com/hook';
+    const { webhookId, id } = await moonguard.webhooks.createWebhook({ url, events: ['*'], environment: 'sandbox' });
+    await moonguard.stop();
+    await sql`
+      insert into moonguard.delivery_attempts (delivery_id, endpoint_id, attempt_number, started_at, duration_ms, outcome, error_class)
+      select gen_random_uuid(), ${id}, 1, '2026-11-02T10:00:00Z'::timestamptz + interval '1 hour' * (n / 12), n * 10,
+        case n % 12 when 1 then 'retry' else 'delivered' end, case n % 12 when 1 then 'timeout' end
+      from generate_series(1, 30) as n
+    `.execute(database.db);
+
+    const env = { DATABASE_URL: database.url, MOONGUARD_MASTER_KEY: masterKey };
+    const window = ['--since', '2026-11-02T10:00:00Z', '--until', '2026-11-02T14:00:00Z', '--bucket', 'hour'];
+    const stats = (...more: string[]) =>
+      cli(['webhooks', 'stats', '--endpoint', webhookId, ...window, ...more], { env });
+    const { stdout } = await stats();
+    expect(stdout).toMatch(/^success rate +90$/m);
+    expect(stdout).toMatch(/^p95 +290 ms$/m);
+    expect(stdout).toMatch(/^timeout +3$/m);
+    const trend = stdout.slice(stdout.indexOf('FROM')).split('\n');
+    expect(trend).toEqual([
+      'FROM                  ATTEMPTS  FAILED  P95 MS  █ DELIVERED ░ FAILED',
+      `2026-11-02 10:00:00Z        11       1     110  ${'█'.repeat(25)}${'░'.repeat(3)}`,
+      `2026-11-02 11:00:00Z        12       1     230  ${'█'.repeat(28)}${'░'.repeat(3)}`,
+      `2026-11-02 12:00:00Z         7       1     300  ${'█'.repeat(15)}${'░'.repeat(3)}`,
+      '2026-11-02 13:00:00Z         0       0       –',
+      '',
+    ]);
+    expect(JSON.parse((await stats('--json')).stdout)).toMatchObject({
+      now: { totalWebhooks: 1 },
+      statistics: { attempts: 30, trend: [{ attempts: 11 }, { attempts: 12 }, { attempts: 7 }, { attempts: 0 }] },
+    });
+    const ago = await cli(['webhooks', 'stats', '--since', '2 days', '--bucket', 'hour'], { env });
+    expect(ago).toMatchObject({ code: 2, stdout: '', stderr: expect.stringContaining('It must be a time such as') });
+  } finally {
+    await database.close();
+  }
 });
