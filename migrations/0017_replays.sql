@@ -99,9 +99,11 @@ begin
     and (p_replay.since is null or d.created_at >= p_replay.since) and (p_replay.until is null or d.created_at < p_replay.until)
     -- Otherwise it was pending when the replay began, and has been sent since.
     and (d.settled_at is null or d.settled_at <= p_replay.created_at)
-    and (p_replay.event_patterns is null or (
-      select array[e.event_name, split_part(e.event_name, '.', 1) || '.*'] && p_replay.event_patterns
-      from public.moonpay_webhook_events e where e.id = d.event_id))
+    -- Without its body, which retention removes, there is nothing to send.
+    and (
+      select e.raw_body is not null and (p_replay.event_patterns is null
+        or array[e.event_name, split_part(e.event_name, '.', 1) || '.*'] && p_replay.event_patterns)
+      from public.moonpay_webhook_events e where e.id = d.event_id)
   order by d.event_id limit p_take;
 end
 $$;

@@ -1794,6 +1794,15 @@ create table moonguard.provider_keys (
 comment on table moonguard.provider_keys is 'MoonPay''s webhook keys, which incoming events are verified with. Several per environment while one replaces another.';
 comment on column moonguard.provider_keys.fingerprint is 'First 12 hex digits of the key''s SHA-256: tells keys apart without showing them.';
 
+create table moonguard.master_key (
+  only_row boolean primary key default true constraint master_key_only_row_check check (only_row),
+  key_id text not null,
+  registered_at timestamptz not null default now()
+);
+comment on table moonguard.master_key is
+  'Which master key this database is used with, so that a program with another one stops before it seals anything. To begin with another key while nothing is sealed: delete the row.';
+comment on column moonguard.master_key.key_id is 'The first 8 hex digits of the key''s SHA-256.';
+
 insert into moonguard.endpoint_secrets (endpoint_id, unsealed)
 select id, secret_key from public.moonpay_webhook_config where secret_key <> '';
 insert into moonguard.installation_findings (table_name, row_key, reason, resolution)
@@ -1935,8 +1944,8 @@ comment on column public.moonpay_webhook_config.created_at is 'When it was creat
 comment on column public.moonpay_webhook_config.updated_at is 'When its configuration or status last changed; deliveries do not count.';
 comment on column public.moonpay_webhook_config.status_changed_at is 'When it got its status.';
 $moonguard_0007$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (7, '0007_webhook_config', 'd0ea38510637bbfb30fad76b349f2a4cfbb6e773b9b34cde8c003a0ba2bc4845');
-  elsif v_applied <> 'd0ea38510637bbfb30fad76b349f2a4cfbb6e773b9b34cde8c003a0ba2bc4845' then
+    insert into moonguard.schema_migrations (number, name, checksum) values (7, '0007_webhook_config', '13d1c75518739c04b99a29275eaec06c11d7cefce0e4b5a7de75f386323bc787');
+  elsif v_applied <> '13d1c75518739c04b99a29275eaec06c11d7cefce0e4b5a7de75f386323bc787' then
     raise exception using
       errcode = 'MG002',
       message = 'the migration 0007_webhook_config that was applied here had another text',
@@ -3210,7 +3219,7 @@ do $owner_only$
 declare
   v_table text;
 begin
-  foreach v_table in array array['endpoint_secrets', 'provider_keys', 'installation_findings', 'adopted_tables', 'schema_migrations'] loop
+  foreach v_table in array array['endpoint_secrets', 'provider_keys', 'master_key', 'installation_findings', 'adopted_tables', 'schema_migrations'] loop
     execute format('alter table moonguard.%I enable row level security', v_table);
     execute format('create policy owner_only on moonguard.%I using (false)', v_table);
   end loop;
@@ -3219,8 +3228,8 @@ $owner_only$;
 alter table moonguard.alert_moves enable row level security;
 create policy alert_moves_read on moonguard.alert_moves for select to authenticated, service_role using (true);
 $moonguard_0012$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (12, '0012_access', 'be7fbfd24008baff6dd1a7581f6ffd253b8125e369f31b7ae2d4a270adf4e847');
-  elsif v_applied <> 'be7fbfd24008baff6dd1a7581f6ffd253b8125e369f31b7ae2d4a270adf4e847' then
+    insert into moonguard.schema_migrations (number, name, checksum) values (12, '0012_access', '111dde32bad4ee50e42d10605e8054010f1b52caed3fdb892f07ac61c09b0be4');
+  elsif v_applied <> '111dde32bad4ee50e42d10605e8054010f1b52caed3fdb892f07ac61c09b0be4' then
     raise exception using
       errcode = 'MG002',
       message = 'the migration 0012_access that was applied here had another text',
@@ -4070,9 +4079,11 @@ begin
     and (p_replay.since is null or d.created_at >= p_replay.since) and (p_replay.until is null or d.created_at < p_replay.until)
     -- Otherwise it was pending when the replay began, and has been sent since.
     and (d.settled_at is null or d.settled_at <= p_replay.created_at)
-    and (p_replay.event_patterns is null or (
-      select array[e.event_name, split_part(e.event_name, '.', 1) || '.*'] && p_replay.event_patterns
-      from public.moonpay_webhook_events e where e.id = d.event_id))
+    -- Without its body, which retention removes, there is nothing to send.
+    and (
+      select e.raw_body is not null and (p_replay.event_patterns is null
+        or array[e.event_name, split_part(e.event_name, '.', 1) || '.*'] && p_replay.event_patterns)
+      from public.moonpay_webhook_events e where e.id = d.event_id)
   order by d.event_id limit p_take;
 end
 $$;
@@ -4293,8 +4304,8 @@ revoke all on function moonguard.replayed_deliveries(moonguard.replays, uuid, uu
   moonguard.release_replay_lane(uuid, uuid, integer, integer, integer, timestamptz), moonguard.cancel_replay(uuid, text)
   from public, anon, authenticated, service_role;
 $moonguard_0017$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (17, '0017_replays', '4991ec4c72b9f813ab8f9fd25a9536c9fa99bfd6c7c1771b43036351ef78bf69');
-  elsif v_applied <> '4991ec4c72b9f813ab8f9fd25a9536c9fa99bfd6c7c1771b43036351ef78bf69' then
+    insert into moonguard.schema_migrations (number, name, checksum) values (17, '0017_replays', 'fa2d4ceef9b9adef773aa41703712d8a4f59cce750758d342e7bbf75bcca8994');
+  elsif v_applied <> 'fa2d4ceef9b9adef773aa41703712d8a4f59cce750758d342e7bbf75bcca8994' then
     raise exception using
       errcode = 'MG002',
       message = 'the migration 0017_replays that was applied here had another text',

@@ -261,9 +261,10 @@ export class WebhookHandler {
   }
 
   /**
-   * Makes a delivery due now, also one that was delivered, exhausted or held. Its attempts stay and count.
-   * @throws MoonguardError delivery_not_found; webhook_status_conflict when a worker has it at this moment, or its
-   *   endpoint is inactive, failed or deleted
+   * Sends a delivery once more, now and outside its schedule: when that fails, status and schedule are as they were. One
+   * that was held goes on with its schedule instead.
+   * @throws MoonguardError delivery_not_found; webhook_status_conflict when a worker has it at this moment, its endpoint is
+   *   inactive, failed or deleted, or retention has removed its body
    */
   async retryDelivery(deliveryId: string, options: WriteOptions = {}): Promise<void> {
     const outcome = isUuid(deliveryId)
@@ -276,6 +277,11 @@ export class WebhookHandler {
         throw new MoonguardError('webhook_status_conflict', 'The delivery is being sent at this moment.');
       case 'stopped':
         throw stopped('The endpoint of this delivery is inactive, failed or deleted');
+      case 'body_removed':
+        throw new MoonguardError(
+          'webhook_status_conflict',
+          'The body of its event was removed: nothing is left to send.',
+        );
       case undefined:
         throw unknownDelivery(deliveryId);
     }

@@ -1,8 +1,11 @@
 import { sql } from 'kysely';
 import type { Db } from '../../database/database.ts';
 
-/** `stopped`: its endpoint is inactive, failed or deleted. `in_flight`: a worker has it at this moment. */
-export type RetryOutcome = 'retried' | 'in_flight' | 'stopped';
+/**
+ * `stopped`: its endpoint is inactive, failed or deleted. `in_flight`: a worker has it at this moment. `body_removed`:
+ * retention left nothing to send.
+ */
+export type RetryOutcome = 'retried' | 'in_flight' | 'stopped' | 'body_removed';
 
 /**
  * Makes a delivery due now, whatever became of it before. A held one goes on where it was stopped. Any other is sent once,
@@ -10,15 +13,18 @@ export type RetryOutcome = 'retried' | 'in_flight' | 'stopped';
  * Whoever settles or stops an endpoint waits for us or we for them, endpoint first, so what is decided here holds.
  */
 export async function retryDelivery(transaction: Db, deliveryId: string): Promise<RetryOutcome | undefined> {
-  const { rows: endpoints } = await sql<{ is_stopped: boolean }>`
-    select deleted_at is not null or status not in ('active', 'suspended') as is_stopped
-    from public.moonpay_webhook_config
-    where id = (select endpoint_id from moonguard.deliveries where id = ${deliveryId})
-    for no key update
+  const { rows: found } = await sql<{ is_stopped: boolean; has_body: boolean }>`
+    select c.deleted_at is not null or c.status not in ('active', 'suspended') as is_stopped, e.raw_body is not null as has_body
+    from moonguard.deliveries d
+    join public.moonpay_webhook_events e on e.id = d.event_id
+    join public.moonpay_webhook_config c on c.id = d.endpoint_id
+    where d.id = ${deliveryId}
+    for no key update of c
   `.execute(transaction);
-  const [endpoint] = endpoints;
-  if (endpoint === undefined) return undefined;
-  if (endpoint.is_stopped) return 'stopped';
+  const [delivery] = found;
+  if (delivery === undefined) return undefined;
+  if (delivery.is_stopped) return 'stopped';
+  if (!delivery.has_body) return 'body_removed';
 
   const { rows: retried } = await sql`
     with retried as (
