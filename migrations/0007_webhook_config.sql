@@ -214,6 +214,15 @@ create table moonguard.provider_keys (
 comment on table moonguard.provider_keys is 'MoonPay''s webhook keys, which incoming events are verified with. Several per environment while one replaces another.';
 comment on column moonguard.provider_keys.fingerprint is 'First 12 hex digits of the key''s SHA-256: tells keys apart without showing them.';
 
+create table moonguard.master_key (
+  only_row boolean primary key default true constraint master_key_only_row_check check (only_row),
+  key_id text not null,
+  registered_at timestamptz not null default now()
+);
+comment on table moonguard.master_key is
+  'Which master key this database is used with, so that a program with another one stops before it seals anything. To begin with another key while nothing is sealed: delete the row.';
+comment on column moonguard.master_key.key_id is 'The first 8 hex digits of the key''s SHA-256.';
+
 insert into moonguard.endpoint_secrets (endpoint_id, unsealed)
 select id, secret_key from public.moonpay_webhook_config where secret_key <> '';
 insert into moonguard.installation_findings (table_name, row_key, reason, resolution)

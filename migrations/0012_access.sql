@@ -165,7 +165,7 @@ do $owner_only$
 declare
   v_table text;
 begin
-  foreach v_table in array array['endpoint_secrets', 'provider_keys', 'installation_findings', 'adopted_tables', 'schema_migrations'] loop
+  foreach v_table in array array['endpoint_secrets', 'provider_keys', 'master_key', 'installation_findings', 'adopted_tables', 'schema_migrations'] loop
     execute format('alter table moonguard.%I enable row level security', v_table);
     execute format('create policy owner_only on moonguard.%I using (false)', v_table);
   end loop;

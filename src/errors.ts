@@ -84,7 +84,7 @@ export const errorCatalogue = {
   },
   master_key_mismatch: {
     status: 500,
-    action: 'Set MOONGUARD_MASTER_KEY to the key that the stored secrets were encrypted with.',
+    action: 'Set MOONGUARD_MASTER_KEY to the key that the database is used with: it is the same on every machine.',
   },
   secret_unreadable: {
     status: 500,

@@ -234,6 +234,15 @@ export interface MoonguardLegalHolds {
   transaction_id: string | null;
 }
 
+export interface MoonguardMasterKey {
+  /**
+   * The first 8 hex digits of the key's SHA-256.
+   */
+  key_id: string;
+  only_row: Generated<boolean>;
+  registered_at: Generated<Timestamp>;
+}
+
 export interface MoonguardProviderKeys {
   created_at: Generated<Timestamp>;
   created_by: string | null;
@@ -292,7 +301,7 @@ export interface MoonguardReplays {
    */
   filtered_count: number | null;
   finished_at: Timestamp | null;
-  id: Generated<string>;
+  id: string;
   /**
    * Up to when its rate is used up.
    */
@@ -1304,6 +1313,7 @@ export interface DB {
   'moonguard.endpoint_status_changes': MoonguardEndpointStatusChanges;
   'moonguard.installation_findings': MoonguardInstallationFindings;
   'moonguard.legal_holds': MoonguardLegalHolds;
+  'moonguard.master_key': MoonguardMasterKey;
   'moonguard.provider_keys': MoonguardProviderKeys;
   'moonguard.replay_lanes': MoonguardReplayLanes;
   'moonguard.replays': MoonguardReplays;

@@ -142,8 +142,8 @@ forEachDatabase('doctor', (open, kind) => {
     await database.runScript(`
       insert into public.moonpay_webhook_events (event_type, event_data, signature) select 'x', '{}', '' from generate_series(1, 3);
       insert into public.moonpay_webhook_config (url, events) values ('https://example.com', array['*']);
-      insert into moonguard.deliveries (event_id, endpoint_id, status, next_attempt_at)
-        select e.id, c.id, (array['pending', 'held', 'exhausted'])[row_number() over ()], now() - interval '5 minutes'
+      insert into moonguard.deliveries (event_id, endpoint_id, status, next_attempt_at, event_sequence)
+        select e.id, c.id, (array['pending', 'held', 'exhausted'])[row_number() over ()], now() - interval '5 minutes', row_number() over ()
         from public.moonpay_webhook_events e, public.moonpay_webhook_config c`);
     expect(await check('deliveries', database)).toMatchObject({
       status: 'warning',

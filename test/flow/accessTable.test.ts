@@ -47,13 +47,14 @@ const access = `
   moonguard.endpoint_secrets        | -     | -       | -       | -       | -         | -     | -    | -
   moonguard.endpoint_certificates   | -     | -       | -       | -       | -         | -     | -    | -
   moonguard.provider_keys           | -     | -       | -       | -       | -         | -     | -    | -
+  moonguard.master_key              | -     | -       | -       | -       | -         | -     | -    | -
   moonguard.installation_findings   | -     | -       | -       | -       | -         | -     | -    | -
   moonguard.schema_migrations       | -     | -       | -       | -       | -         | -     | -    | -
 `;
 
 const creations: Readonly<Record<string, string>> = {
   moonpay_webhook_config: "(url, environment, events) values ('https://other.example.com', 'production', '{*}')",
-  'moonguard.deliveries': `(event_id, endpoint_id) values ('${event}', '${endpoint}') on conflict do nothing`,
+  'moonguard.deliveries': `(event_id, endpoint_id, event_sequence) values ('${event}', '${endpoint}', 1) on conflict do nothing`,
   moonpay_compliance_alerts: "(alert_type, title) values ('aml_screening', 'Another')",
   moonpay_policy_logs: "(policy_id, action_type) values ('p', 'rule_passed')",
   moonpay_policies: "(name, type, is_active) values ('Others', 'kyc', true)",
@@ -68,6 +69,7 @@ const creations: Readonly<Record<string, string>> = {
   'moonguard.replays': "(id, statuses, created_by) values (gen_random_uuid(), '{held}', 'mine')",
   'moonguard.replay_lanes': `(replay_id, endpoint_id, total_count, after_event_id, last_event_id)
     values ('${event}', '${event}', 1, '${event}', '${event}')`,
+  'moonguard.master_key': "(key_id) values ('mine')",
   'moonguard.provider_keys': "(environment, sealed, key_id, fingerprint) values ('sandbox', 'x', 'k', 'g')",
 };
 
@@ -93,6 +95,7 @@ const changes: Readonly<Record<string, string>> = {
   'moonguard.endpoint_certificates': "certificate = 'mine'",
   'moonguard.endpoint_status_changes': "actor = 'mine'",
   moonpay_webhook_status_changes: "actor = 'mine'",
+  'moonguard.master_key': "key_id = 'mine'",
   'moonguard.provider_keys': "fingerprint = 'mine'",
   'moonguard.installation_findings': "reason = 'mine'",
   'moonguard.schema_migrations': "name = 'mine'",

@@ -3,7 +3,7 @@ import type { Db } from '../../database/database.ts';
 
 export interface StoredSecret {
   readonly id: string;
-  readonly kind: 'endpoint secret' | 'provider key';
+  readonly kind: 'endpoint secret' | 'client certificate' | 'provider key';
   /** Null while it waits to be sealed. */
   readonly sealed: Uint8Array | null;
   readonly keyId: string | null;
@@ -16,6 +16,8 @@ export async function readStoredSecrets(db: Db): Promise<StoredSecret[]> {
     union all
     select id, 'endpoint secret', sealed, key_id from moonguard.endpoint_secrets
     where expires_at is null or expires_at > now()
+    union all
+    select id, 'client certificate', sealed, key_id from moonguard.endpoint_certificates
   `.execute(db);
   return rows;
 }
