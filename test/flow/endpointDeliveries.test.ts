@@ -160,4 +160,15 @@ forEachDatabase('what an owner of an endpoint does with its deliveries', (open) 
     expect(await refusal(retried)).toMatchObject({ code: 'webhook_status_conflict' });
     expect(received).toHaveLength(1);
   });
+
+  test('what retention has emptied is not sent again', async () => {
+    const { endpoint, received } = await createReceiver();
+    const deliveryId = await webhooks.sendTestEvent(endpoint.id);
+    await settled(deliveryId, 'delivery.delivered');
+    await database.runScript("update moonpay_webhook_events set raw_body = null, event_data = 'null'");
+
+    expect(await refusal(webhooks.retryDelivery(deliveryId))).toMatchObject({ code: 'webhook_status_conflict' });
+    expect(await webhooks.getDelivery(deliveryId)).toMatchObject({ status: 'delivered' });
+    expect(received).toHaveLength(1);
+  });
 });
