@@ -149,7 +149,8 @@ forEachDatabase('getStatistics', (open) => {
   });
 
   test('leaves deleted endpoints out, unless one is asked for', async () => {
-    const webhookId = await createEndpoint();
+    const [webhookId, another] = [await createEndpoint(), await createEndpoint()];
+    await addDelivery(another, 'exhausted', '2026-11-01T00:00:00Z');
     const before = await webhooks.getStatistics();
     await addAttempt(webhookId, { outcome: 'delivered', startedAt: '2026-11-01T00:00:00Z' });
     await addDelivery(webhookId, 'exhausted', '2026-11-01T00:00:00Z');

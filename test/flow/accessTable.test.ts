@@ -41,6 +41,7 @@ const access = `
   moonpay_policies                  | rcu   | rcu     | r       | r       | -         | -     | -    | rcu
   moonguard.legal_holds             | rcu   | rcu     | -       | r       | -         | -     | -    | rcu
   moonguard.retention_runs          | r     | r       | -       | r       | -         | -     | -    | r
+  moonguard.retention_progress      | -     | -       | -       | -       | -         | -     | -    | -
   moonpay_webhook_events            | r     | r       | -       | r       | r         | -     | -    | rcu
   moonpay_transactions              | r     | r       | r       | r       | -         | -     | -    | rcu
   moonpay_customers                 | r     | r       | r       | r       | -         | -     | -    | rcu
@@ -70,6 +71,7 @@ const creations: Readonly<Record<string, string>> = {
   'moonguard.replay_lanes': `(replay_id, endpoint_id, total_count, after_event_id, last_event_id)
     values ('${event}', '${event}', 1, '${event}', '${event}')`,
   'moonguard.master_key': "(key_id) values ('mine')",
+  'moonguard.retention_progress': `(task, reached) values ('mine', '${event}')`,
   'moonguard.provider_keys': "(environment, sealed, key_id, fingerprint) values ('sandbox', 'x', 'k', 'g')",
 };
 
@@ -88,6 +90,7 @@ const changes: Readonly<Record<string, string>> = {
   moonpay_policies: "name = 'mine'",
   'moonguard.legal_holds': "reason = 'mine'",
   'moonguard.retention_runs': "task = 'mine'",
+  'moonguard.retention_progress': "task = 'mine'",
   moonpay_webhook_events: 'processed = true',
   moonpay_transactions: "status = 'completed'",
   moonpay_customers: "email = 'mine'",
