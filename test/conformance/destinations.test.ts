@@ -123,7 +123,7 @@ conformance('destinations, where the sandbox may be on this machine', (product) 
   test('19 production never allows loopback', async () => {
     resolveName('hook.example', ['127.0.0.1']);
     const certificate = await createCertificate('hook.example');
-    const receiver = await startReceiver(undefined, { certificate });
+    const receiver = await startReceiver(undefined, certificate);
     const deliverySettings = { verify_ssl: false };
     const url = `https://hook.example:${receiver.port}/`;
     const inSandbox = await product.endpoint(`${url}sandbox`, { deliverySettings });

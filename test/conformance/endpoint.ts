@@ -1,32 +1,33 @@
 import type { Observation } from '../../src/observe/observation.ts';
 import type { DeliveryWithAttempts } from '../../src/webhooks/delivery.ts';
-import type { WebhookEndpoint } from '../../src/webhooks/endpoint.ts';
+import type { EndpointStatus, WebhookEndpoint } from '../../src/webhooks/endpoint.ts';
 import type { Product } from './product.ts';
 
 type DeliveryObservation = Extract<Observation, { readonly deliveryId: string }>;
-
-const settled: ReadonlySet<DeliveryObservation['type']> = new Set([
-  'delivery.delivered',
-  'delivery.exhausted',
-  'delivery.held',
-  'delivery.filtered',
-]);
 
 /** An endpoint of the running product, as its owner sees it. */
 export class Endpoint {
   readonly #product: Product;
   readonly id: string;
+  readonly webhookId: string;
   /** What its deliveries are signed with. */
   readonly secret: string;
 
-  constructor(product: Product, id: string, secret: string) {
+  constructor(product: Product, { id, webhookId, secret }: Pick<Endpoint, 'id' | 'webhookId' | 'secret'>) {
     this.#product = product;
     this.id = id;
+    this.webhookId = webhookId;
     this.secret = secret;
   }
 
   read(): Promise<WebhookEndpoint> {
     return this.#product.webhooks.getWebhook(this.id);
+  }
+
+  /** When it next becomes active, suspended or failed by itself. */
+  async becomes(status: EndpointStatus): Promise<void> {
+    const { id } = this;
+    await this.#product.next((o) => o.type === 'endpoint.status_changed' && o.endpointId === id && o.status === status);
   }
 
   /** The delivery of an event to this endpoint, as it stands now. */
@@ -39,9 +40,14 @@ export class Endpoint {
   }
 
   /** The delivery when it is delivered, exhausted, held or filtered. */
-  async settled(eventId: string): Promise<DeliveryWithAttempts> {
+  settled(eventId: string): Promise<DeliveryWithAttempts> {
+    return this.after(eventId, 'delivery.delivered', 'delivery.exhausted', 'delivery.held', 'delivery.filtered');
+  }
+
+  /** The delivery when one of these is reported of it. */
+  async after(eventId: string, ...types: readonly DeliveryObservation['type'][]): Promise<DeliveryWithAttempts> {
     const { id } = await this.delivery(eventId);
-    await this.#product.next((o) => 'deliveryId' in o && o.deliveryId === id && settled.has(o.type));
+    await this.#product.next((o) => 'deliveryId' in o && o.deliveryId === id && types.includes(o.type));
     return this.#product.webhooks.getDelivery(id);
   }
 

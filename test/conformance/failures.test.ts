@@ -84,7 +84,7 @@ conformance('receivers that fail', (product) => {
   test('7 reset, refused, DNS failure, expired, wrong host, self-signed: distinct error classes, all retried', async () => {
     resolveName('hook.example', ['127.0.0.1']);
     const tlsUrl = async (certificate: Certificate): Promise<string> => {
-      const { port } = await startReceiver(undefined, { certificate });
+      const { port } = await startReceiver(undefined, certificate);
       return `https://hook.example:${port}/`;
     };
     const resets = await tcpServer(resetAfter('HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n12345'));
@@ -113,7 +113,7 @@ conformance('receivers that fail', (product) => {
 
   test('7 `verify_ssl: false` on that endpoint alone lets the self-signed one through', async () => {
     resolveName('hook.example', ['127.0.0.1']);
-    const receiver = await startReceiver(undefined, { certificate: await createCertificate('hook.example') });
+    const receiver = await startReceiver(undefined, await createCertificate('hook.example'));
     const url = `https://hook.example:${receiver.port}`;
     const trusting = await product.endpoint(`${url}/trusting`, { deliverySettings: { verify_ssl: false } });
     await trusting.settled(await product.post());

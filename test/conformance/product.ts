@@ -100,13 +100,13 @@ export class Product {
     { retryPolicy, ...given }: Partial<CreateWebhookInput> & Pick<WebhookChanges, 'retryPolicy'> = {},
   ): Promise<Endpoint> {
     const input = { events: ['transaction.*'], environment: 'sandbox', ...given } as const;
-    const { id, secret } = await this.webhooks.createWebhook({
+    const created = await this.webhooks.createWebhook({
       ...input,
       url,
       retryPolicy: { ...quickly, ...retryPolicy },
     });
-    onTestFinished(() => this.webhooks.deleteWebhook(id));
-    return new Endpoint(this, id, secret);
+    onTestFinished(() => this.webhooks.deleteWebhook(created.id));
+    return new Endpoint(this, created);
   }
 
   /** Posts a purchase that nobody has heard of yet, or the given body, as MoonPay does; returns the id of the event. */

@@ -1,6 +1,7 @@
 import type { IncomingHttpHeaders, ServerResponse } from 'node:http';
+import type { ServerOptions } from 'node:https';
 import { buffer } from 'node:stream/consumers';
-import type { Certificate } from '../support/certificates.ts';
+import { onTestFinished } from 'vitest';
 import { httpServer, httpsServer } from '../support/localServers.ts';
 import { withDeadline } from '../support/signals.ts';
 
@@ -27,6 +28,16 @@ export function answering(...statuses: readonly [number, ...number[]]): Script {
   };
 }
 
+/** Answers as `script` says, but only every so many ms, then all that waits: a receiver that takes its time. */
+export function unhurried(everyMs: number, script: Script): Script {
+  const waiting: (() => unknown)[] = [];
+  const beat = setInterval(() => {
+    for (const answer of waiting.splice(0)) answer();
+  }, everyMs);
+  onTestFinished(() => clearInterval(beat));
+  return (...request) => waiting.push(() => script(...request));
+}
+
 export interface Receiver {
   readonly url: string;
   readonly port: number;
@@ -40,11 +51,8 @@ export interface Receiver {
   readonly arrived: (count: number, deadlineMs?: number) => Promise<readonly Arrival[]>;
 }
 
-/** A receiver on this machine, for as long as the test runs. With a certificate it speaks TLS. */
-export async function startReceiver(
-  script: Script = answering(200),
-  { certificate }: { readonly certificate?: Certificate } = {},
-): Promise<Receiver> {
+/** A receiver on this machine, for as long as the test runs. With options of TLS it speaks that. */
+export async function startReceiver(script: Script = answering(200), tls?: ServerOptions): Promise<Receiver> {
   const arrivals: Arrival[] = [];
   const byEvent = new Map<string, Arrival[]>();
   const waiting = new Set<() => void>();
@@ -53,15 +61,19 @@ export async function startReceiver(
     const body = await buffer(request);
     const eventId = String(request.headers['webhook-id']).replace(/^evt_/, '');
     const before = byEvent.get(eventId) ?? [];
-    const arrival = { atMs: Date.now(), headers: request.headers, body, eventId, attempt: before.length + 1 };
+    const arrival = {
+      atMs: performance.timeOrigin + performance.now(),
+      headers: request.headers,
+      body,
+      eventId,
+      attempt: before.length + 1,
+    };
     byEvent.set(eventId, [...before, arrival]);
     arrivals.push(arrival);
     for (const check of waiting) check();
     await script(response, arrival);
   };
-  const { url, port, connections } = await (certificate === undefined
-    ? httpServer(answer)
-    : httpsServer(certificate, answer));
+  const { url, port, connections } = await (tls === undefined ? httpServer(answer) : httpsServer(tls, answer));
 
   const arrived = (count: number, deadlineMs?: number): Promise<readonly Arrival[]> => {
     const { promise, resolve } = Promise.withResolvers<readonly Arrival[]>();
