@@ -25,7 +25,7 @@ export interface DeliveryScenario {
   readonly database: BenchDatabase;
 }
 
-/** Jobs that a peer works on at a time, and posts that the limit has under way. */
+/** Jobs that a peer works on at a time, and posts that the limit has under way: as many as we have to one endpoint. */
 export const CONCURRENCY = 128;
 
 /** As pg-boss and BullMQ try again when nothing else is said. */

@@ -4,8 +4,8 @@ import { prepareAttempts } from './attemptLog.ts';
 import { openDelivering, type Style } from './deliver.ts';
 import type { Deliver, DeliveryJob, JobQueue } from './jobQueue.ts';
 
-/** Of everybody, to one endpoint. */
-export const CONNECTIONS = 64;
+/** To one endpoint, as many as we open ourselves (src/deliver/send.ts). */
+export const CONNECTIONS = 128;
 
 /** A library with its settings. */
 export interface Peer {
