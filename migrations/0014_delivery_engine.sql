@@ -114,6 +114,9 @@ declare
   v_spacing_ms double precision;
   v_to_be_chosen boolean;
 begin
+  -- A lease that a crash takes back is due again: nobody has to wait until it is on disk.
+  perform set_config('synchronous_commit', 'off', true);
+
   -- One probe of the index an endpoint, however many deliveries it has.
   with recursive lane as (
     (select d.endpoint_id, d.next_attempt_at from moonguard.deliveries d where d.status = 'pending'

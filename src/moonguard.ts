@@ -183,7 +183,7 @@ async function wire(database: Database, options: WiringOptions): Promise<Moongua
   const retentionKeeper = new RetentionKeeper({ retention, observe });
   const replayer = new Replayer({ database, observe });
   const partitions = new PartitionKeeper({ database, observe });
-  const decider = new Decider({ database, observe, compliance, policies });
+  const decider = new Decider({ database, runtime, observe, compliance, policies });
 
   return {
     database,

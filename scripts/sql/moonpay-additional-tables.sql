@@ -3496,6 +3496,9 @@ declare
   v_spacing_ms double precision;
   v_to_be_chosen boolean;
 begin
+  -- A lease that a crash takes back is due again: nobody has to wait until it is on disk.
+  perform set_config('synchronous_commit', 'off', true);
+
   -- One probe of the index an endpoint, however many deliveries it has.
   with recursive lane as (
     (select d.endpoint_id, d.next_attempt_at from moonguard.deliveries d where d.status = 'pending'
@@ -3711,8 +3714,8 @@ revoke all on function moonguard.endpoint_pace_now(uuid, double precision, times
   moonguard.claim_deliveries(integer, integer, jsonb, integer, uuid, integer, timestamptz),
   moonguard.settle_deliveries(json, uuid[], integer, integer, bigint) from public, anon, authenticated, service_role;
 $moonguard_0014$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (14, '0014_delivery_engine', '0584f825e51233bd17e5c157f4d4e72aa5d7ae4598c4b6ec5899f17a521e9380');
-  elsif v_applied <> '0584f825e51233bd17e5c157f4d4e72aa5d7ae4598c4b6ec5899f17a521e9380' then
+    insert into moonguard.schema_migrations (number, name, checksum) values (14, '0014_delivery_engine', 'efc01491cb29dcc275a38c6ea6d47fd9857ff12f4e806ecd1bd586e9c5296a50');
+  elsif v_applied <> 'efc01491cb29dcc275a38c6ea6d47fd9857ff12f4e806ecd1bd586e9c5296a50' then
     raise exception using
       errcode = 'MG002',
       message = 'the migration 0014_delivery_engine that was applied here had another text',

@@ -158,7 +158,6 @@ export class DeliveryWorker {
       });
     } finally {
       if (this.#lanes.end(leased.endpoint.id)) this.#mayBeDue = true;
-      if (this.#lanes.inFlight === 0 && this.#lanes.queued === 0) this.#settlement.flushNow();
       if (this.#lanes.inFlight === 0) this.#onIdle?.();
       this.#fillSlots();
     }

@@ -1,30 +1,39 @@
 import { databaseErrorReport } from '../database/databaseError.ts';
+import type { Runtime } from '../runtime.ts';
 import { type DecideDependencies, decideBatch } from './decide.ts';
 
 /** A NOTIFY wakes the decider at once; this covers the time when nobody listens, and retries what failed. */
 const POLL_MS = 1_000;
+/** What comes within this time is decided together: a transaction for each of 200 events a second would cost more than they do. */
+const GATHER_MS = 25;
 /** Events in one transaction. */
 const BATCH = 100;
 
+export interface DeciderDependencies extends DecideDependencies {
+  readonly runtime: Pick<Runtime, 'now'>;
+}
+
 /** Decides on stored events as they come. Any number of processes share the work through the database alone. */
 export class Decider {
-  readonly #dependencies: DecideDependencies;
+  readonly #dependencies: DeciderDependencies;
   #stopped = true;
   /** There may be events that the round under way has not seen. */
   #mayBeMore = false;
   #round: Promise<void> | undefined;
   #timer: NodeJS.Timeout | undefined;
+  #wakesAtMs = Number.POSITIVE_INFINITY;
   #stopListening: (() => Promise<void>) | undefined;
 
-  constructor(dependencies: DecideDependencies) {
+  constructor(dependencies: DeciderDependencies) {
     this.#dependencies = dependencies;
   }
 
   /** Resolves when it listens; what is undecided by then is decided at once. */
   async start(): Promise<void> {
     this.#stopped = false;
-    this.#stopListening = await this.#dependencies.database.listen('moonguard_events', () => this.#wake());
-    this.#wake();
+    this.#stopListening = await this.#dependencies.database.listen('moonguard_events', () => this.#wakeIn(GATHER_MS));
+    clearTimeout(this.#timer);
+    this.#decide();
   }
 
   /** Finishes the batch under way. */
@@ -35,25 +44,29 @@ export class Decider {
     await this.#round;
   }
 
-  #wake(): void {
-    this.#mayBeMore = true;
+  /** Decides on what is there by then, or once the round under way is over. */
+  #wakeIn(delayMs: number): void {
+    if (this.#round !== undefined) this.#mayBeMore = true;
     if (this.#stopped || this.#round !== undefined) return;
+    const wakesAtMs = this.#dependencies.runtime.now() + delayMs;
+    if (wakesAtMs >= this.#wakesAtMs) return;
     clearTimeout(this.#timer);
+    this.#wakesAtMs = wakesAtMs;
+    this.#timer = setTimeout(() => this.#decide(), delayMs);
+  }
+
+  #decide(): void {
+    this.#wakesAtMs = Number.POSITIVE_INFINITY;
+    this.#mayBeMore = false;
     this.#round = this.#decideAll().finally(() => {
       this.#round = undefined;
-      if (this.#stopped) return;
-      if (this.#mayBeMore) this.#wake();
-      else this.#timer = setTimeout(() => this.#wake(), POLL_MS);
+      this.#wakeIn(this.#mayBeMore ? GATHER_MS : POLL_MS);
     });
   }
 
   async #decideAll(): Promise<void> {
     try {
-      while (this.#mayBeMore && !this.#stopped) {
-        this.#mayBeMore = false;
-        const decided = await decideBatch(this.#dependencies, BATCH);
-        if (decided === BATCH) this.#mayBeMore = true;
-      }
+      while (!this.#stopped && (await decideBatch(this.#dependencies, BATCH)) === BATCH);
     } catch (error) {
       this.#dependencies.observe({ type: 'decide.failed', reason: databaseErrorReport(error).message });
     }

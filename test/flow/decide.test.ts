@@ -3,8 +3,8 @@ import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } fro
 import { ComplianceService } from '../../src/compliance/ComplianceService.ts';
 import type { Database } from '../../src/database/database.ts';
 import type { Observation } from '../../src/observe/observation.ts';
-import { Decider } from '../../src/policy/Decider.ts';
-import { type DecideDependencies, decideBatch } from '../../src/policy/decide.ts';
+import { Decider, type DeciderDependencies } from '../../src/policy/Decider.ts';
+import { decideBatch } from '../../src/policy/decide.ts';
 import { PolicyService } from '../../src/policy/PolicyService.ts';
 import { parseEvent } from '../../src/receive/parseEvent.ts';
 import { type StoredEvent, storeEvents } from '../../src/receive/store/storeEvents.ts';
@@ -27,9 +27,10 @@ async function receive(database: Database, bodies: readonly (string | Uint8Array
 const failedBuy = (id: string, failureReason = 'rejected_other'): string =>
   buyEvent({ id, status: 'failed', failureReason }, 'transaction_failed');
 
-function servicesOn(database: Database, { observe }: Pick<Observed, 'observe'>): DecideDependencies {
+function servicesOn(database: Database, { observe }: Pick<Observed, 'observe'>): DeciderDependencies {
   return {
     database,
+    runtime: systemRuntime,
     observe,
     compliance: new ComplianceService({ database }),
     policies: new PolicyService({ database }),
@@ -85,7 +86,7 @@ const decided = (event: StoredEvent | undefined) => (observation: Observation) =
 forEachDatabase('deciding on events', (open) => {
   let database: TestDatabase;
   let signals: Observed;
-  let services: DecideDependencies;
+  let services: DeciderDependencies;
 
   beforeEach(async () => {
     database = await open();
