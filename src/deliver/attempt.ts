@@ -10,7 +10,9 @@ import type { ClaimedDelivery, ClaimedEndpoint } from './store/claimDueDeliverie
 import type { RequestedDelivery } from './store/settleDeliveries.ts';
 
 /** An endpoint with everything that sending to it takes. */
-export interface ReadyEndpoint extends Omit<ClaimedEndpoint, 'secrets' | 'filter'> {
+export interface ReadyEndpoint extends Omit<ClaimedEndpoint, 'secrets' | 'filter' | 'headers'> {
+  /** Its own, and those that every delivery has. */
+  readonly headers: Readonly<Record<string, string>>;
   readonly keys: readonly ValidKey[];
   readonly filter: EndpointFilter | undefined;
   readonly clientCertificate: ClientCertificate | undefined;
@@ -39,7 +41,7 @@ export async function attempt(
   });
   const sent = await sender.send({
     url: endpoint.url,
-    headers: { ...endpoint.headers, 'content-type': 'application/json', 'user-agent': 'Moonguard', ...signature },
+    headers: { ...endpoint.headers, ...signature },
     body,
     timeoutMs: settings.timeout_ms,
     verifySsl: settings.verify_ssl,

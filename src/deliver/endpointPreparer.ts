@@ -43,6 +43,7 @@ export function createEndpointPreparer({
     try {
       return {
         ...endpoint,
+        headers: requestHeaders(endpoint.headers),
         keys: await endpointSecrets.keysOf(database.db, endpoint.id, secrets),
         filter: filter === null ? undefined : filterOf(filter),
         clientCertificate:
@@ -55,6 +56,12 @@ export function createEndpointPreparer({
       return undefined;
     }
   };
+}
+
+/** An endpoint may be sent a name of its own choice, but not two of them. */
+function requestHeaders(own: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+  const namesItself = Object.keys(own).some((name) => name.toLowerCase() === 'user-agent');
+  return { ...(!namesItself && { 'user-agent': 'Moonguard' }), ...own, 'content-type': 'application/json' };
 }
 
 /** One that SQL wrote may be no expression: it says so of every event. */

@@ -238,13 +238,13 @@ forEachDatabase('delivering', (open, kind) => {
     expect(text).toContain('0.123456789012345678');
   });
 
-  test('custom headers go along', async () => {
-    const { url, received } = await receiver(ok);
-    await addEndpoint(url, sql`headers = '{"Authorization": "Bearer x"}'`);
+  test('custom headers go along, a name of its own in the place of ours', async () => {
+    const { url, requests } = await httpServer((_, response) => response.end());
+    await addEndpoint(url, sql`headers = '{"Authorization": "Bearer x", "User-Agent": "Shop"}'`);
     await startWorker();
     await store(buyEvent({}));
     await signals.next((o) => o.type === 'delivery.delivered');
-    expect(received[0]?.headers.authorization).toBe('Bearer x');
+    expect(requests[0]?.headersDistinct).toMatchObject({ authorization: ['Bearer x'], 'user-agent': ['Shop'] });
   });
 
   test('a private address is refused at the connection, and so recorded', async () => {
