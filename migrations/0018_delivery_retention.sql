@@ -13,6 +13,7 @@ insert into moonguard.retention_progress (task, reached) values ('remove_old_bod
 
 revoke all on moonguard.retention_progress from public, anon, authenticated, service_role;
 alter table moonguard.retention_progress enable row level security;
+create policy owner_only on moonguard.retention_progress using (false);
 
 create function moonguard.uuid_v7_floor(p_time timestamptz) returns uuid
 language sql stable parallel safe set search_path = '' as $$

@@ -4338,6 +4338,7 @@ insert into moonguard.retention_progress (task, reached) values ('remove_old_bod
 
 revoke all on moonguard.retention_progress from public, anon, authenticated, service_role;
 alter table moonguard.retention_progress enable row level security;
+create policy owner_only on moonguard.retention_progress using (false);
 
 create function moonguard.uuid_v7_floor(p_time timestamptz) returns uuid
 language sql stable parallel safe set search_path = '' as $$
@@ -4504,8 +4505,8 @@ revoke all on function moonguard.note_retention(uuid, text, bigint, timestamptz,
   moonguard.remove_old_bodies(uuid, timestamptz, uuid, integer, boolean)
   from public, anon, authenticated, service_role;
 $moonguard_0018$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (18, '0018_delivery_retention', '245b6eac024bb84260f98beca3185066a6815be0ed229b5a4c177f47323c96e6');
-  elsif v_applied <> '245b6eac024bb84260f98beca3185066a6815be0ed229b5a4c177f47323c96e6' then
+    insert into moonguard.schema_migrations (number, name, checksum) values (18, '0018_delivery_retention', '5dcf3c1421b318efd476a3d0345d5dc965d5c4b36daa6aac84919567fe5242fa');
+  elsif v_applied <> '5dcf3c1421b318efd476a3d0345d5dc965d5c4b36daa6aac84919567fe5242fa' then
     raise exception using
       errcode = 'MG002',
       message = 'the migration 0018_delivery_retention that was applied here had another text',
