@@ -40,7 +40,9 @@ test.each<Database['kind']>(['embedded', 'postgres'])(
     const arrivedBefore = byId(receiver.arrivals).size;
 
     const { observe, next } = observed();
-    const survivor = await createMoonguard({ ...installation.options, observe });
+    // Few at a time: it shares this thread with the receiver. Its own leases are not to end early.
+    const options = { ...installation.options, leaseMs: 15_000, deliveryConcurrency: 16 };
+    const survivor = await createMoonguard({ ...options, observe });
     try {
       const half = await survivor.webhooks.getReplay(replayId);
       await survivor.start();
