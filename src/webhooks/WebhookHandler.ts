@@ -16,6 +16,7 @@ import type { ClientCertificates } from './clientCertificates.ts';
 import { asEndpointError } from './constraintErrors.ts';
 import type { Delivery, DeliveryStatus, DeliveryWithAttempts } from './delivery.ts';
 import { isStopped, type StatusChange, type WebhookEndpoint } from './endpoint.ts';
+import { idOf } from './endpointId.ts';
 import {
   type CreateWebhookInput,
   parseEndpointChanges,
@@ -35,7 +36,7 @@ import {
   type WebhookFilter,
   webhookFilterSchema,
 } from './listFilters.ts';
-import { known, stopped, unknownDelivery, unknownReplay, unknownWebhook } from './refusals.ts';
+import { conflict, known, stopped, unknownDelivery, unknownReplay, unknownWebhook } from './refusals.ts';
 import { type Replay, type ReplayPage, type ReplayRequest, replayPageSchema, replayRequestSchema } from './replay.ts';
 import { type DeliveryStatistics, type StatisticsWindow, statisticsWindowSchema, trendOf } from './statistics.ts';
 import { attemptStatistics } from './store/attemptStatistics.ts';
@@ -47,7 +48,6 @@ import { countDeliveryAttempt } from './store/countDeliveryAttempt.ts';
 import { deleteEndpoint } from './store/deleteEndpoint.ts';
 import { findDelivery } from './store/findDelivery.ts';
 import { findEndpoint, lockEndpoint } from './store/findEndpoint.ts';
-import { findEndpointId } from './store/findEndpointId.ts';
 import { findReplay } from './store/findReplay.ts';
 import { insertEndpoint } from './store/insertEndpoint.ts';
 import { insertTestEvent } from './store/insertTestEvent.ts';
@@ -177,7 +177,7 @@ export class WebhookHandler {
     { transaction = this.#database.db }: ReadOptions = {},
   ): Promise<Page<StatusChange>> {
     const { limit, cursor } = parseInput(statusChangePageSchema, page, 'request_invalid');
-    const endpointId = known(await findEndpointId(transaction, webhookId), webhookId);
+    const endpointId = await idOf(transaction, webhookId);
     return pageById(await listStatusChanges(transaction, endpointId, cursor, limit + 1), limit);
   }
 
@@ -202,7 +202,7 @@ export class WebhookHandler {
     webhookId: string,
     { transaction = this.#database.db }: ReadOptions = {},
   ): Promise<ClientCertificateSummary | null> {
-    return this.#certificates.describe(transaction, known(await findEndpointId(transaction, webhookId), webhookId));
+    return this.#certificates.describe(transaction, await idOf(transaction, webhookId));
   }
 
   /**
@@ -274,14 +274,11 @@ export class WebhookHandler {
       case 'retried':
         return;
       case 'in_flight':
-        throw new MoonguardError('webhook_status_conflict', 'The delivery is being sent at this moment.');
+        throw conflict('The delivery is being sent at this moment.');
       case 'stopped':
         throw stopped('The endpoint of this delivery is inactive, failed or deleted');
       case 'body_removed':
-        throw new MoonguardError(
-          'webhook_status_conflict',
-          'The body of its event was removed: nothing is left to send.',
-        );
+        throw conflict('The body of its event was removed: nothing is left to send.');
       case undefined:
         throw unknownDelivery(deliveryId);
     }
@@ -398,8 +395,3 @@ export class WebhookHandler {
 const writerSchema = z.object({ actor: identifier.default(SYSTEM_ACTOR) });
 
 const isUuid = (id: string): boolean => z.guid().safeParse(id).success;
-
-async function idOf(db: Db, webhookId: string | undefined): Promise<string | undefined> {
-  if (webhookId === undefined) return undefined;
-  return known(await findEndpointId(db, webhookId), webhookId);
-}

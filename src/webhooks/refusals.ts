@@ -18,7 +18,11 @@ export function unknownReplay(replayId: string): MoonguardError {
   return new MoonguardError('replay_not_found', `There is no replay ${JSON.stringify(replayId)}.`);
 }
 
+export function conflict(message: string): MoonguardError {
+  return new MoonguardError('webhook_status_conflict', message);
+}
+
 /** @param what is inactive, failed or deleted: the beginning of a sentence */
 export function stopped(what: string): MoonguardError {
-  return new MoonguardError('webhook_status_conflict', `${what}: nothing is sent to it until it is resumed.`);
+  return conflict(`${what}: nothing is sent to it until it is resumed.`);
 }
