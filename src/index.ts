@@ -10,6 +10,7 @@ export { type ErrorCode, errorCatalogue, MoonguardError, type Problem } from './
 export type { Page } from './input/page.ts';
 export type { ReadOptions, WriteOptions } from './input/writeOptions.ts';
 export { createMoonguard, type Moonguard, type MoonguardOptions, type Readiness } from './moonguard.ts';
+export { createMetrics, type Metrics } from './observe/metrics.ts';
 export type { Environment, Observation, Observe } from './observe/observation.ts';
 export { AccountService } from './policy/AccountService.ts';
 export { PolicyService } from './policy/PolicyService.ts';
@@ -25,4 +26,5 @@ export type { Delivery, DeliveryAttempt, DeliveryStatus } from './webhooks/deliv
 export type { EndpointStatus, WebhookEndpoint } from './webhooks/endpoint.ts';
 export type { CreateWebhookInput, WebhookChanges } from './webhooks/endpointInput.ts';
 export type { Replay, ReplayableStatus, ReplayRequest, ReplayStatus } from './webhooks/replay.ts';
+export type { DeliveryStatistics, StatisticsWindow, TrendBucket, TrendPoint } from './webhooks/statistics.ts';
 export { WebhookHandler } from './webhooks/WebhookHandler.ts';

@@ -58,5 +58,10 @@ export function logObservations(logger: Logger): Observe {
 export function levelOf(observation: Observation): Level {
   // Two different bodies under one key: a repetition by MoonPay has the same.
   if (observation.type === 'event.duplicate' && observation.bodyDiffers) return 'warn';
+  if (observation.type === 'retention.ran' && isIdle(observation)) return 'debug';
   return levels[observation.type];
+}
+
+function isIdle({ events, attempts, bodies }: Extract<Observation, { type: 'retention.ran' }>): boolean {
+  return events + attempts + bodies === 0;
 }

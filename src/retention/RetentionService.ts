@@ -4,6 +4,7 @@ import { type RemovedRows, type RetentionTask, removeBatch, retentionTasks } fro
 
 /** Events, or attempts, in one transaction: some 50 ms, in which nothing waits that is not as old. */
 const BATCH = 1_000;
+const DEFAULT_DAYS = 90;
 const BEFORE_ALL_IDS = '00000000-0000-0000-0000-000000000000';
 
 /** For how many days what is kept. Attempts and bodies go with their event at the latest. */
@@ -43,7 +44,7 @@ export class RetentionService {
   readonly #days: Readonly<Record<RetentionTask, number>>;
 
   constructor({ database, runtime, settings }: RetentionServiceDependencies) {
-    const { eventDays = DEFAULT_RETENTION_DAYS, attemptDays = eventDays, bodyDays = eventDays } = settings;
+    const { eventDays = DEFAULT_DAYS, attemptDays = eventDays, bodyDays = eventDays } = settings;
     this.#database = database;
     this.#runtime = runtime;
     this.#days = { events: eventDays, attempts: attemptDays, bodies: bodyDays };
@@ -73,5 +74,3 @@ export class RetentionService {
     return retentionTasks.filter((task) => task === 'events' || this.#days[task] < this.#days.events);
   }
 }
-
-export const DEFAULT_RETENTION_DAYS = 90;

@@ -15,6 +15,7 @@ import type { ClientCertificateInput, ClientCertificateSummary } from './clientC
 import type { ClientCertificates } from './clientCertificates.ts';
 import { asEndpointError } from './constraintErrors.ts';
 import type { Delivery, DeliveryStatus, DeliveryWithAttempts } from './delivery.ts';
+import { deliveryStatistics } from './deliveryStatistics.ts';
 import { isStopped, type StatusChange, type WebhookEndpoint } from './endpoint.ts';
 import { idOf } from './endpointId.ts';
 import {
@@ -38,12 +39,9 @@ import {
 } from './listFilters.ts';
 import { conflict, known, stopped, unknownDelivery, unknownReplay, unknownWebhook } from './refusals.ts';
 import { type Replay, type ReplayPage, type ReplayRequest, replayPageSchema, replayRequestSchema } from './replay.ts';
-import { type DeliveryStatistics, type StatisticsWindow, statisticsWindowSchema, trendOf } from './statistics.ts';
-import { attemptStatistics } from './store/attemptStatistics.ts';
-import { attemptTrend } from './store/attemptTrend.ts';
+import { type DeliveryStatistics, type StatisticsWindow, statisticsWindowSchema } from './statistics.ts';
 import { beginReplay } from './store/beginReplay.ts';
 import { cancelReplay } from './store/cancelReplay.ts';
-import { countDeliveries } from './store/countDeliveries.ts';
 import { countDeliveryAttempt } from './store/countDeliveryAttempt.ts';
 import { deleteEndpoint } from './store/deleteEndpoint.ts';
 import { findDelivery } from './store/findDelivery.ts';
@@ -338,14 +336,9 @@ export class WebhookHandler {
     window: StatisticsWindow = {},
     { transaction = this.#database.db }: ReadOptions = {},
   ): Promise<DeliveryStatistics> {
-    const { webhookId, bucket, ...times } = parseInput(statisticsWindowSchema, window, 'request_invalid');
-    const trend = bucket && trendOf(bucket, times, this.#runtime.now());
-    const wanted = { ...times, since: trend?.since ?? times.since, endpointId: await idOf(transaction, webhookId) };
-    return {
-      deliveries: await countDeliveries(transaction, wanted),
-      ...(await attemptStatistics(transaction, wanted)),
-      trend: trend === undefined ? [] : await attemptTrend(transaction, wanted, trend),
-    };
+    const { webhookId, ...wanted } = parseInput(statisticsWindowSchema, window, 'request_invalid');
+    const endpointId = await idOf(transaction, webhookId);
+    return deliveryStatistics(transaction, { ...wanted, endpointId }, this.#runtime.now());
   }
 
   /** What the SQL function get_moonpay_webhook_stats() says. */
