@@ -93,6 +93,8 @@ forEachDatabase('WebhookHandler', (open) => {
           ordering: 'none',
           payload: 'provider',
         },
+        filter: null,
+        clientCertificateId: null,
         metadata: {},
         lastDeliveryAttempt: null,
         lastSuccessfulDelivery: null,
