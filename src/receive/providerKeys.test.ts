@@ -197,8 +197,9 @@ describe('provider keys when the database is away', () => {
     cuttable = await connectDatabase({ databaseUrl: proxy.url });
   });
   afterEach(async () => {
-    await cuttable.close();
+    // What still waits for an answer gets none any more.
     await proxy.stop();
+    await cuttable.close();
     await database.close();
   });
 
@@ -215,6 +216,18 @@ describe('provider keys when the database is away', () => {
     proxy.restore();
     nowMs += 5_000;
     expect(await idsOf(keys)).toEqual([fingerprint(key.new), fingerprint(key.old)]);
+  });
+
+  test('the known keys go on when nobody answers: reading hangs, webhooks do not', async () => {
+    await keysOf(database).add('sandbox', key.old);
+    const keys = keysOf(cuttable);
+    expect(await idsOf(keys)).toEqual([fingerprint(key.old)]);
+
+    proxy.silence();
+    nowMs += 5_000;
+    expect(await idsOf(keys)).toEqual([fingerprint(key.old)]);
+
+    await expect(keysOf(cuttable).current('sandbox')).rejects.toMatchObject({ code: 'database_unavailable' });
   });
 
   test('keys that were never read are our fault, not a wrong signature', async () => {
