@@ -1,7 +1,6 @@
 import { Agent } from 'undici';
 import { postDirectly, unsignedHeaders } from '../postDirectly.ts';
 import { startProcessorClock } from '../processorTime.ts';
-import { CONNECTIONS } from '../queues/queueVariant.ts';
 import type { Variant } from '../rounds.ts';
 import { makeEvents } from './events.ts';
 import { checkHealthyReceived, forgetReceived } from './received.ts';
@@ -9,14 +8,14 @@ import { CONCURRENCY, type DeliveryScenario } from './scenario.ts';
 
 /** The same requests over as many connections, from memory: nothing signed, nothing recorded. */
 export function sendOnly(scenario: DeliveryScenario): Variant {
-  const { events, healthy } = scenario;
+  const { events, healthy, connections } = scenario;
   const targets = healthy.map(({ url }) => new URL(url));
   const bodies = makeEvents(events).map(({ eventId, body }) => ({ id: `evt_${eventId}`, body: Buffer.from(body) }));
   const posts = bodies.flatMap((body) => targets.map((target) => ({ ...body, target })));
   return {
     name: 'limit',
     measure: async () => {
-      const agent = new Agent({ connections: CONNECTIONS, pipelining: 1 });
+      const agent = new Agent({ connections, pipelining: 1 });
       const queue = posts.values();
       const postInTurn = async (): Promise<void> => {
         for (const { id, body, target } of queue) {

@@ -23,6 +23,8 @@ export interface DeliveryScenario {
   readonly unhealthy: readonly BenchEndpoint[];
   readonly receiver: LocalReceiver;
   readonly database: BenchDatabase;
+  /** That the limit and the peers open to one endpoint. Ours opens what it opens. */
+  readonly connections: number;
 }
 
 /** Jobs that a peer works on at a time, and posts that the limit has under way: as many as we have to one endpoint. */
@@ -59,6 +61,8 @@ export async function openScenario(
   });
   const endpoints = receiver.urls.map((url, place) => ({ id: ids[place] ?? '', url, place }));
   const healthyCount = healthy[name].length;
+  // undici looks for a free one among them: 64 take a sixth less of the processor than 128, where they are enough.
+  const connections = name === 'slow' || name === 'delayed' ? 128 : 64;
   return {
     name,
     events: Math.ceil(deliveries / healthyCount),
@@ -66,5 +70,6 @@ export async function openScenario(
     unhealthy: endpoints.slice(healthyCount),
     receiver,
     database,
+    connections,
   };
 }

@@ -2,10 +2,9 @@ import { randomUUID } from 'node:crypto';
 import { Agent } from 'undici';
 import { webhookBody } from '../payload.ts';
 import { postDirectly, unsignedHeaders } from '../postDirectly.ts';
-import { CONNECTIONS } from '../queues/queueVariant.ts';
 import type { Variant } from '../rounds.ts';
 import { measureArrivals } from './arrivals.ts';
-import type { LatencyScenario } from './scenario.ts';
+import { CONNECTIONS, type LatencyScenario } from './scenario.ts';
 
 /** Every event is posted to the endpoint by whoever has it: no database between them. */
 export function sendOnly(scenario: LatencyScenario): Variant {

@@ -9,7 +9,7 @@ import { type Peer, type PeerRound, queueVariant } from '../queues/queueVariant.
 import { isRedisInstalled } from '../queues/redis.ts';
 import type { Measurement, Variant } from '../rounds.ts';
 import { measureArrivals } from './arrivals.ts';
-import type { LatencyScenario } from './scenario.ts';
+import { CONNECTIONS, type LatencyScenario } from './scenario.ts';
 
 const CONCURRENCY = 64;
 
@@ -34,7 +34,7 @@ export function peers(scenario: LatencyScenario): { readonly variants: Variant[]
   if (server === undefined) return { variants: [], leftOut: ['the peers: they need PostgreSQL'] };
   const withRedis = isRedisInstalled();
   const added = makeEvents(scenario.events);
-  const given = { databaseUrl: server.url, url: scenario.receiver.url, jobs: [] };
+  const given = { databaseUrl: server.url, url: scenario.receiver.url, connections: CONNECTIONS, jobs: [] };
   return {
     variants: [...onPostgres, ...(withRedis ? [bullmq] : [])].map((peer) =>
       queueVariant(peer, given, (round) => measureRound(scenario, added, round)),

@@ -10,3 +10,6 @@ export interface LatencyScenario {
   /** Of the Redis that takes part, when one does. */
   readonly redisProcessId?: number | undefined;
 }
+
+/** Of the limit and the peers: more than are ever in use. */
+export const CONNECTIONS = 64;

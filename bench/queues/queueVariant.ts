@@ -4,9 +4,6 @@ import { prepareAttempts } from './attemptLog.ts';
 import { openDelivering, type Style } from './deliver.ts';
 import type { Deliver, DeliveryJob, JobQueue } from './jobQueue.ts';
 
-/** To one endpoint, as many as we open ourselves (src/deliver/send.ts). */
-export const CONNECTIONS = 128;
-
 /** A library with its settings. */
 export interface Peer {
   readonly name: string;
@@ -27,13 +24,14 @@ export interface PeerScenario {
   readonly databaseUrl: string;
   /** Where every job is posted to. */
   readonly url: string;
+  readonly connections: number;
   readonly jobs: readonly DeliveryJob[];
 }
 
 /** Opens the peer's queue once, and fills it for every round. */
 export function queueVariant(
   { name, style, openQueue }: Peer,
-  { databaseUrl, url, jobs }: PeerScenario,
+  { databaseUrl, url, connections, jobs }: PeerScenario,
   measureRound: (round: PeerRound) => Promise<Measurement>,
 ): Variant {
   const pool = new Pool({ connectionString: databaseUrl });
@@ -47,7 +45,7 @@ export function queueVariant(
       if (queue === undefined) throw new Error(`${name} is not open.`);
       await queue.refill(jobs);
       await prepareAttempts(pool);
-      const { deliver, close } = openDelivering(style, { url, connections: CONNECTIONS, pool });
+      const { deliver, close } = openDelivering(style, { url, connections, pool });
       try {
         return await measureRound({ queue, deliver, pool });
       } finally {
