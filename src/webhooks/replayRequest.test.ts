@@ -52,15 +52,16 @@ forEachDatabase('a replay', (open) => {
       [
         'several statuses',
         () => ({ status: ['held', 'filtered'] }),
-        ['held', 'filtered', 'elsewhere', 'old', 'other event'],
+        ['held', 'filtered', 'elsewhere', 'old', 'oldest', 'other event'],
       ],
       ['an event', () => ({ events: ['customer.kyc_completed'] }), ['other event']],
       ['events with a wildcard', () => ({ events: ['customer.*', 'swap.created'] }), ['other event']],
-      ['any event', () => ({ events: ['*'] }), ['held', 'exhausted', 'elsewhere', 'old', 'other event']],
-      ['an endpoint', (own) => ({ webhookId: own }), ['held', 'exhausted', 'old', 'other event']],
+      ['any event', () => ({ events: ['*'] }), ['held', 'exhausted', 'elsewhere', 'old', 'oldest', 'other event']],
+      ['an endpoint', (own) => ({ webhookId: own }), ['held', 'exhausted', 'old', 'oldest', 'other event']],
       ['later than', () => ({ since: hoursAgo(2) }), ['held', 'exhausted', 'elsewhere', 'other event']],
-      ['earlier than', () => ({ until: hoursAgo(2) }), ['old']],
-      ['between', () => ({ since: hoursAgo(60), until: hoursAgo(2), status: 'held' }), ['old']],
+      ['earlier than', () => ({ until: hoursAgo(2) }), ['old', 'oldest']],
+      ['between', () => ({ since: hoursAgo(30), until: hoursAgo(2), status: 'held' }), ['old']],
+      ['between, long ago', () => ({ since: hoursAgo(60), until: hoursAgo(30), status: 'held' }), ['oldest']],
       [
         'all of these',
         (own) => ({ webhookId: own, status: 'held', events: ['transaction.*'], since: hoursAgo(2) }),
@@ -71,7 +72,8 @@ forEachDatabase('a replay', (open) => {
       const made = new Map<string, string>();
       for (const status of replayableStatuses) for (const id of await past({ status })) made.set(id, status);
       for (const id of await past({ endpointId: elsewhere })) made.set(id, 'elsewhere');
-      for (const id of await past({ secondsAgo: 50 * 3600 })) made.set(id, 'old');
+      for (const id of await past({ secondsAgo: 5 * 3600 })) made.set(id, 'old');
+      for (const id of await past({ secondsAgo: 50 * 3600 })) made.set(id, 'oldest');
       for (const id of await past({ eventName: 'customer.kyc_completed' })) made.set(id, 'other event');
 
       const { totalCount } = await webhooks.replayDeliveries(request(endpointId));

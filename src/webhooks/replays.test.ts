@@ -4,6 +4,8 @@ import { insertPastDeliveries, type PastDeliveries } from '../../test/support/pa
 import { openReplays, type ReplayTurns } from '../../test/support/replays.ts';
 import { forEachDatabase, type TestDatabase } from '../../test/support/testDatabase.ts';
 import { openWebhooks } from '../../test/support/webhooks.ts';
+import { listReplayLanes } from '../deliver/store/listReplayLanes.ts';
+import { releaseReplayLane } from '../deliver/store/releaseReplayLane.ts';
 import type { WebhookHandler } from './WebhookHandler.ts';
 
 /** What a rate that was not used leaves over. */
@@ -87,6 +89,25 @@ forEachDatabase('replays, as the database carries them out', (open) => {
       expect(await replays.turn({ window: 4, batch: 3 })).toBe(0);
       await replays.settle('delivered');
       expect(await replays.turn({ window: 4, batch: 3 })).toBe(3);
+    });
+
+    test('and says whether more could be done at this moment', async () => {
+      await past({ count: 2, secondsAgo: 60 });
+      await past({ count: 3, status: 'delivered', secondsAgo: 50 });
+      await past({ count: 2, secondsAgo: 40 });
+      await webhooks.replayDeliveries();
+      const [lane] = await listReplayLanes(database.db);
+      if (lane === undefined) throw new Error('the replay has no lane');
+      const release = () => releaseReplayLane(database.db, lane, { window: 3, batch: 2, lookAt: 3 });
+
+      const batches = [await release(), await release(), await release(), await release()];
+
+      expect(batches).toMatchObject([
+        { released: 2, goesOn: true },
+        { released: 0, goesOn: true }, // the next ones are others
+        { released: 1, goesOn: false }, // there is no more room
+        { released: 0, goesOn: false },
+      ]);
     });
 
     test('to other endpoints while one takes nothing', async () => {
