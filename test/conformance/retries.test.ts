@@ -77,7 +77,7 @@ conformance(
     test('11 a thousand failures at once do not come back in the same second', { timeout: 40_000 }, async () => {
       const count = 1_000;
       const receiver = await startReceiver(answering(500, 200));
-      const retryPolicy = { initial_delay_ms: 4_000, max_delay_ms: 4_000, jitter: 0.5 };
+      const retryPolicy = { initial_delay_ms: 6_000, max_delay_ms: 6_000, jitter: 0.5 };
       await product.endpoint(receiver.url, { retryPolicy });
       await product.stopWorkers();
       await product.postMany(count);
