@@ -1,6 +1,6 @@
 import { sql } from 'kysely';
 import { Client } from 'pg';
-import { beforeEach, expect, onTestFinished, test } from 'vitest';
+import { beforeEach, expect, onTestFinished, test, vi } from 'vitest';
 import { type CuttableProxy, startProxy } from '../support/cuttableProxy.ts';
 import { buyEvent, webhookRequest } from '../support/moonpay.ts';
 import { receiverOn } from '../support/receivers.ts';
@@ -9,6 +9,9 @@ import { type Member, reported, startMember, untilReported } from './cluster.ts'
 import { acknowledgedBodies } from './eventStream.ts';
 import { further, furtherTurnedDown, type Load, startLoad } from './load.ts';
 import { type RecordingReceiver, startRecordingReceiver } from './recordingReceiver.ts';
+
+// Everything takes its time on busy cores.
+vi.setConfig({ testTimeout: 120_000 });
 
 /** MoonPay gives up on a connection after this. */
 const MOONPAY_WAITS_MS = 5_000;
@@ -25,8 +28,12 @@ beforeEach(async () => {
   proxy = await startProxy(database.url);
   onTestFinished(() => proxy.stop());
   receiver = await startRecordingReceiver();
-  // A second: so long it takes to notice that nothing comes any more, and 5 s.
-  member = await startMember({ databaseUrl: proxy.url, statementTimeoutMs: 1_000, idleInTransactionTimeoutMs: 1_000 });
+  member = await startMember({
+    databaseUrl: proxy.url,
+    statementTimeoutMs: 1_000,
+    idleInTransactionTimeoutMs: 1_000,
+    silenceTimeoutMs: 2_000,
+  });
   await member.moonguard.webhooks.createWebhook({ url: receiver.url, events: ['*'], environment: 'sandbox' });
 });
 
@@ -71,9 +78,8 @@ test('a network that drops packets and tells nobody: 503 in time, and everything
   proxy.restore();
 
   await further(load.stream, 50);
-  await untilReported(member, 'database.listen_restored');
   await expectNothingLost(load);
-}, 120_000);
+});
 
 async function expectNothingLost({ stream, end }: Load): Promise<void> {
   const events = await end();
