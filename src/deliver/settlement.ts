@@ -84,6 +84,7 @@ export class Settlement {
     const { database, observe, breaker } = this.#dependencies;
     try {
       const { settled, endpoints } = await settleDeliveries(database.db, batch, breaker);
+      observe({ type: 'delivery.settled', deliveries: batch.length });
       for (const result of batch) {
         observe(observationOf(result, settled.has(result.deliveryId)));
         if (result.isOrdered) this.#listener.onDueAgainIn(0);

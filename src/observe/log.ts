@@ -27,6 +27,7 @@ const levels: Readonly<Record<Observation['type'], Level>> = {
   'delivery.lease_lost': 'warn',
   'delivery.not_attempted': 'error',
   'delivery.claim_failed': 'error',
+  'delivery.settled': 'debug',
   'delivery.settle_failed': 'error',
   'replay.released': 'debug',
   'replay.completed': 'info',

@@ -21,6 +21,7 @@ test('counts events, deliveries, failures and batches', async () => {
   observe({ type: 'event.duplicate', environment: 'production', eventId: 'x', bodyDiffers: false });
   observe({ type: 'event.refused', environment: 'sandbox', code: 'signature_mismatch', reason: 'wrong' });
   observe({ type: 'delivery.claimed', endpointId: 'e', deliveries: 7 });
+  observe({ type: 'delivery.settled', deliveries: 5 });
   observe({ type: 'delivery.delivered', ...ids, durationMs: 40 });
   observe({ type: 'delivery.delivered', ...ids, durationMs: 40_000 });
   observe({ type: 'delivery.failed', ...ids, errorClass: 'timeout', nextAttemptInMs: 1 });
@@ -37,6 +38,8 @@ test('counts events, deliveries, failures and batches', async () => {
       'moonguard_events_refused_total{environment="sandbox",code="signature_mismatch"} 1',
       'moonguard_claims_total 1',
       'moonguard_claimed_deliveries_total 7',
+      'moonguard_settlements_total 1',
+      'moonguard_settled_deliveries_total 5',
       'moonguard_deliveries_total{outcome="delivered"} 2',
       'moonguard_deliveries_total{outcome="failed"} 1',
       'moonguard_deliveries_total{outcome="exhausted"} 1',

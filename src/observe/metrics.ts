@@ -37,6 +37,8 @@ export function createMetrics(readQueue?: () => Promise<DeliveryQueue>): Metrics
   const failures = counter('moonguard_delivery_failures_total', 'Failed requests, by class.', 'error_class');
   const claims = counter('moonguard_claims_total', 'Batches of deliveries that were leased.');
   const claimed = counter('moonguard_claimed_deliveries_total', 'Deliveries that were leased.');
+  const settlements = counter('moonguard_settlements_total', 'Batches of results that were written.');
+  const settled = counter('moonguard_settled_deliveries_total', 'Results that were written.');
   const removed = counter('moonguard_retention_removed_total', 'Rows removed for their age.', 'kind');
   const troubles = counter('moonguard_troubles_total', 'What the log reports as failed.', 'type');
   const durations = new Histogram({
@@ -72,6 +74,10 @@ export function createMetrics(readQueue?: () => Promise<DeliveryQueue>): Metrics
       case 'delivery.claimed':
         claims.inc();
         claimed.inc(observation.deliveries);
+        return;
+      case 'delivery.settled':
+        settlements.inc();
+        settled.inc(observation.deliveries);
         return;
       case 'event.received':
         events.inc({ environment: observation.environment, outcome: 'stored' });

@@ -30,6 +30,8 @@ export type Observation =
   | { type: 'delivery.lease_lost'; deliveryId: string }
   | { type: 'delivery.claimed'; endpointId: string; deliveries: number }
   | { type: 'delivery.claim_failed'; reason: string }
+  /** A batch of results was written; each is reported by itself too. */
+  | { type: 'delivery.settled'; deliveries: number }
   | { type: 'delivery.settle_failed'; deliveries: number; reason: string }
   | { type: 'replay.released'; replayId: string; endpointId: string; deliveries: number }
   | { type: 'replay.completed'; replayId: string }

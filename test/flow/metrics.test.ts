@@ -94,6 +94,7 @@ test('several processes are counted together at one address', { timeout: PROCESS
     do text = await (await scrape(url, token)).text();
     while (!text.includes('moonguard_deliveries_total{outcome="delivered"} 10'));
     expect(text).toMatch(/^moonguard_deliveries_pending 0$/m);
+    expect(text).toMatch(/^moonguard_settled_deliveries_total 10$/m);
     expect(text.match(/^moonguard_database_up/gm)).toHaveLength(1);
     worker.kill('SIGTERM');
     expect(await worker.untilExit()).toMatchObject({ code: 0 });
