@@ -21,6 +21,8 @@ forEachDatabase('a replay among 100,000 deliveries', (open) => {
     ({ id: endpointId } = await webhooks.createWebhook(endpoint));
     await insertPastDeliveries(database, { endpointId, count: DELIVERIES, status: 'delivered' });
     await insertPastDeliveries(database, { endpointId, count: 10, secondsAgo: 60 });
+    // Due, and nothing to do with a replay.
+    await insertPastDeliveries(database, { endpointId, count: 2_000, status: 'pending', secondsAgo: 30 });
   }, 120_000);
   afterAll(() => database.close());
 
@@ -50,7 +52,7 @@ forEachDatabase('a replay among 100,000 deliveries', (open) => {
       if (released > 0) rowsRead.push(after.rowsByIndex - before.rowsByIndex);
       await sql`
         update moonguard.deliveries set status = 'delivered', settled_at = now(), resend_from = null, resend_next_attempt_at = null
-        where status = 'pending' and endpoint_id = ${endpointId}
+        where status = 'pending' and replay_id = ${id}
       `.execute(database.db);
     }
 
