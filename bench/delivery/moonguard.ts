@@ -55,5 +55,5 @@ function countDelivered(expected: number, { mayFail }: { readonly mayFail: boole
 
 function isTrouble({ type }: Observation, mayFail: boolean): boolean {
   if (type === 'delivery.failed') return !mayFail;
-  return type.startsWith('delivery.') && type !== 'delivery.claimed';
+  return type.startsWith('delivery.') && type !== 'delivery.claimed' && type !== 'delivery.settled';
 }
