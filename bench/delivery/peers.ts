@@ -67,10 +67,7 @@ export function peers(scenario: DeliveryScenario): { readonly variants: Variant[
 }
 
 /** Jobs that are due, until the last attempt is committed and the last job recorded as completed. */
-export async function measureRound(
-  scenario: DeliveryScenario,
-  { queue, deliver, pool }: PeerRound,
-): Promise<Measurement> {
+async function measureRound(scenario: DeliveryScenario, { queue, deliver, pool }: PeerRound): Promise<Measurement> {
   const { name, events, database } = scenario;
   await forgetReceived(scenario);
   const delivered = countDelivered(events, deliver, { mayFail: name === 'failing' });

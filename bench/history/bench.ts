@@ -8,7 +8,7 @@ import type { Bench, Measurement, Variant } from '../rounds.ts';
 import { median } from '../statistics.ts';
 import { addSettledDeliveries, removePendingDeliveries } from './rows.ts';
 
-const CLAIMS = 10;
+const CLAIMS = 20;
 /** Deliveries in each. */
 const LIMIT = 500;
 
