@@ -41,13 +41,16 @@ export function createEndpointPreparer({
   return async ({ secrets, filter, ...endpoint }) => {
     const { client_certificate_id: certificateId } = endpoint;
     try {
+      const clientCertificate =
+        certificateId === null ? undefined : await clientCertificates.find(database.db, certificateId);
+      // Replaced since the claim: the next one brings its successor.
+      if (certificateId !== null && clientCertificate === undefined) return undefined;
       return {
         ...endpoint,
         headers: requestHeaders(endpoint.headers),
         keys: await endpointSecrets.keysOf(database.db, endpoint.id, secrets),
         filter: filter === null ? undefined : filterOf(filter),
-        clientCertificate:
-          certificateId === null ? undefined : await clientCertificates.find(database.db, certificateId),
+        clientCertificate,
       };
     } catch (error) {
       if (!(error instanceof MoonguardError)) throw error;
