@@ -22,8 +22,9 @@ export {
   RetentionService,
   type RetentionSettings,
 } from './retention/RetentionService.ts';
+export type { ClientCertificateInput, ClientCertificateSummary } from './webhooks/clientCertificate.ts';
 export type { Delivery, DeliveryAttempt, DeliveryStatus } from './webhooks/delivery.ts';
-export type { EndpointStatus, WebhookEndpoint } from './webhooks/endpoint.ts';
+export type { EndpointStatus, StatusChange, WebhookEndpoint } from './webhooks/endpoint.ts';
 export type { CreateWebhookInput, WebhookChanges } from './webhooks/endpointInput.ts';
 export type { Replay, ReplayableStatus, ReplayRequest, ReplayStatus } from './webhooks/replay.ts';
 export type { DeliveryStatistics, StatisticsWindow, TrendBucket, TrendPoint } from './webhooks/statistics.ts';
