@@ -219,11 +219,11 @@ begin
 
   select c.delivery_settings ->> 'ordering' = 'entity' into v_is_ordered from public.moonpay_webhook_config c
   where c.id = p_endpoint_id and c.deleted_at is null and c.status in ('active', 'suspended');
-  if not found then
-    update moonguard.replay_lanes l set finished_at = v_now where l.replay_id = p_replay_id and l.endpoint_id = p_endpoint_id;
+  if not found and v_lane.after_event_id < v_lane.last_event_id then
+    -- Its part ends here, once what a worker has is settled; the rest of what was released is held already.
+    v_lane.after_event_id := v_lane.last_event_id;
+    update moonguard.replay_lanes l set after_event_id = v_lane.last_event_id where l.replay_id = p_replay_id and l.endpoint_id = p_endpoint_id;
     update moonguard.replays r set skipped_count = r.skipped_count + v_lane.total_count - v_lane.released_count where r.id = p_replay_id;
-    replay_completed := moonguard.finish_replay_if_done(p_replay_id);
-    return;
   end if;
 
   select count(*) into v_waiting from (

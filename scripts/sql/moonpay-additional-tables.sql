@@ -4202,11 +4202,11 @@ begin
 
   select c.delivery_settings ->> 'ordering' = 'entity' into v_is_ordered from public.moonpay_webhook_config c
   where c.id = p_endpoint_id and c.deleted_at is null and c.status in ('active', 'suspended');
-  if not found then
-    update moonguard.replay_lanes l set finished_at = v_now where l.replay_id = p_replay_id and l.endpoint_id = p_endpoint_id;
+  if not found and v_lane.after_event_id < v_lane.last_event_id then
+    -- Its part ends here, once what a worker has is settled; the rest of what was released is held already.
+    v_lane.after_event_id := v_lane.last_event_id;
+    update moonguard.replay_lanes l set after_event_id = v_lane.last_event_id where l.replay_id = p_replay_id and l.endpoint_id = p_endpoint_id;
     update moonguard.replays r set skipped_count = r.skipped_count + v_lane.total_count - v_lane.released_count where r.id = p_replay_id;
-    replay_completed := moonguard.finish_replay_if_done(p_replay_id);
-    return;
   end if;
 
   select count(*) into v_waiting from (
@@ -4307,8 +4307,8 @@ revoke all on function moonguard.replayed_deliveries(moonguard.replays, uuid, uu
   moonguard.release_replay_lane(uuid, uuid, integer, integer, integer, timestamptz), moonguard.cancel_replay(uuid, text)
   from public, anon, authenticated, service_role;
 $moonguard_0017$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (17, '0017_replays', 'fa2d4ceef9b9adef773aa41703712d8a4f59cce750758d342e7bbf75bcca8994');
-  elsif v_applied <> 'fa2d4ceef9b9adef773aa41703712d8a4f59cce750758d342e7bbf75bcca8994' then
+    insert into moonguard.schema_migrations (number, name, checksum) values (17, '0017_replays', '9903472be063dfc10531ff0ab53ddf2a46514fae5935dda048c88a6b61df4a5d');
+  elsif v_applied <> '9903472be063dfc10531ff0ab53ddf2a46514fae5935dda048c88a6b61df4a5d' then
     raise exception using
       errcode = 'MG002',
       message = 'the migration 0017_replays that was applied here had another text',
