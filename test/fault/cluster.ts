@@ -13,7 +13,7 @@ export interface Member {
   readonly url: string;
   readonly moonguard: Moonguard;
   readonly observations: readonly Observation[];
-  /** Looks at every observation. */
+  /** Looks at every observation, also of those it shares its watch with. */
   readonly until: Watch['until'];
 }
 
@@ -22,9 +22,11 @@ export interface MemberOptions extends PostgresOptions {
 }
 
 /** Ends with the test. */
-export async function startMember({ leaseMs = 15_000, ...options }: MemberOptions): Promise<Member> {
+export async function startMember(
+  { leaseMs = 15_000, ...options }: MemberOptions,
+  { changed, until }: Watch = createWatch(),
+): Promise<Member> {
   const observations: Observation[] = [];
-  const { changed, until } = createWatch();
   const observe = (observation: Observation): void => {
     observations.push(observation);
     changed();

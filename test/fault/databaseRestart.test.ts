@@ -5,6 +5,7 @@ import { acknowledgedBodies } from './eventStream.ts';
 import { webhookIds } from './installation.ts';
 import { further, furtherTurnedDown, startLoad } from './load.ts';
 import { byId, startRecordingReceiver } from './recordingReceiver.ts';
+import { createWatch } from './watch.ts';
 
 test('behaviour 22: the database restarts under load, as an operator does it and as a crash: all goes on by itself, nothing is lost', {
   timeout: 300_000,
@@ -12,10 +13,17 @@ test('behaviour 22: the database restarts under load, as an operator does it and
   const postgres = await startPostgres();
   onTestFinished(() => postgres.stop());
   const receiver = await startRecordingReceiver();
-  const first = await startMember({ databaseUrl: postgres.url() });
-  const members = [first, await startMember({ databaseUrl: postgres.url() })];
+  const options = { databaseUrl: postgres.url(), leaseMs: 3_000 };
+  const watch = createWatch();
+  const first = await startMember(options, watch);
+  const members = [first, await startMember(options, watch)];
   const { moonguard } = first;
-  await moonguard.webhooks.createWebhook({ url: receiver.url, events: ['*'], environment: 'sandbox' });
+  await moonguard.webhooks.createWebhook({
+    url: receiver.url,
+    events: ['*'],
+    environment: 'sandbox',
+    deliverySettings: { timeout_ms: 3_000 },
+  });
 
   const { stream, end } = startLoad(members);
   for (const mode of ['fast', 'immediate'] as const) {
@@ -36,6 +44,11 @@ test('behaviour 22: the database restarts under load, as an operator does it and
   const bodies = acknowledgedBodies(stream);
   expect(bodies.size).toBe(events);
   await receiver.untilSeen(bodies.keys());
+  const delivered = (): number => members.reduce((sum, member) => sum + reported(member, 'delivery.delivered'), 0);
+  await watch.until(
+    () => delivered() >= events,
+    () => `${delivered()} of ${events} deliveries are recorded`,
+  );
   expect(await moonguard.inventory()).toMatchObject({ events, deliveries: events });
 
   // A result that could not be written under its lease is the one reason to send again.
