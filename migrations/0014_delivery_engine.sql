@@ -4,6 +4,7 @@
 -- Older program: there is none.
 
 alter table moonguard.endpoint_pace enable row level security;
+create policy owner_only on moonguard.endpoint_pace using (false);
 
 -- Tells endpoints about one of them: an event of our own, with a delivery for each of the others that subscribed to its name.
 create function moonguard.raise_operational_event(p_about uuid, p_name text, p_data jsonb) returns void
@@ -314,6 +315,7 @@ begin
     end;
     return next;
     continue when v_change.change is null;
+    perform set_config('moonguard.actor', 'system', true);
     update public.moonpay_webhook_config c set status = v_change.change, status_reason = changed_because where c.id = v_change.id;
     insert into moonguard.endpoint_pace as pace (endpoint_id, next_free_at, recovered_at)
     values (v_change.id, case v_change.change when 'suspended' then now() + make_interval(secs => p_probe_ms / 1000.0) else now() end,

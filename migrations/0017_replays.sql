@@ -50,6 +50,11 @@ create table moonguard.replay_lanes (
 create index deliveries_replay_idx on moonguard.deliveries (replay_id, endpoint_id, status) where replay_id is not null;
 
 comment on table moonguard.replays is 'Deliveries of the past that somebody wants sent again: which, how fast, and how far it is.';
+comment on column moonguard.replays.id is 'UUIDv7.';
+comment on column moonguard.replays.created_by is 'Who asked for it.';
+comment on column moonguard.replays.created_at is 'When it began.';
+comment on column moonguard.replays.finished_at is 'When it was completed or cancelled.';
+comment on column moonguard.replays.cancelled_by is 'Who cancelled it.';
 comment on column moonguard.replays.endpoint_id is 'Only those to this endpoint; null: to any.';
 comment on column moonguard.replays.statuses is 'Only those that have one of these: delivered, exhausted, held, filtered.';
 comment on column moonguard.replays.event_patterns is 'Only those of such events: names, or "transaction.*"; null: all.';
@@ -71,6 +76,7 @@ comment on column moonguard.replay_lanes.last_released_at is 'next_attempt_at of
 
 alter table moonguard.replays enable row level security;
 alter table moonguard.replay_lanes enable row level security;
+create policy owner_only on moonguard.replay_lanes using (false);
 grant select on moonguard.replays to authenticated, service_role;
 create policy replays_read on moonguard.replays for select to authenticated
   using ((select moonguard.has_role('admin', 'compliance_officer', 'auditor', 'developer')));
@@ -78,6 +84,21 @@ select moonguard.add_view('moonpay_webhook_replays', 'Replays of deliveries, for
   $$select id, endpoint_id, statuses, event_patterns, since, until, rate_per_second, status, total_count, released_count, skipped_count,
     delivered_count, filtered_count, failed_count, created_by, created_at, finished_at, cancelled_by
   from moonguard.replays$$);
+do $comments$
+declare
+  v_column record;
+begin
+  for v_column in
+    select shown.attname as name, pg_catalog.col_description(known.attrelid, known.attnum) as meaning
+    from pg_catalog.pg_attribute shown
+    join pg_catalog.pg_attribute known on known.attrelid = 'moonguard.replays'::regclass and known.attname = shown.attname
+    where shown.attrelid = to_regclass('public.moonpay_webhook_replays')
+      and pg_catalog.col_description(shown.attrelid, shown.attnum) is null
+  loop
+    execute format('comment on column public.moonpay_webhook_replays.%I is %L', v_column.name, v_column.meaning);
+  end loop;
+end
+$comments$;
 
 -- The deliveries to one endpoint that a replay is about, in the order of their events: of the next p_look_at after p_after, up
 -- to p_last, the first p_take. Each is bounded, so that a batch costs the same whatever the history is. The name of the

@@ -3386,6 +3386,7 @@ begin
 -- Older program: there is none.
 
 alter table moonguard.endpoint_pace enable row level security;
+create policy owner_only on moonguard.endpoint_pace using (false);
 
 -- Tells endpoints about one of them: an event of our own, with a delivery for each of the others that subscribed to its name.
 create function moonguard.raise_operational_event(p_about uuid, p_name text, p_data jsonb) returns void
@@ -3696,6 +3697,7 @@ begin
     end;
     return next;
     continue when v_change.change is null;
+    perform set_config('moonguard.actor', 'system', true);
     update public.moonpay_webhook_config c set status = v_change.change, status_reason = changed_because where c.id = v_change.id;
     insert into moonguard.endpoint_pace as pace (endpoint_id, next_free_at, recovered_at)
     values (v_change.id, case v_change.change when 'suspended' then now() + make_interval(secs => p_probe_ms / 1000.0) else now() end,
@@ -3714,8 +3716,8 @@ revoke all on function moonguard.endpoint_pace_now(uuid, double precision, times
   moonguard.claim_deliveries(integer, integer, jsonb, integer, uuid, integer, timestamptz),
   moonguard.settle_deliveries(json, uuid[], integer, integer, bigint) from public, anon, authenticated, service_role;
 $moonguard_0014$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (14, '0014_delivery_engine', 'efc01491cb29dcc275a38c6ea6d47fd9857ff12f4e806ecd1bd586e9c5296a50');
-  elsif v_applied <> 'efc01491cb29dcc275a38c6ea6d47fd9857ff12f4e806ecd1bd586e9c5296a50' then
+    insert into moonguard.schema_migrations (number, name, checksum) values (14, '0014_delivery_engine', '4611a9ca688c527847b9bd32837b5b9e30474dacc57b52f95355c045ce88500e');
+  elsif v_applied <> '4611a9ca688c527847b9bd32837b5b9e30474dacc57b52f95355c045ce88500e' then
     raise exception using
       errcode = 'MG002',
       message = 'the migration 0014_delivery_engine that was applied here had another text',
@@ -4033,6 +4035,11 @@ create table moonguard.replay_lanes (
 create index deliveries_replay_idx on moonguard.deliveries (replay_id, endpoint_id, status) where replay_id is not null;
 
 comment on table moonguard.replays is 'Deliveries of the past that somebody wants sent again: which, how fast, and how far it is.';
+comment on column moonguard.replays.id is 'UUIDv7.';
+comment on column moonguard.replays.created_by is 'Who asked for it.';
+comment on column moonguard.replays.created_at is 'When it began.';
+comment on column moonguard.replays.finished_at is 'When it was completed or cancelled.';
+comment on column moonguard.replays.cancelled_by is 'Who cancelled it.';
 comment on column moonguard.replays.endpoint_id is 'Only those to this endpoint; null: to any.';
 comment on column moonguard.replays.statuses is 'Only those that have one of these: delivered, exhausted, held, filtered.';
 comment on column moonguard.replays.event_patterns is 'Only those of such events: names, or "transaction.*"; null: all.';
@@ -4054,6 +4061,7 @@ comment on column moonguard.replay_lanes.last_released_at is 'next_attempt_at of
 
 alter table moonguard.replays enable row level security;
 alter table moonguard.replay_lanes enable row level security;
+create policy owner_only on moonguard.replay_lanes using (false);
 grant select on moonguard.replays to authenticated, service_role;
 create policy replays_read on moonguard.replays for select to authenticated
   using ((select moonguard.has_role('admin', 'compliance_officer', 'auditor', 'developer')));
@@ -4061,6 +4069,21 @@ select moonguard.add_view('moonpay_webhook_replays', 'Replays of deliveries, for
   $$select id, endpoint_id, statuses, event_patterns, since, until, rate_per_second, status, total_count, released_count, skipped_count,
     delivered_count, filtered_count, failed_count, created_by, created_at, finished_at, cancelled_by
   from moonguard.replays$$);
+do $comments$
+declare
+  v_column record;
+begin
+  for v_column in
+    select shown.attname as name, pg_catalog.col_description(known.attrelid, known.attnum) as meaning
+    from pg_catalog.pg_attribute shown
+    join pg_catalog.pg_attribute known on known.attrelid = 'moonguard.replays'::regclass and known.attname = shown.attname
+    where shown.attrelid = to_regclass('public.moonpay_webhook_replays')
+      and pg_catalog.col_description(shown.attrelid, shown.attnum) is null
+  loop
+    execute format('comment on column public.moonpay_webhook_replays.%I is %L', v_column.name, v_column.meaning);
+  end loop;
+end
+$comments$;
 
 -- The deliveries to one endpoint that a replay is about, in the order of their events: of the next p_look_at after p_after, up
 -- to p_last, the first p_take. Each is bounded, so that a batch costs the same whatever the history is. The name of the
@@ -4307,8 +4330,8 @@ revoke all on function moonguard.replayed_deliveries(moonguard.replays, uuid, uu
   moonguard.release_replay_lane(uuid, uuid, integer, integer, integer, timestamptz), moonguard.cancel_replay(uuid, text)
   from public, anon, authenticated, service_role;
 $moonguard_0017$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (17, '0017_replays', '9903472be063dfc10531ff0ab53ddf2a46514fae5935dda048c88a6b61df4a5d');
-  elsif v_applied <> '9903472be063dfc10531ff0ab53ddf2a46514fae5935dda048c88a6b61df4a5d' then
+    insert into moonguard.schema_migrations (number, name, checksum) values (17, '0017_replays', '31c6cdf267e046c0852580612887d7e58aab897bf258f99b5ec9af231a5cf93b');
+  elsif v_applied <> '31c6cdf267e046c0852580612887d7e58aab897bf258f99b5ec9af231a5cf93b' then
     raise exception using
       errcode = 'MG002',
       message = 'the migration 0017_replays that was applied here had another text',
