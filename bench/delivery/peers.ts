@@ -42,7 +42,7 @@ const graphileWorker: readonly Peer[] = (['tuned', 'documented'] as const).map((
 const bullmq: readonly Peer[] = (['tuned', 'documented'] as const).map((style) => ({
   name: style === 'tuned' ? 'bullmq' : 'bullmq-documented',
   style,
-  openQueue: () => openBullmq({ concurrency: CONCURRENCY }),
+  openQueue: () => openBullmq({ concurrency: CONCURRENCY, enableAutoPipelining: style === 'tuned' }),
 }));
 
 /** The queues that one would otherwise put under webhooks, each as documented and tuned; and what is left out, and why. */

@@ -7,12 +7,14 @@ const NAME = 'deliver';
 
 export interface BullmqSettings {
   readonly concurrency: number;
+  /** Whether ioredis sends the commands of one turn of the event loop together. */
+  readonly enableAutoPipelining?: boolean;
 }
 
 /** BullMQ on a Redis of its own: one worker. Jobs that fail are tried again at once. */
-export async function openBullmq({ concurrency }: BullmqSettings): Promise<JobQueue> {
+export async function openBullmq({ concurrency, enableAutoPipelining = false }: BullmqSettings): Promise<JobQueue> {
   const redis = await startRedis();
-  const connection = { host: '127.0.0.1', port: redis.port, maxRetriesPerRequest: null };
+  const connection = { host: '127.0.0.1', port: redis.port, maxRetriesPerRequest: null, enableAutoPipelining };
   const queue = new Queue<DeliveryJob>(QUEUE, { connection, defaultJobOptions: { attempts: 16 } });
   await queue.waitUntilReady();
   let worker: Worker<DeliveryJob, void> | undefined;
