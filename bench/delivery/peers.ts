@@ -25,7 +25,7 @@ function pgBossSettings(scenario: ScenarioName): PgBossSettings {
   return scenario === 'slow' ? { batchSize: 16, localConcurrency: 32 } : { batchSize: 500, localConcurrency: 2 };
 }
 
-/** As its page about performance advises; so there is no faster setting for the tuned one. */
+/** As its page about performance has it. */
 const graphileSettings = {
   concurrentJobs: CONCURRENCY,
   maxPoolSize: 10,
