@@ -79,7 +79,12 @@ export class Ingest {
   #next(): void {
     if (this.#waiting.size === 0 || this.#batchesInFlight >= this.#maxBatchesInFlight) return;
     this.#batchesInFlight++;
-    const batch = this.#takeBatch();
+    // The embedded database works in this thread: unless what has come in meanwhile is read first, every batch is one event.
+    if (this.#database.kind === 'embedded') setImmediate(() => this.#begin(this.#takeBatch()));
+    else this.#begin(this.#takeBatch());
+  }
+
+  #begin(batch: readonly Waiting[]): void {
     let isUnderWay = true;
     const endTurn = (): void => {
       if (!isUnderWay) return;
@@ -87,6 +92,7 @@ export class Ingest {
       this.#batchesInFlight--;
       this.#next();
     };
+    if (batch.length === 0) return endTurn();
     const timer = setTimeout(endTurn, ABANDONED_AFTER_MS);
     void this.#storeBatch(batch).finally(() => {
       clearTimeout(timer);
