@@ -6,7 +6,7 @@ import type { Measurement } from '../rounds.ts';
 import { percentile } from '../statistics.ts';
 import type { LatencyScenario } from './scenario.ts';
 
-const GIVE_UP_AFTER_MS = 10_000;
+const GIVE_UP_AFTER_MS = 60_000;
 
 /**
  * Hands events over at a steady pace, whether or not the ones before have arrived, and times each until it has.
