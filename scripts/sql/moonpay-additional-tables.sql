@@ -3471,8 +3471,10 @@ begin
 end
 $$;
 
--- Leases what is due, endpoint by endpoint, and returns it with all that sending takes: the deliveries of an endpoint, in no
--- order, then a row with the endpoint itself. p_rooms says how many this worker can take for each endpoint it knows,
+-- Leases what is due and returns it with all that sending takes, a row for each endpoint: the endpoint; its deliveries as
+-- [[id, event_id, attempts that the schedule counts, is_resend, is_ordered, event_name, event_type, occurred_at in unix ms, data
+-- as text, length of the body], …] in the order of arrival; their bodies, one behind the other, of about 16 MiB at most. (A row for each delivery takes
+-- the worker 15 µs more to read.) p_rooms says how many this worker can take for each endpoint it knows,
 -- p_default_room for the others; of p_limit every endpoint with something due gets its share. has_more: there was no room for more.
 --
 -- An endpoint whose requests are bounded in time gets as many as may begin within the next second: the first wait_ms from
@@ -3482,9 +3484,7 @@ $$;
 -- say. `update … from` read the whole table (15.8 against 3.6 ms for a batch).
 create function moonguard.claim_deliveries(p_limit integer, p_default_room integer, p_rooms jsonb, p_lease_ms integer, p_lease_token uuid,
   p_probe_ms integer, p_now timestamptz default null)
-returns table (id uuid, event_id uuid, event_sequence bigint, attempts_count integer, manual_attempts_count integer, is_resend boolean, is_ordered boolean,
-  event_name text, event_type text, occurred_at timestamptz, raw_body bytea, data_text text,
-  endpoint jsonb, has_more boolean, to_be_chosen boolean, wait_ms double precision, spacing_ms double precision)
+returns table (endpoint jsonb, deliveries json, bodies bytea, has_more boolean, to_be_chosen boolean, wait_ms double precision, spacing_ms double precision)
 language plpgsql set search_path = '' set enable_seqscan = 'off' set enable_bitmapscan = 'off' set jit = 'off' as $$
 #variable_conflict use_column
 declare
@@ -3493,9 +3493,9 @@ declare
   v_endpoint record;
   v_room integer;
   v_taken integer;
+  v_excess uuid[];
   v_free_at timestamptz;
   v_spacing_ms double precision;
-  v_to_be_chosen boolean;
 begin
   -- A lease that a crash takes back is due again: nobody has to wait until it is on disk.
   perform set_config('synchronous_commit', 'off', true);
@@ -3514,7 +3514,7 @@ begin
   for v_endpoint in
     select c.id, c.status, least(coalesce((p_rooms ->> c.id::text)::integer, p_default_room), greatest(p_limit / cardinality(v_due), 1)) as room,
       (c.delivery_settings ->> 'timeout_ms')::integer as timeout_ms,
-      c.delivery_settings ->> 'payload' = 'envelope' as wants_envelope, c.filter is not null as has_filter,
+      c.filter is not null as has_filter, c.filter is not null or c.delivery_settings ->> 'payload' = 'envelope' as is_looked_into,
       moonguard.endpoint_rate(c.status, c.delivery_settings, pace.recovered_at, p_probe_ms, v_now) as rate
     from unnest(v_due) as due (id)
     join public.moonpay_webhook_config c on c.id = due.id
@@ -3529,8 +3529,8 @@ begin
     v_room := v_endpoint.room;
     v_free_at := v_now;
     v_spacing_ms := 0;
-    v_to_be_chosen := v_endpoint.rate is not null and v_endpoint.has_filter;
-    if v_to_be_chosen then
+    to_be_chosen := v_endpoint.rate is not null and v_endpoint.has_filter;
+    if to_be_chosen then
       v_room := least(v_room, 100);
     elsif v_endpoint.rate is not null then
       select pace.free_at, pace.spacing_ms, least(v_room, pace.room) into v_free_at, v_spacing_ms, v_room
@@ -3538,7 +3538,6 @@ begin
       continue when not found or v_room <= 0;
     end if;
 
-    return query
     with claimed as (
       update moonguard.deliveries d
       set lease_token = p_lease_token,
@@ -3554,26 +3553,36 @@ begin
         order by due.next_attempt_at, due.event_sequence
         limit v_room
         for update skip locked))
-      returning d.id, d.event_id, d.event_sequence, d.attempts_count, d.manual_attempts_count, d.resend_from is not null as is_resend,
-        d.ordering_key is not null as is_ordered
+      returning d.id, d.event_id, d.event_sequence, d.attempts_count - d.manual_attempts_count as scheduled_attempts,
+        d.resend_from is not null as is_resend, d.ordering_key is not null as is_ordered
+    ), ready as (
+      select json_build_array(claimed.id, claimed.event_id, claimed.scheduled_attempts, claimed.is_resend, claimed.is_ordered,
+          event.event_name, event.event_type,
+          case when v_endpoint.is_looked_into then extract(epoch from coalesce(event.occurred_at, event.received_at)) * 1000 end,
+          case when v_endpoint.is_looked_into then coalesce(nullif(event.event_data -> 'data', 'null'), event.event_data)::text end,
+          octet_length(event.raw_body)) as delivery,
+        claimed.id, event.raw_body,
+        sum(octet_length(event.raw_body)) over (order by claimed.event_sequence) - octet_length(event.raw_body) < 16777216 as fits
+      from claimed cross join lateral (select * from public.moonpay_webhook_events e where e.id = claimed.event_id) as event
+      order by claimed.event_sequence
     )
-    select claimed.*, event.event_name, event.event_type,
-      case when v_endpoint.wants_envelope or v_endpoint.has_filter then coalesce(event.occurred_at, event.received_at) end,
-      event.raw_body,
-      case when v_endpoint.wants_envelope or v_endpoint.has_filter then coalesce(nullif(event.event_data -> 'data', 'null'), event.event_data)::text end,
-      null::jsonb, null::boolean, null::boolean, null::double precision, null::double precision
-    from claimed cross join lateral (select * from public.moonpay_webhook_events e where e.id = claimed.event_id) as event;
+    select json_agg(delivery) filter (where fits), string_agg(raw_body, '') filter (where fits), count(*) filter (where fits),
+      array_agg(ready.id) filter (where not fits)
+    into deliveries, bodies, v_taken, v_excess from ready;
 
-    get diagnostics v_taken = row_count;
     continue when v_taken = 0;
+    if v_excess is not null then
+      update moonguard.deliveries d set leased_until = null, lease_token = null where d.id = any (v_excess);
+    end if;
     if v_spacing_ms > 0 then
       update moonguard.endpoint_pace pace set next_free_at = v_free_at + make_interval(secs => v_taken * v_spacing_ms / 1000)
       where pace.endpoint_id = v_endpoint.id;
     end if;
-    return query select null::uuid, null::uuid, null::bigint, null::integer, null::integer, null::boolean, null::boolean,
-      null::text, null::text, null::timestamptz, null::bytea, null::text,
-      moonguard.endpoint_to_deliver_to(v_endpoint.id), v_taken = v_room and v_spacing_ms = 0, v_to_be_chosen,
-      extract(epoch from v_free_at - v_now)::double precision * 1000, v_spacing_ms;
+    endpoint := moonguard.endpoint_to_deliver_to(v_endpoint.id);
+    has_more := (v_taken = v_room or v_excess is not null) and v_spacing_ms = 0;
+    wait_ms := extract(epoch from v_free_at - v_now) * 1000;
+    spacing_ms := v_spacing_ms;
+    return next;
   end loop;
 end
 $$;
@@ -3716,8 +3725,8 @@ revoke all on function moonguard.endpoint_pace_now(uuid, double precision, times
   moonguard.claim_deliveries(integer, integer, jsonb, integer, uuid, integer, timestamptz),
   moonguard.settle_deliveries(json, uuid[], integer, integer, bigint) from public, anon, authenticated, service_role;
 $moonguard_0014$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (14, '0014_delivery_engine', '4611a9ca688c527847b9bd32837b5b9e30474dacc57b52f95355c045ce88500e');
-  elsif v_applied <> '4611a9ca688c527847b9bd32837b5b9e30474dacc57b52f95355c045ce88500e' then
+    insert into moonguard.schema_migrations (number, name, checksum) values (14, '0014_delivery_engine', '53b943a5753dee916856bfa046a7ac4c2a11688e809eb8f6271592ff6f29f64d');
+  elsif v_applied <> '53b943a5753dee916856bfa046a7ac4c2a11688e809eb8f6271592ff6f29f64d' then
     raise exception using
       errcode = 'MG002',
       message = 'the migration 0014_delivery_engine that was applied here had another text',

@@ -24,7 +24,7 @@ const LATE_MS = 100;
 const LONGEST_APPOINTMENT_MS = 10_000;
 /** So that thousands of retries are a few hundred appointments. */
 const APPOINTMENT_GRAIN_MS = 25;
-/** The larger a claim, the cheaper a delivery; beyond this it takes too much memory at once (1 MiB bodies). */
+/** The larger a claim, the cheaper a delivery; of the bodies of one endpoint it brings 16 MiB at most. */
 const LARGEST_CLAIM = 1_000;
 /** Leased beyond an endpoint's timeout: the longest a delivery may wait in this process, and to be settled. */
 const DEFAULT_LEASE_MS = 15_000;

@@ -7,7 +7,7 @@ import { type SettledDelivery, type Settlements, settleDeliveries } from './stor
 
 /** Results are written together: whichever comes first. */
 const FLUSH_AFTER_MS = 50;
-const FLUSH_AT_COUNT = 200;
+const FLUSH_AT_COUNT = 500;
 /** Whatever has come together while the batch before was written: the larger, the cheaper a result. */
 const LARGEST_BATCH = 1_000;
 const RETRY_AFTER_MS = 500;

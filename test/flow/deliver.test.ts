@@ -292,6 +292,21 @@ forEachDatabase('delivering', (open, kind) => {
     expect(await deliveries()).toMatchObject([{ status: 'delivered', lease_token: null, attempts_count: 1 }]);
   });
 
+  test('of large bodies a claim brings as many as it can hold, and leaves the others to the next one', async () => {
+    await addEndpoint('https://example.com/');
+    const large = 'x'.repeat(1_000_000);
+    await store(...Array.from({ length: 20 }, (_, place) => buyEvent({ id: `large-${place}`, large })));
+    const claim = { limit: 1_000, defaultRoom: 1_000, rooms: {}, leaseMs: 10_000, probeMs: 1_000 };
+    const sizes: number[] = [];
+    for (let claims = 0; claims < 2; claims++) {
+      const [lane] = await claimDueDeliveries(database.db, { ...claim, leaseToken: systemRuntime.newId() });
+      sizes.push(lane?.deliveries.length ?? 0);
+      for (const { event } of lane?.deliveries ?? []) expect(event.rawBody.byteLength).toBeGreaterThan(1_000_000);
+      expect(lane?.hasMore).toBe(claims === 0);
+    }
+    expect(sizes).toEqual([17, 3]);
+  });
+
   test('what a dead worker had leased is delivered when its lease ends', async () => {
     const { url, received } = await receiver(ok);
     await addEndpoint(url, sql`delivery_settings = '{"timeout_ms": 100}'`);

@@ -71,47 +71,44 @@ export interface Claim {
 
 /** Leases deliveries that are due and skips those that another worker is leasing at this moment: migrations/0014. */
 export async function claimDueDeliveries(db: Db, claim: Claim): Promise<ClaimedLane[]> {
-  const { rows } = await sql<ClaimedRow>`
+  const { rows } = await sql<LaneRow>`
     select * from moonguard.claim_deliveries(${claim.limit}::integer, ${claim.defaultRoom}::integer,
       ${JSON.stringify(claim.rooms)}::jsonb, ${claim.leaseMs}::integer, ${claim.leaseToken}::uuid, ${claim.probeMs}::integer,
       ${claim.now ?? null}::timestamptz)
   `.execute(db);
-  const lanes: ClaimedLane[] = [];
-  let deliveries: DeliveryRow[] = [];
-  for (const row of rows) {
-    if (row.endpoint === null) {
-      deliveries.push(row);
-      continue;
-    }
-    deliveries.sort((one, other) => one.event_sequence - other.event_sequence);
-    lanes.push({
-      endpoint: { ...row.endpoint, secrets: row.endpoint.secrets.map(withSealedBytes) },
-      deliveries: deliveries.map(decode),
-      waitMs: row.wait_ms,
-      spacingMs: row.spacing_ms,
-      hasMore: row.has_more,
-      toBeChosen: row.to_be_chosen,
-    });
-    deliveries = [];
-  }
-  return lanes;
+  return rows.map((row) => ({
+    endpoint: { ...row.endpoint, secrets: row.endpoint.secrets.map(withSealedBytes) },
+    deliveries: decodeDeliveries(row),
+    waitMs: row.wait_ms,
+    spacingMs: row.spacing_ms,
+    hasMore: row.has_more,
+    toBeChosen: row.to_be_chosen,
+  }));
 }
 
-function decode(row: DeliveryRow): ClaimedDelivery {
-  return {
-    id: row.id,
-    eventId: row.event_id,
-    scheduledAttemptsMade: row.attempts_count - row.manual_attempts_count,
-    isResend: row.is_resend,
-    isOrdered: row.is_ordered,
-    event: {
-      name: row.event_name,
-      providerType: row.event_type,
-      occurredAt: row.occurred_at,
-      rawBody: row.raw_body,
-      dataText: row.data_text,
+/** Bodies are parts of one buffer, which stays until the last of them is sent. */
+function decodeDeliveries({ deliveries, bodies }: LaneRow): ClaimedDelivery[] {
+  let end = 0;
+  return deliveries.map(
+    ([
+      id,
+      eventId,
+      scheduledAttemptsMade,
+      isResend,
+      isOrdered,
+      name,
+      providerType,
+      occurredAtMs,
+      dataText,
+      bodyLength,
+    ]) => {
+      const rawBody = bodies.subarray(end, end + bodyLength);
+      end += bodyLength;
+      const occurredAt = occurredAtMs === null ? null : new Date(occurredAtMs);
+      const event = { name, providerType, occurredAt, rawBody, dataText };
+      return { id, eventId, scheduledAttemptsMade, isResend, isOrdered, event };
     },
-  };
+  );
 }
 
 function withSealedBytes({ sealed, ...secret }: SecretInJson): StoredSecret {
@@ -128,29 +125,25 @@ type SecretInJson = {
   readonly expires_at: number | null;
 };
 
-/** The deliveries of an endpoint come first, then the endpoint. */
-type ClaimedRow = DeliveryRow | EndpointRow;
-
-interface DeliveryRow {
-  readonly id: string;
-  readonly event_id: string;
-  readonly event_sequence: number;
-  readonly attempts_count: number;
-  readonly manual_attempts_count: number;
-  readonly is_resend: boolean;
-  readonly is_ordered: boolean;
-  readonly event_name: string;
-  readonly event_type: string;
-  readonly occurred_at: Date | null;
-  readonly raw_body: Uint8Array;
-  readonly data_text: string | null;
-  readonly endpoint: null;
-}
-
-interface EndpointRow {
+interface LaneRow {
   readonly endpoint: Omit<ClaimedEndpoint, 'secrets'> & { readonly secrets: readonly SecretInJson[] };
+  readonly deliveries: readonly DeliveryInJson[];
+  readonly bodies: Uint8Array;
   readonly has_more: boolean;
   readonly to_be_chosen: boolean;
   readonly wait_ms: number;
   readonly spacing_ms: number;
 }
+
+type DeliveryInJson = readonly [
+  id: string,
+  eventId: string,
+  scheduledAttemptsMade: number,
+  isResend: boolean,
+  isOrdered: boolean,
+  eventName: string,
+  eventType: string,
+  occurredAtMs: number | null,
+  dataText: string | null,
+  bodyLength: number,
+];
