@@ -37,6 +37,7 @@ const spellings = [
   'LOCALHOST',
 ];
 
+const once = { retryPolicy: { max_attempts: 1 } } as const;
 const refused = { status: 'exhausted', lastErrorClass: 'destination_refused', lastResponseStatus: null };
 
 /** Counts connections on a port of this machine; nobody should come. */
@@ -44,7 +45,7 @@ const trap = () => tcpServer((socket) => void socket.end('HTTP/1.1 200 OK\r\ncon
 
 /** An endpoint whose URL was changed behind the service's back: what counts is that nothing connects. */
 async function endpointAt(product: Product, url: string) {
-  const endpoint = await product.endpoint('https://public.example/');
+  const endpoint = await product.endpoint('https://public.example/', once);
   await sql`update moonpay_webhook_config set url = ${url} where id = ${endpoint.id}`.execute(product.database.db);
   return endpoint;
 }
@@ -74,7 +75,7 @@ conformance(
     ])('19 never connects, class `destination_refused`: %s', async (_, addresses) => {
       resolveName('hook.example', addresses);
       const { port, connections } = await trap();
-      const endpoint = await product.endpoint(`http://hook.example:${port}/`);
+      const endpoint = await product.endpoint(`http://hook.example:${port}/`, once);
 
       expect(await endpoint.settled(await product.post())).toMatchObject(refused);
       expect(connections.size).toBe(0);
@@ -102,7 +103,7 @@ conformance('destinations, where the sandbox may be on this machine', (product) 
       const receiver = await startReceiver((response) =>
         response.writeHead(307, { location: `${origin}:${port}/` }).end(),
       );
-      const endpoint = await product.endpoint(receiver.url);
+      const endpoint = await product.endpoint(receiver.url, once);
 
       expect(await endpoint.settled(await product.post())).toMatchObject({ lastErrorClass: 'http_3xx' });
       expect(connections.size).toBe(0);
