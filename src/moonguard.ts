@@ -21,6 +21,7 @@ import { Receiver } from './receive/Receiver.ts';
 import { PartitionKeeper } from './retention/PartitionKeeper.ts';
 import { RetentionKeeper } from './retention/RetentionKeeper.ts';
 import { RetentionService, type RetentionSettings } from './retention/RetentionService.ts';
+import { VacuumKeeper } from './retention/VacuumKeeper.ts';
 import { type Runtime, systemRuntime } from './runtime.ts';
 import { openSecretBox } from './secrets/masterKey.ts';
 import { createClientCertificates } from './webhooks/clientCertificates.ts';
@@ -183,6 +184,7 @@ async function wire(database: Database, options: WiringOptions): Promise<Moongua
   const retentionKeeper = new RetentionKeeper({ retention, observe });
   const replayer = new Replayer({ database, observe });
   const partitions = new PartitionKeeper({ database, observe });
+  const vacuum = new VacuumKeeper({ database, observe });
   const decider = new Decider({ database, runtime, observe, compliance, policies });
 
   return {
@@ -200,9 +202,11 @@ async function wire(database: Database, options: WiringOptions): Promise<Moongua
     start: async () => {
       await Promise.all([worker.start(), replayer.start(), decider.start(), partitions.start()]);
       retentionKeeper.start();
+      vacuum.start();
     },
     stop: async () => {
-      await Promise.all([worker.stop(), replayer.stop(), decider.stop(), partitions.stop(), retentionKeeper.stop()]);
+      await Promise.all([worker.stop(), replayer.stop(), decider.stop(), partitions.stop()]);
+      await Promise.all([retentionKeeper.stop(), vacuum.stop()]);
       await providerKeys.close();
       await sender.close();
       if (options.database === undefined) await database.close();

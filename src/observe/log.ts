@@ -37,6 +37,7 @@ const levels: Readonly<Record<Observation['type'], Level>> = {
   'request.failed': 'error',
   'partitions.made': 'info',
   'partitions.failed': 'error',
+  'vacuum.failed': 'error',
   'retention.ran': 'info',
   'retention.failed': 'error',
   'worker.ended': 'error',

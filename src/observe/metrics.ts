@@ -106,6 +106,7 @@ export function createMetrics(readQueue?: () => Promise<DeliveryQueue>): Metrics
       case 'replay.release_failed':
       case 'retention.failed':
       case 'partitions.failed':
+      case 'vacuum.failed':
       case 'request.failed':
       case 'database.listen_lost':
       case 'worker.ended':

@@ -39,6 +39,7 @@ export type Observation =
   | { type: 'request.failed'; method: string; path: string; reason: string }
   | { type: 'partitions.made'; partitions: number }
   | { type: 'partitions.failed'; reason: string }
+  | { type: 'vacuum.failed'; reason: string }
   | {
       type: 'retention.ran';
       status: 'finished' | 'interrupted';
