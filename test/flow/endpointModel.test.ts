@@ -45,8 +45,8 @@ const anyStep = fc.oneof<fc.WeightedArbitrary<Step>[]>(
     }),
   },
   { weight: 1, arbitrary: fc.constant({ do: 'leases end' }) },
-  { weight: 1, arbitrary: fc.record({ do: fc.constant('switch off'), reason: fc.constantFrom('at rest', undefined) }) },
-  { weight: 3, arbitrary: fc.constant({ do: 'resume' }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant('switch off'), reason: fc.constantFrom('at rest', undefined) }) },
+  { weight: 2, arbitrary: fc.constant({ do: 'resume' }) },
   { weight: 3, arbitrary: fc.record({ do: fc.constant('resend'), which: fc.nat() }) },
 );
 const anyWalk = fc
@@ -74,7 +74,7 @@ forEachDatabase('an endpoint in any state', (open) => {
           expect(await stateOf(world), `after step ${place + 1}`).toEqual(modelState(world.endpoint));
         }
       }),
-      { numRuns: 25 },
+      { numRuns: 40 },
     );
   });
 });
