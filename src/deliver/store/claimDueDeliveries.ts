@@ -1,5 +1,6 @@
 import { sql } from 'kysely';
 import type { Db } from '../../database/database.ts';
+import { unescapeBytes } from '../../database/escapedBytes.ts';
 import type { Environment } from '../../observe/observation.ts';
 import type { DeliverySettings } from '../../webhooks/deliverySettings.ts';
 import type { RetryPolicy } from '../../webhooks/retryPolicy.ts';
@@ -69,46 +70,53 @@ export interface Claim {
   readonly now?: Date;
 }
 
+/** Then a claim stops, whatever else is due: moonguard.claim_deliveries says the same. */
+const MOST_BYTES = 16 * 1_048_576;
+
 /** Leases deliveries that are due and skips those that another worker is leasing at this moment: migrations/0014. */
 export async function claimDueDeliveries(db: Db, claim: Claim): Promise<ClaimedLane[]> {
-  const { rows } = await sql<LaneRow>`
+  const { rows } = await sql<ClaimedRow>`
     select * from moonguard.claim_deliveries(${claim.limit}::integer, ${claim.defaultRoom}::integer,
       ${JSON.stringify(claim.rooms)}::jsonb, ${claim.leaseMs}::integer, ${claim.leaseToken}::uuid, ${claim.probeMs}::integer,
       ${claim.now ?? null}::timestamptz)
   `.execute(db);
-  return rows.map((row) => ({
-    endpoint: { ...row.endpoint, secrets: row.endpoint.secrets.map(withSealedBytes) },
-    deliveries: decodeDeliveries(row),
-    waitMs: row.wait_ms,
-    spacingMs: row.spacing_ms,
-    hasMore: row.has_more,
-    toBeChosen: row.to_be_chosen,
-  }));
+  const lanes: ClaimedLane[] = [];
+  let deliveries: ClaimedDelivery[] = [];
+  let bytes = 0;
+  for (const row of rows) {
+    if (row.endpoint === null) {
+      const delivery = decode(row);
+      bytes += delivery.event.rawBody.byteLength;
+      deliveries.push(delivery);
+      continue;
+    }
+    lanes.push({
+      endpoint: { ...row.endpoint, secrets: row.endpoint.secrets.map(withSealedBytes) },
+      deliveries,
+      waitMs: row.wait_ms,
+      spacingMs: row.spacing_ms,
+      hasMore: row.has_more || bytes >= MOST_BYTES,
+      toBeChosen: row.to_be_chosen,
+    });
+    deliveries = [];
+    bytes = 0;
+  }
+  return lanes;
 }
 
-/** Bodies are parts of one buffer, which stays until the last of them is sent. */
-function decodeDeliveries({ deliveries, bodies }: LaneRow): ClaimedDelivery[] {
-  let end = 0;
-  return deliveries.map(
-    ([
-      id,
-      eventId,
-      scheduledAttemptsMade,
-      isResend,
-      isOrdered,
-      name,
-      providerType,
-      occurredAtMs,
-      dataText,
-      bodyLength,
-    ]) => {
-      const rawBody = bodies.subarray(end, end + bodyLength);
-      end += bodyLength;
-      const occurredAt = occurredAtMs === null ? null : new Date(occurredAtMs);
-      const event = { name, providerType, occurredAt, rawBody, dataText };
-      return { id, eventId, scheduledAttemptsMade, isResend, isOrdered, event };
-    },
-  );
+function decode({ delivery, escaped_body }: DeliveryRow): ClaimedDelivery {
+  const [id, eventId, scheduledAttemptsMade, isResend, isOrdered, name, providerType, occurredAtMs, dataText] =
+    delivery;
+  const occurredAt = occurredAtMs === null ? null : new Date(occurredAtMs);
+  const rawBody = unescapeBytes(escaped_body);
+  return {
+    id,
+    eventId,
+    scheduledAttemptsMade,
+    isResend,
+    isOrdered,
+    event: { name, providerType, occurredAt, rawBody, dataText },
+  };
 }
 
 function withSealedBytes({ sealed, ...secret }: SecretInJson): StoredSecret {
@@ -125,25 +133,29 @@ type SecretInJson = {
   readonly expires_at: number | null;
 };
 
-interface LaneRow {
+/** The deliveries of an endpoint come first, then the endpoint. */
+type ClaimedRow = DeliveryRow | EndpointRow;
+
+interface DeliveryRow {
+  readonly delivery: readonly [
+    id: string,
+    eventId: string,
+    scheduledAttemptsMade: number,
+    isResend: boolean,
+    isOrdered: boolean,
+    eventName: string,
+    eventType: string,
+    occurredAtMs: number | null,
+    dataText: string | null,
+  ];
+  readonly escaped_body: string;
+  readonly endpoint: null;
+}
+
+interface EndpointRow {
   readonly endpoint: Omit<ClaimedEndpoint, 'secrets'> & { readonly secrets: readonly SecretInJson[] };
-  readonly deliveries: readonly DeliveryInJson[];
-  readonly bodies: Uint8Array;
   readonly has_more: boolean;
   readonly to_be_chosen: boolean;
   readonly wait_ms: number;
   readonly spacing_ms: number;
 }
-
-type DeliveryInJson = readonly [
-  id: string,
-  eventId: string,
-  scheduledAttemptsMade: number,
-  isResend: boolean,
-  isOrdered: boolean,
-  eventName: string,
-  eventType: string,
-  occurredAtMs: number | null,
-  dataText: string | null,
-  bodyLength: number,
-];
