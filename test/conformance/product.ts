@@ -4,7 +4,7 @@ import { createMoonguard, type Moonguard, type MoonguardOptions } from '../../sr
 import type { Environment } from '../../src/observe/observation.ts';
 import { systemRuntime } from '../../src/runtime.ts';
 import { receiveUrl } from '../../src/simulate/sendEvent.ts';
-import type { CreateWebhookInput, WebhookChanges } from '../../src/webhooks/endpointInput.ts';
+import type { CreateWebhookInput } from '../../src/webhooks/endpointInput.ts';
 import { buyEvent, webhookKey, webhookRequest } from '../support/moonpay.ts';
 import { type Observed, observed } from '../support/signals.ts';
 import { forEachDatabase, type TestDatabase } from '../support/testDatabase.ts';
@@ -95,10 +95,7 @@ export class Product {
   }
 
   /** Creates an endpoint that lives as long as the test: it gets purchases, and tries three times within 20 ms. */
-  async endpoint(
-    url: string,
-    { retryPolicy, ...given }: Partial<CreateWebhookInput> & Pick<WebhookChanges, 'retryPolicy'> = {},
-  ): Promise<Endpoint> {
+  async endpoint(url: string, { retryPolicy, ...given }: Partial<CreateWebhookInput> = {}): Promise<Endpoint> {
     const input = { events: ['transaction.*'], environment: 'sandbox', ...given } as const;
     const created = await this.webhooks.createWebhook({
       ...input,

@@ -1,5 +1,15 @@
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { PGlite } from '@electric-sql/pglite';
@@ -19,7 +29,12 @@ export async function migratedSnapshot(): Promise<string> {
   const installer = installerSql(readMigrationFiles());
   const key = createHash('sha256').update(installer).update(readFileSync(pgliteManifest)).digest('hex').slice(0, 16);
   const file = join(folder, `${key}.tar`);
-  if (existsSync(file)) return file;
+  if (existsSync(file)) {
+    // So that no run with other migrations takes it for an old one.
+    const now = systemRuntime.now() / 1000;
+    utimesSync(file, now, now);
+    return file;
+  }
 
   mkdirSync(folder, { recursive: true });
   removeOldSnapshots();
