@@ -50,7 +50,7 @@ export function newEndpoint(): EndpointModel {
   };
 }
 
-export function takesDeliveries({ status }: EndpointModel): boolean {
+function takesDeliveries({ status }: EndpointModel): boolean {
   return status === 'active' || status === 'suspended';
 }
 
