@@ -29,6 +29,9 @@ export interface Database {
   /** Runs several statements as one transaction. */
   runScript(sqlText: string): Promise<void>;
 
+  /** While `work` runs, nobody takes long silence for the loss of a connection: migrating a large table is silent. */
+  unhurried<T>(work: () => Promise<T>): Promise<T>;
+
   /** Ends connections and releases the data directory. Queries fail afterwards. */
   close(): Promise<void>;
 }

@@ -64,6 +64,7 @@ function embeddedDatabase(pglite: PGlite, onClosed: () => void): Database {
     db,
     transaction: (work, within) => runTransaction(db, work, within),
     listen: embeddedListen(pglite),
+    unhurried: (work) => work(),
     runScript: async (sqlText) => {
       await pglite.transaction((transaction) => transaction.exec(sqlText));
     },

@@ -18,18 +18,20 @@ export async function migrate(
   files: readonly MigrationFile[] = readMigrationFiles(),
 ): Promise<{ applied: string[]; version: number }> {
   try {
-    return await database.transaction(async (transaction) => {
-      for (const statement of prelude(files)) await sql.raw(statement).execute(transaction);
-      const before = await appliedNumbers(transaction);
-      for (const file of files) await apply(file, transaction);
-      return {
-        applied: files.filter(({ number }) => !before.has(number)).map(({ name }) => name),
-        version: files.length,
-      };
-    });
+    return await database.unhurried(() => database.transaction((transaction) => migrateWithin(transaction, files)));
   } catch (error) {
     throw error instanceof MoonguardError ? error : migrationError(error, 'Migrating failed');
   }
+}
+
+async function migrateWithin(transaction: Db, files: readonly MigrationFile[]) {
+  for (const statement of prelude(files)) await sql.raw(statement).execute(transaction);
+  const before = await appliedNumbers(transaction);
+  for (const file of files) await apply(file, transaction);
+  return {
+    applied: files.filter(({ number }) => !before.has(number)).map(({ name }) => name),
+    version: files.length,
+  };
 }
 
 export interface SchemaStatus {

@@ -24,7 +24,7 @@ export interface PostgresOptions {
   /**
    * Milliseconds after which a connection of the pool on which no byte moves is cut: it is one whose other end went away
    * without a word, which TCP alone notices after a quarter of an hour. Default: 5000 more than a statement or an idle
-   * transaction may take.
+   * transaction may take. Migrating is spared.
    */
   readonly silenceTimeoutMs?: number;
   /** What `pg_stat_activity` shows. Default `moonguard`. */
@@ -42,12 +42,13 @@ export function openPostgres(options: PostgresOptions, observe: Observe): Databa
     keepAliveInitialDelayMillis: 10_000,
     types: pgTypes,
   };
+  let unhurried = 0;
   const pool = new Pool({
     ...config,
     max: options.maxConnections ?? 10,
     statement_timeout: statementTimeoutMs,
     idle_in_transaction_session_timeout: idleInTransactionTimeoutMs,
-    stream: () => socketThatEndsWhenSilent(silenceTimeoutMs),
+    stream: () => socketThatEndsWhenSilent(silenceTimeoutMs, () => unhurried > 0),
   });
   // A connection that is lost while idle, or checked out between two statements, is reported by an event, which without
   // a listener would end the process. Whoever needs the connection next sees the failure or gets a new one.
@@ -66,6 +67,14 @@ export function openPostgres(options: PostgresOptions, observe: Observe): Databa
     runScript: async (sqlText) => {
       await pool.query(sqlText);
     },
+    unhurried: async (work) => {
+      unhurried++;
+      try {
+        return await work();
+      } finally {
+        unhurried--;
+      }
+    },
     close: async () => {
       closing ??= Promise.all([listener.close(), pool.end()]);
       await closing;
@@ -74,9 +83,14 @@ export function openPostgres(options: PostgresOptions, observe: Observe): Databa
 }
 
 /** The option query_timeout of `pg` would give up on the query and hand the dead connection to the next one. */
-function socketThatEndsWhenSilent(silenceTimeoutMs: number): Socket {
+function socketThatEndsWhenSilent(silenceTimeoutMs: number, isSpared: () => boolean): Socket {
   const socket = new Socket();
-  socket.setTimeout(silenceTimeoutMs, () => {
+  socket.setTimeout(silenceTimeoutMs);
+  socket.on('timeout', () => {
+    if (isSpared()) {
+      socket.setTimeout(silenceTimeoutMs);
+      return;
+    }
     const silent = new Error(`Nothing came from the database for ${silenceTimeoutMs} ms.`);
     socket.destroy(Object.assign(silent, { code: 'ETIMEDOUT' }));
   });

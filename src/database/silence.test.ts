@@ -4,6 +4,9 @@ import { type CuttableProxy, startProxy } from '../../test/support/cuttableProxy
 import { openTestDatabase, type TestPostgres } from '../../test/support/testDatabase.ts';
 import { connectDatabase } from './connect.ts';
 import type { Database } from './database.ts';
+import { prelude } from './installer.ts';
+import { migrate } from './migrate.ts';
+import { readMigrationFiles } from './migrationFiles.ts';
 import { isUnavailable } from './unavailable.ts';
 
 let server: TestPostgres;
@@ -32,4 +35,22 @@ test('a connection whose other end went away without a word is given up, and the
 
   proxy.restore();
   expect(await answer()).toEqual([{ one: 1 }]);
+});
+
+test('what may take its time is not given up for its silence', async () => {
+  const sleep = () => sql`select pg_sleep(0.7)`.execute(database.db);
+  await expect(sleep()).rejects.toMatchObject({ code: 'ETIMEDOUT' });
+  await database.unhurried(sleep);
+  await expect(sleep()).rejects.toMatchObject({ code: 'ETIMEDOUT' });
+});
+
+test('migrating waits for as long as another one takes', async () => {
+  const { begun } = await server.transaction(async (transaction) => {
+    for (const statement of prelude(readMigrationFiles())) await sql.raw(statement).execute(transaction);
+    const migrating = migrate(database);
+    migrating.catch(() => {}); // awaited below
+    await sql`select pg_sleep(1)`.execute(transaction);
+    return { begun: migrating };
+  });
+  expect(await begun).toMatchObject({ applied: [] });
 });
