@@ -63,6 +63,19 @@ describe('Lanes', () => {
     expect(lanes.queued).toBe(6);
   });
 
+  test('one that answers at once gets 64 at most, one that is slow half of the slots', () => {
+    const lanes = new Lanes(256);
+    lanes.add('a', leased('a', 400), false);
+    expect(takeAll(lanes)).toHaveLength(64);
+
+    for (let ended = 0; ended < 64; ended++) lanes.end('a', 2_000);
+    expect(takeAll(lanes)).toHaveLength(128);
+    for (let ended = 0; ended < 128; ended++) lanes.end('a', 1);
+    expect(takeAll(lanes)).toHaveLength(128);
+    for (let ended = 0; ended < 128; ended++) lanes.end('a', 1);
+    expect(takeAll(lanes)).toHaveLength(64);
+  });
+
   test('endpoints take turns', () => {
     const lanes = new Lanes(8);
     lanes.add('a', leased('a', 3), false);
@@ -78,7 +91,7 @@ describe('Lanes', () => {
     lanes.add('works', leased('works', 5), false);
 
     expect(takeAll(lanes)).toEqual(['works0', 'works1']);
-    lanes.end('works');
+    lanes.end('works', 5);
     expect(takeAll(lanes)).toEqual(['works2']);
   });
 
@@ -87,24 +100,24 @@ describe('Lanes', () => {
     lanes.add('hangs', leased('hangs', 4), true);
     lanes.add('fast', leased('fast', 3), true);
     takeAll(lanes);
-    for (let ended = 0; ended < 3; ended++) lanes.end('fast');
+    for (let ended = 0; ended < 3; ended++) lanes.end('fast', 5);
     lanes.add('fast', leased('fast', 1), true);
     takeAll(lanes);
 
-    expect(lanes.roomsForClaim()).toEqual({ hangs: 0, fast: 10 });
+    expect(lanes.roomsForClaim()).toEqual({ hangs: 0, fast: 13 });
   });
 
   test('it is time to claim when less waits than was just taken, and there is more', () => {
     const lanes = new Lanes(8);
     lanes.add('a', leased('a', 3), true);
     takeAll(lanes);
-    expect(lanes.end('a')).toBe(true);
+    expect(lanes.end('a', 5)).toBe(true);
     lanes.roomsForClaim();
     lanes.add('a', leased('a', 20), true);
-    expect(lanes.end('a')).toBe(false);
+    expect(lanes.end('a', 5)).toBe(false);
     lanes.add('b', leased('b', 1), false);
     takeAll(lanes);
-    expect(lanes.end('b')).toBe(false);
+    expect(lanes.end('b', 5)).toBe(false);
   });
 
   test('deliveries that are spaced out wait for their time, others go past them', () => {
@@ -148,7 +161,7 @@ describe('Lanes', () => {
         };
         const end = (place: number): void => {
           const [endpointId] = inFlight.splice(place % inFlight.length, 1);
-          if (endpointId !== undefined) lanes.end(endpointId);
+          if (endpointId !== undefined) lanes.end(endpointId, 5);
         };
         for (const action of steps) {
           if ('end' in action) {

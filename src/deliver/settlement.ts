@@ -5,10 +5,8 @@ import type { Observe } from '../observe/observation.ts';
 import type { BreakerSettings } from './breaker.ts';
 import { type SettledDelivery, type Settlements, settleDeliveries } from './store/settleDeliveries.ts';
 
-/** Results are written together: whichever comes first. */
+/** Results are written together: the larger a batch, the cheaper a result. */
 const FLUSH_AFTER_MS = 50;
-const FLUSH_AT_COUNT = 500;
-/** Whatever has come together while the batch before was written: the larger, the cheaper a result. */
 const LARGEST_BATCH = 1_000;
 const RETRY_AFTER_MS = 500;
 
@@ -35,6 +33,10 @@ export class Settlement {
   #results: SettledDelivery[] = [];
   #timer: NodeJS.Timeout | undefined;
   #isWriting = false;
+  /** Nothing is written before the timer ends. */
+  #isDatabaseAway = false;
+  /** The next delivery of some entity waits for one of the results. */
+  #isAwaited = false;
   #written: Promise<void> = Promise.resolve();
   #closed = false;
 
@@ -45,38 +47,48 @@ export class Settlement {
 
   add(result: SettledDelivery): void {
     this.#results.push(result);
-    // The next one of its entity waits for an ordered one.
-    if (this.#results.length >= FLUSH_AT_COUNT || result.isOrdered) this.flushNow();
-    else this.#timer ??= setTimeout(() => this.flushNow(), FLUSH_AFTER_MS);
-  }
-
-  flushNow(): void {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
-    if (!this.#isWriting && this.#results.length > 0) this.#written = this.#write();
+    if (result.isOrdered) this.#isAwaited = true;
+    this.#schedule(FLUSH_AFTER_MS);
   }
 
   /** Writes what is left, once: whatever cannot be written now is delivered again by whoever leases it next. */
   async close(): Promise<void> {
     this.#closed = true;
     await this.#written;
-    this.flushNow();
+    this.#flush();
     await this.#written;
   }
 
-  /** Takes in what is added while it writes. */
-  async #write(): Promise<void> {
+  #schedule(delayMs: number): void {
+    if (this.#isWriting || this.#isDatabaseAway || this.#results.length === 0) return;
+    if (this.#results.length >= LARGEST_BATCH || this.#isAwaited) this.#flush();
+    else this.#timer ??= setTimeout(() => this.#flush(), delayMs);
+  }
+
+  #flush(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    if (this.#isWriting || this.#results.length === 0) return;
+    this.#isDatabaseAway = false;
     this.#isWriting = true;
-    while (this.#results.length > 0) {
+    this.#written = this.#write().finally(() => {
+      this.#isWriting = false;
+      this.#schedule(FLUSH_AFTER_MS);
+    });
+  }
+
+  /** What is added while it writes waits for the next batch: a small one costs nearly as much as a large one. */
+  async #write(): Promise<void> {
+    do {
+      this.#isAwaited = false;
       const batch = this.#results.splice(0, LARGEST_BATCH);
-      if (!(await this.#writeBatch(batch))) {
-        if (this.#closed) break;
-        this.#results.unshift(...batch);
-        this.#timer ??= setTimeout(() => this.flushNow(), RETRY_AFTER_MS);
-        break;
-      }
-    }
-    this.#isWriting = false;
+      if (await this.#writeBatch(batch)) continue;
+      if (this.#closed) return;
+      this.#results.unshift(...batch);
+      this.#isDatabaseAway = true;
+      this.#timer = setTimeout(() => this.#flush(), RETRY_AFTER_MS);
+      return;
+    } while (this.#closed && this.#results.length > 0);
   }
 
   /** False when the database is away. A result that it refuses is dropped: its delivery is made again. */
