@@ -277,8 +277,17 @@ export interface MoonguardReplayLanes {
 }
 
 export interface MoonguardReplays {
+  /**
+   * Who cancelled it.
+   */
   cancelled_by: string | null;
+  /**
+   * When it began.
+   */
   created_at: Generated<Timestamp>;
+  /**
+   * Who asked for it.
+   */
   created_by: string;
   /**
    * Those that were delivered by its end; null while it runs.
@@ -300,7 +309,13 @@ export interface MoonguardReplays {
    * Those that a filter kept back by its end.
    */
   filtered_count: number | null;
+  /**
+   * When it was completed or cancelled.
+   */
   finished_at: Timestamp | null;
+  /**
+   * UUIDv7.
+   */
   id: string;
   /**
    * Up to when its rate is used up.
@@ -1250,23 +1265,77 @@ export interface MoonpayWebhookEvents {
 }
 
 export interface MoonpayWebhookReplays {
+  /**
+   * Who cancelled it.
+   */
   cancelled_by: string | null;
+  /**
+   * When it began.
+   */
   created_at: Timestamp | null;
+  /**
+   * Who asked for it.
+   */
   created_by: string | null;
+  /**
+   * Those that were delivered by its end; null while it runs.
+   */
   delivered_count: number | null;
+  /**
+   * Only those to this endpoint; null: to any.
+   */
   endpoint_id: string | null;
+  /**
+   * Only those of such events: names, or "transaction.*"; null: all.
+   */
   event_patterns: string[] | null;
+  /**
+   * Those of the released that were neither by its end: tried in vain, or put back because their endpoint stopped.
+   */
   failed_count: number | null;
+  /**
+   * Those that a filter kept back by its end.
+   */
   filtered_count: number | null;
+  /**
+   * When it was completed or cancelled.
+   */
   finished_at: Timestamp | null;
+  /**
+   * UUIDv7.
+   */
   id: string | null;
+  /**
+   * At most so many a second are released; null: as fast as the endpoints take them.
+   */
   rate_per_second: number | null;
+  /**
+   * Those that were handed to the workers.
+   */
   released_count: number | null;
+  /**
+   * Only those made at this time or later.
+   */
   since: Timestamp | null;
+  /**
+   * Those that stayed as they were because their endpoint was stopped or deleted.
+   */
   skipped_count: number | null;
+  /**
+   * running, completed (all were tried), cancelled.
+   */
   status: string | null;
+  /**
+   * Only those that have one of these: delivered, exhausted, held, filtered.
+   */
   statuses: string[] | null;
+  /**
+   * Deliveries it was about when it began.
+   */
   total_count: number | null;
+  /**
+   * Only those made before this time. Those made after the replay began are never part of it.
+   */
   until: Timestamp | null;
 }
 

@@ -206,18 +206,6 @@ forEachDatabase('delivering', (open, kind) => {
     expect((await deliveries()).map(({ status }) => status)).toEqual(['held', 'held', 'held']);
   });
 
-  test('Retry-After puts the next attempt off', async () => {
-    const { url } = await receiver((_, response) => void response.writeHead(429, { 'retry-after': '7' }).end());
-    await addEndpoint(url);
-    await startWorker();
-    await store(buyEvent({}));
-    const failed = await signals.next((o) => o.type === 'delivery.failed');
-    expect(failed).toMatchObject({ errorClass: 'http_4xx' });
-    const [due] = await rowsOf(sql<{ s: number }>`
-      select extract(epoch from next_attempt_at - now())::double precision as s from moonguard.deliveries`);
-    expect(due?.s).toBeGreaterThan(6);
-  });
-
   test('an envelope names the event and keeps the digits of the data', async () => {
     const { url, received } = await receiver(ok);
     await addEndpoint(url, sql`delivery_settings = '{"payload": "envelope"}'`);
@@ -236,15 +224,6 @@ forEachDatabase('delivering', (open, kind) => {
       data: { status: 'pending' },
     });
     expect(text).toContain('0.123456789012345678');
-  });
-
-  test('custom headers go along, a name of its own in the place of ours', async () => {
-    const { url, requests } = await httpServer((_, response) => response.end());
-    await addEndpoint(url, sql`headers = '{"Authorization": "Bearer x", "User-Agent": "Shop"}'`);
-    await startWorker();
-    await store(buyEvent({}));
-    await signals.next((o) => o.type === 'delivery.delivered');
-    expect(requests[0]?.headersDistinct).toMatchObject({ authorization: ['Bearer x'], 'user-agent': ['Shop'] });
   });
 
   test('a private address is refused at the connection, and so recorded', async () => {

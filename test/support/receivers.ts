@@ -1,10 +1,8 @@
 import type { Database } from '../../src/database/database.ts';
 import { Receiver, type ReceiverDependencies } from '../../src/receive/Receiver.ts';
-import { type ProviderKeySecret, providerKeySecret } from '../../src/receive/verifySignature.ts';
+import { providerKeySecret } from '../../src/receive/verifySignature.ts';
 import { systemRuntime } from '../../src/runtime.ts';
 import { webhookKey } from './moonpay.ts';
-
-export const keyOf = (key: string): ProviderKeySecret => providerKeySecret('test', key);
 
 /** A receiver with the tests' webhook key, and nothing else of Moonguard around it. */
 export function receiverOn(database: Database, options: Partial<ReceiverDependencies> = {}): Receiver {
@@ -12,7 +10,7 @@ export function receiverOn(database: Database, options: Partial<ReceiverDependen
     database,
     runtime: systemRuntime,
     observe: () => {},
-    providerKeys: { current: async () => [keyOf(webhookKey)] },
+    providerKeys: { current: async () => [providerKeySecret('test', webhookKey)] },
     signatureToleranceSeconds: 300,
     maxBodyBytes: 1_048_576,
     ...options,
