@@ -226,6 +226,15 @@ forEachDatabase('delivering', (open, kind) => {
     expect(text).toContain('0.123456789012345678');
   });
 
+  test('custom headers go along, a name of its own in the place of ours', async () => {
+    const { url, requests } = await httpServer((_, response) => response.end());
+    await addEndpoint(url, sql`headers = '{"Authorization": "Bearer x", "User-Agent": "Shop"}'`);
+    await startWorker();
+    await store(buyEvent({}));
+    await signals.next((o) => o.type === 'delivery.delivered');
+    expect(requests[0]?.headersDistinct).toMatchObject({ authorization: ['Bearer x'], 'user-agent': ['Shop'] });
+  });
+
   test('a private address is refused at the connection, and so recorded', async () => {
     await addEndpoint('http://127.0.0.1:9/hook', sql`retry_policy = '{"max_attempts": 1}'`);
     await sender.close();
