@@ -3605,12 +3605,13 @@ $$;
 
 -- Writes results: the deliveries, one attempt each, the counters and health of their endpoints, and what follows from these:
 -- an endpoint that is suspended, recovered or failed, and the events that tell of it. All of it or nothing. A result whose
--- lease has passed to another worker changes nothing at all. Returns the deliveries that were settled, and the endpoints that
--- are not active or were not before, with the reason where that changed.
+-- lease has passed to another worker changes nothing at all. Returns those deliveries, which are few, and the endpoints that are
+-- not active or were not before, with the reason where that changed.
 --
 -- Endpoints are locked first and in the order of their ids, as whoever stops an endpoint does it too before its deliveries: no
--- two of these transactions can wait for each other. p_endpoint_ids: those of the results.
-create function moonguard.settle_deliveries(p_results json, p_endpoint_ids uuid[], p_breaker_failures integer, p_probe_ms integer, p_disable_after_ms bigint)
+-- two of these transactions can wait for each other. p_count: how many results there are; p_endpoint_ids: their
+-- endpoints.
+create function moonguard.settle_deliveries(p_results json, p_count integer, p_endpoint_ids uuid[], p_breaker_failures integer, p_probe_ms integer, p_disable_after_ms bigint)
 returns table (delivery_id uuid, endpoint_id uuid, endpoint_status text, changed_because text)
 language plpgsql set search_path = '' set enable_seqscan = 'off' set enable_bitmapscan = 'off' set jit = 'off' as $$
 #variable_conflict use_column
@@ -3719,17 +3720,20 @@ begin
       case v_change.change when 'active' then 'webhook.endpoint_recovered' else 'webhook.endpoint_' || v_change.change end,
       jsonb_build_object('status', v_change.change, 'reason', changed_because, 'consecutiveFailures', v_change.consecutive_failures_count));
   end loop;
-  return query select unnest(v_settled), null::uuid, null::text, null::text;
+  if coalesce(cardinality(v_settled), 0) < p_count then
+    return query select lost.delivery_id, null::uuid, null::text, null::text
+    from json_to_recordset(p_results) as lost (delivery_id uuid) where lost.delivery_id <> all (coalesce(v_settled, '{}'));
+  end if;
 end
 $$;
 
 revoke all on function moonguard.endpoint_pace_now(uuid, double precision, timestamptz), moonguard.reserve_requests(uuid, integer, integer),
   moonguard.endpoint_rate(text, jsonb, timestamptz, integer, timestamptz), moonguard.raise_operational_event(uuid, text, jsonb), moonguard.hold_pending_deliveries(uuid), moonguard.endpoint_to_deliver_to(uuid),
   moonguard.claim_deliveries(integer, integer, jsonb, integer, uuid, integer, timestamptz),
-  moonguard.settle_deliveries(json, uuid[], integer, integer, bigint) from public, anon, authenticated, service_role;
+  moonguard.settle_deliveries(json, integer, uuid[], integer, integer, bigint) from public, anon, authenticated, service_role;
 $moonguard_0014$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (14, '0014_delivery_engine', '88559a04371aecc5e62244200a9630d715309cdb8cdfd373714d67131e9a9ffb');
-  elsif v_applied <> '88559a04371aecc5e62244200a9630d715309cdb8cdfd373714d67131e9a9ffb' then
+    insert into moonguard.schema_migrations (number, name, checksum) values (14, '0014_delivery_engine', 'e9e0d8c24e4c2f993bd77f4fc65ffa5507862289532ddc9e1ba5fa0221ac2255');
+  elsif v_applied <> 'e9e0d8c24e4c2f993bd77f4fc65ffa5507862289532ddc9e1ba5fa0221ac2255' then
     raise exception using
       errcode = 'MG002',
       message = 'the migration 0014_delivery_engine that was applied here had another text',

@@ -95,10 +95,10 @@ export class Settlement {
   async #writeBatch(batch: readonly SettledDelivery[]): Promise<boolean> {
     const { database, observe, breaker } = this.#dependencies;
     try {
-      const { settled, endpoints } = await settleDeliveries(database.db, batch, breaker);
+      const { lost, endpoints } = await settleDeliveries(database.db, batch, breaker);
       observe({ type: 'delivery.settled', deliveries: batch.length });
       for (const result of batch) {
-        observe(observationOf(result, settled.has(result.deliveryId)));
+        observe(observationOf(result, lost.has(result.deliveryId)));
         if (result.isOrdered) this.#listener.onDueAgainIn(0);
         else if (result.outcome === 'retry') this.#listener.onDueAgainIn(result.retryInMs ?? 0);
       }
@@ -122,9 +122,9 @@ export class Settlement {
   }
 }
 
-function observationOf(result: SettledDelivery, settled: boolean): Parameters<Observe>[0] {
+function observationOf(result: SettledDelivery, isLost: boolean): Parameters<Observe>[0] {
   const { deliveryId, endpointId } = result;
-  if (!settled) return { type: 'delivery.lease_lost', deliveryId };
+  if (isLost) return { type: 'delivery.lease_lost', deliveryId };
   if (result.outcome === 'filtered') return { type: 'delivery.filtered', deliveryId, endpointId };
   const { outcome, durationMs, errorClass = 'other', retryInMs = 0 } = result;
   switch (outcome) {

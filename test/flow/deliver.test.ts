@@ -272,11 +272,11 @@ forEachDatabase('delivering', (open, kind) => {
       disablesEndpoint: false,
     };
     const settle = async (leaseToken: string) =>
-      (await settleDeliveries(database.db, [{ ...result, leaseToken }], defaultBreaker)).settled;
-    expect(await settle(lost)).toEqual(new Set());
+      (await settleDeliveries(database.db, [{ ...result, leaseToken }], defaultBreaker)).lost;
+    expect(await settle(lost)).toEqual(new Set([result.deliveryId]));
     expect(await attempts()).toEqual([]);
     expect(await deliveries()).toMatchObject([{ status: 'pending', lease_token: current, attempts_count: 0 }]);
-    expect(await settle(current)).toEqual(new Set([result.deliveryId]));
+    expect(await settle(current)).toEqual(new Set());
     expect(await deliveries()).toMatchObject([{ status: 'delivered', lease_token: null, attempts_count: 1 }]);
   });
 

@@ -231,8 +231,11 @@ async function settle(world: World, { results, isPastWindow }: Extract<Step, { d
   const counted = begun.filter(({ deliveryId, lease }) => endpoint.deliveries.get(deliveryId)?.lease === lease);
   const disableAfterMs = isPastWindow ? 0 : 1_000 * LEASE_MS;
   const breaker = { failures: model.BREAKER_FAILURES, probeMs: PROBE_MS, disableAfterMs };
-  const { settled } = await settleDeliveries(database.db, rows, breaker);
-  expect(settled).toEqual(new Set(counted.map(({ deliveryId }) => deliveryId)));
+  const { lost } = await settleDeliveries(database.db, rows, breaker);
+  const lostIds = begun
+    .map(({ deliveryId }) => deliveryId)
+    .filter((id) => !counted.some(({ deliveryId }) => deliveryId === id));
+  expect(lost).toEqual(new Set(lostIds));
   model.settle(endpoint, begun, isPastWindow);
 }
 

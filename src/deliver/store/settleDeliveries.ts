@@ -37,8 +37,8 @@ export interface RequestedDelivery extends Settled {
 }
 
 export interface Settlements {
-  /** Ids of the deliveries that were settled; the others had passed to another worker. */
-  readonly settled: ReadonlySet<string>;
+  /** Ids of the deliveries that had passed to another worker: nothing was written of them. */
+  readonly lost: ReadonlySet<string>;
   /** Endpoints that are not active, or were not before; `changedBecause` where the results changed that. */
   readonly endpoints: readonly {
     readonly endpointId: string;
@@ -55,25 +55,27 @@ export async function settleDeliveries(
 ): Promise<Settlements> {
   const endpointIds = [...new Set(results.map(({ endpointId }) => endpointId))];
   const { rows } = await sql<SettlementRow>`
-    select * from moonguard.settle_deliveries(${JSON.stringify(results.map(asRow))}::json, ${`{${endpointIds.join()}}`}::uuid[],
-      ${failures}::integer, ${probeMs}::integer, ${disableAfterMs}::bigint)
+    select * from moonguard.settle_deliveries(${JSON.stringify(results.map(asRow))}::json, ${results.length}::integer,
+      ${`{${endpointIds.join()}}`}::uuid[], ${failures}::integer, ${probeMs}::integer, ${disableAfterMs}::bigint)
   `.execute(db);
-  const settled = new Set<string>();
+  const lost = new Set<string>();
   const endpoints: Settlements['endpoints'][number][] = [];
   for (const row of rows) {
-    if (row.delivery_id !== null) settled.add(row.delivery_id);
+    if (row.delivery_id !== null) lost.add(row.delivery_id);
     else {
       endpoints.push({ endpointId: row.endpoint_id, status: row.endpoint_status, changedBecause: row.changed_because });
     }
   }
-  return { settled, endpoints };
+  return { lost, endpoints };
 }
 
 function asRow(result: SettledDelivery) {
-  const row = { delivery_id: result.deliveryId, lease_token: result.leaseToken, outcome: result.outcome };
-  if (result.outcome === 'filtered') return row;
+  const { deliveryId: delivery_id, leaseToken: lease_token, outcome } = result;
+  if (outcome === 'filtered') return { delivery_id, lease_token, outcome };
   return {
-    ...row,
+    delivery_id,
+    lease_token,
+    outcome,
     retry_in_ms: result.retryInMs,
     started_at_ms: result.startedAtMs,
     duration_ms: Math.round(result.durationMs),
