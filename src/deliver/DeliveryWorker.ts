@@ -19,7 +19,7 @@ const POLL_MS = 1_000;
 /** A claim gives out the next second of endpoints whose requests are spaced out; it is renewed before that is over. */
 const SPACED_POLL_MS = 500;
 /** A request whose time is given is made up to so much later, or not now. */
-const LATE_MS = 100;
+const LATE_MS = 50;
 /** A retry that is due later than this is found by the poll, up to a second late. */
 const LONGEST_APPOINTMENT_MS = 10_000;
 /** So that thousands of retries are a few hundred appointments. */
@@ -206,7 +206,8 @@ export class DeliveryWorker {
       : { granted: wanted.length, waitMs: lane.waitMs, spacingMs: lane.spacingMs };
     // A request that is late by more than this would come together with those that have the time after it.
     const latestMs = spacingMs > 0 ? Math.max(LATE_MS, spacingMs / 10) : this.#leaseMs / 2;
-    const firstMs = spacingMs > 0 ? runtime.now() + waitMs : claimedAtMs;
+    // Times that were given out while the claim was under way, but not so long ago that none of them is left.
+    const firstMs = spacingMs > 0 ? Math.max(claimedAtMs, runtime.now() - LATE_MS / 2) + waitMs : claimedAtMs;
     const leased = wanted.map((delivery, place): Leased => {
       const beginAtMs = firstMs + place * spacingMs;
       return { delivery, endpoint, leaseToken, beginAtMs, beginBeforeMs: beginAtMs + latestMs };

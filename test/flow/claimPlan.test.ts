@@ -42,7 +42,7 @@ async function explainClaim(): Promise<{ claimed: number; pages: number; plans: 
   await client.query('begin');
   const { rows } = await client.query<{ 'QUERY PLAN': [{ Plan: Record<string, number> }] }>(`
     explain (analyze, buffers, format json)
-    select json_array_elements(deliveries) from moonguard.claim_deliveries(1000, 1000, '{}', 1000, gen_random_uuid(), 1000)`);
+    select delivery from moonguard.claim_deliveries(1000, 1000, '{}', 1000, gen_random_uuid(), 1000) where endpoint is null`);
   await client.query('rollback');
   const plan = rows[0]?.['QUERY PLAN'][0].Plan ?? {};
   const pages = (plan['Shared Hit Blocks'] ?? 0) + (plan['Shared Read Blocks'] ?? 0);

@@ -105,7 +105,7 @@ describe('what waits to be stored is bounded', () => {
     });
     expect((await post(newEvent({ id: 'last' }))).status).toBe(200);
     // The first two were on their way already.
-    expect(await storedEntities()).toEqual(['first', 'last', 'second']);
+    await expect.poll(storedEntities).toEqual(['first', 'last', 'second']);
   }, 30_000);
 });
 
