@@ -133,7 +133,7 @@ export class DeliveryWorker {
     for (let next = this.#lanes.take(nowMs); next !== undefined; next = this.#lanes.take(nowMs)) {
       if (nowMs <= next.beginBeforeMs) void this.#deliver(next);
       else {
-        this.#lanes.end(next.endpoint.id, 0);
+        this.#lanes.end(next.endpoint.id, nowMs);
         void this.#giveBack([next]);
       }
     }
@@ -147,7 +147,6 @@ export class DeliveryWorker {
   }
 
   async #deliver(leased: Leased): Promise<void> {
-    const begunAtMs = this.#options.runtime.now();
     try {
       this.#settlement.add(await attempt(leased, this.#options));
     } catch (error) {
@@ -158,7 +157,7 @@ export class DeliveryWorker {
         reason: databaseErrorReport(error).message,
       });
     } finally {
-      if (this.#lanes.end(leased.endpoint.id, this.#options.runtime.now() - begunAtMs)) this.#mayBeDue = true;
+      if (this.#lanes.end(leased.endpoint.id, this.#options.runtime.now())) this.#mayBeDue = true;
       if (this.#lanes.inFlight === 0) this.#onIdle?.();
       this.#fillSlots();
     }
@@ -173,7 +172,7 @@ export class DeliveryWorker {
       const lanes = await claimDueDeliveries(database.db, {
         limit: LARGEST_CLAIM,
         defaultRoom: this.#lanes.defaultRoom,
-        rooms: this.#lanes.roomsForClaim(),
+        rooms: this.#lanes.roomsForClaim(claimedAtMs),
         leaseMs: this.#leaseMs,
         leaseToken,
         probeMs: breaker.probeMs,

@@ -65,15 +65,18 @@ describe('Lanes', () => {
 
   test('one that answers at once gets 64 at most, one that is slow half of the slots', () => {
     const lanes = new Lanes(256);
-    lanes.add('a', leased('a', 400), false);
+    lanes.add('a', leased('a', 2_000), false);
     expect(takeAll(lanes)).toHaveLength(64);
 
-    for (let ended = 0; ended < 64; ended++) lanes.end('a', 2_000);
-    expect(takeAll(lanes)).toHaveLength(128);
-    for (let ended = 0; ended < 128; ended++) lanes.end('a', 1);
-    expect(takeAll(lanes)).toHaveLength(128);
-    for (let ended = 0; ended < 128; ended++) lanes.end('a', 1);
-    expect(takeAll(lanes)).toHaveLength(64);
+    // Nothing has ended for 20 ms.
+    takeAll(lanes, NOW + 20);
+    expect(lanes.inFlight).toBe(128);
+    // Whatever is in flight ends within a millisecond, again and again.
+    for (let atMs = NOW + 20; atMs < NOW + 30; atMs++) {
+      for (let left = lanes.inFlight; left > 0; left--) lanes.end('a', atMs);
+      takeAll(lanes, atMs);
+    }
+    expect(lanes.inFlight).toBe(64);
   });
 
   test('endpoints take turns', () => {
@@ -91,7 +94,7 @@ describe('Lanes', () => {
     lanes.add('works', leased('works', 5), false);
 
     expect(takeAll(lanes)).toEqual(['works0', 'works1']);
-    lanes.end('works', 5);
+    lanes.end('works', NOW);
     expect(takeAll(lanes)).toEqual(['works2']);
   });
 
@@ -100,24 +103,24 @@ describe('Lanes', () => {
     lanes.add('hangs', leased('hangs', 4), true);
     lanes.add('fast', leased('fast', 3), true);
     takeAll(lanes);
-    for (let ended = 0; ended < 3; ended++) lanes.end('fast', 5);
+    for (let ended = 0; ended < 3; ended++) lanes.end('fast', NOW);
     lanes.add('fast', leased('fast', 1), true);
     takeAll(lanes);
 
-    expect(lanes.roomsForClaim()).toEqual({ hangs: 0, fast: 13 });
+    expect(lanes.roomsForClaim(NOW)).toEqual({ hangs: 0, fast: 13 });
   });
 
   test('it is time to claim when less waits than was just taken, and there is more', () => {
     const lanes = new Lanes(8);
     lanes.add('a', leased('a', 3), true);
     takeAll(lanes);
-    expect(lanes.end('a', 5)).toBe(true);
-    lanes.roomsForClaim();
+    expect(lanes.end('a', NOW)).toBe(true);
+    lanes.roomsForClaim(NOW);
     lanes.add('a', leased('a', 20), true);
-    expect(lanes.end('a', 5)).toBe(false);
+    expect(lanes.end('a', NOW)).toBe(false);
     lanes.add('b', leased('b', 1), false);
     takeAll(lanes);
-    expect(lanes.end('b', 5)).toBe(false);
+    expect(lanes.end('b', NOW)).toBe(false);
   });
 
   test('deliveries that are spaced out wait for their time, others go past them', () => {
@@ -161,7 +164,7 @@ describe('Lanes', () => {
         };
         const end = (place: number): void => {
           const [endpointId] = inFlight.splice(place % inFlight.length, 1);
-          if (endpointId !== undefined) lanes.end(endpointId, 5);
+          if (endpointId !== undefined) lanes.end(endpointId, NOW);
         };
         for (const action of steps) {
           if ('end' in action) {

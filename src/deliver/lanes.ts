@@ -16,13 +16,15 @@ interface Lane {
   ended: number;
   /** The last claim had no room for all that was due. */
   hasMore: boolean;
-  /** How long its requests take lately, in ms: a moving mean over about 50. */
-  meanMs: number;
+  /** Unix ms when a request of its last ended, or the first one began. */
+  endedAtMs: number;
+  /** Milliseconds from one end to the next, a moving mean. */
+  gapMs: number;
 }
 
 /** An endpoint that answers at once gets no more in flight: 128 connections in the place of 64 cost 5 µs a delivery. */
 const MOST_WHEN_FAST = 64;
-const FAST_MS = 20;
+const FAST_MS = 12;
 const WEIGHT_OF_ONE = 0.02;
 
 /** How many deliveries are leased for each that the endpoint took during the last claim, and with how many left it is time. */
@@ -68,7 +70,7 @@ export class Lanes {
   }
 
   /** Deliveries that each endpoint can take, for the claim that is about to begin. */
-  roomsForClaim(): Record<string, number> {
+  roomsForClaim(nowMs: number): Record<string, number> {
     this.#hadNoRoom = this.defaultRoom === 0;
     const rooms: Record<string, number> = {};
     for (const lane of this.#lanes.values()) {
@@ -76,7 +78,7 @@ export class Lanes {
         this.#lanes.delete(lane.endpointId);
         continue;
       }
-      const room = this.#room(lane);
+      const room = this.#room(lane, nowMs);
       rooms[lane.endpointId] = room;
       lane.ended = 0;
       // Without room it is not asked for.
@@ -86,7 +88,15 @@ export class Lanes {
   }
 
   add(endpointId: string, leased: readonly Leased[], hasMore: boolean): void {
-    const lane = this.#lanes.get(endpointId) ?? { endpointId, queue: [], inFlight: 0, ended: 0, hasMore, meanMs: 0 };
+    const lane = this.#lanes.get(endpointId) ?? {
+      endpointId,
+      queue: [],
+      inFlight: 0,
+      ended: 0,
+      hasMore,
+      endedAtMs: 0,
+      gapMs: 0,
+    };
     this.#lanes.set(endpointId, lane);
     lane.hasMore = hasMore;
     if (lane.queue.length === 0 && leased.length > 0) this.#turns.push(lane);
@@ -101,7 +111,8 @@ export class Lanes {
       const lane = this.#turns.shift();
       const next = lane?.queue[0];
       if (lane === undefined || next === undefined) continue;
-      const isFree = next.beginAtMs <= nowMs && lane.inFlight < this.#most(lane);
+      if (lane.inFlight === 0) lane.endedAtMs = nowMs;
+      const isFree = next.beginAtMs <= nowMs && lane.inFlight < this.#most(lane, nowMs);
       if (isFree) {
         lane.queue.shift();
         this.#queued--;
@@ -116,10 +127,11 @@ export class Lanes {
   }
 
   /** @returns whether it is time to claim more */
-  end(endpointId: string, durationMs: number): boolean {
+  end(endpointId: string, nowMs: number): boolean {
     const lane = this.#lanes.get(endpointId);
     if (lane === undefined) return false;
-    lane.meanMs += (durationMs - lane.meanMs) * WEIGHT_OF_ONE;
+    lane.gapMs += (nowMs - lane.endedAtMs - lane.gapMs) * WEIGHT_OF_ONE;
+    lane.endedAtMs = nowMs;
     lane.inFlight--;
     this.#inFlight--;
     lane.ended++;
@@ -141,15 +153,20 @@ export class Lanes {
   }
 
   /** It may begin another while it has fewer in flight than this. */
-  #most({ meanMs }: Lane): number {
+  #most({ inFlight, gapMs, endedAtMs }: Lane, nowMs: number): number {
     const free = this.#slots - this.#inFlight;
-    return meanMs < FAST_MS ? Math.min(free, MOST_WHEN_FAST) : free;
+    // Little's law: how long one of so many in flight takes when they end so far apart.
+    const takesMs = inFlight * Math.max(gapMs, nowMs - endedAtMs - FAST_MS);
+    return takesMs < FAST_MS ? Math.min(free, MOST_WHEN_FAST) : free;
   }
 
-  #room(lane: Lane): number {
+  #room(lane: Lane, nowMs: number): number {
     const { inFlight, queue, ended } = lane;
     // With each one that it begins, a slot less is free.
-    const mayBegin = Math.min(Math.ceil((this.#slots - this.#inFlight - inFlight) / 2), this.#most(lane) - inFlight);
+    const mayBegin = Math.min(
+      Math.ceil((this.#slots - this.#inFlight - inFlight) / 2),
+      this.#most(lane, nowMs) - inFlight,
+    );
     return Math.max(0, Math.max(0, mayBegin) + LEASED_PER_ENDED * ended - queue.length);
   }
 }
