@@ -144,6 +144,16 @@ describe('Lanes', () => {
     expect(takeAll(lanes)).toEqual(['b0']);
   });
 
+  test('one whose deliveries were taken out has one turn like the others when more comes', () => {
+    const lanes = new Lanes(64);
+    lanes.add('a', leased('a', 3), false);
+    lanes.remove(() => true);
+    lanes.add('a', leased('a', 3), false);
+    lanes.add('b', leased('b', 3), false);
+
+    expect(takeAll(lanes)).toEqual(['a0', 'b0', 'a1', 'b1', 'a2', 'b2']);
+  });
+
   test('whatever comes and ends: never more in flight than slots, and everything is begun once, in order', () => {
     const step = fc.oneof(
       fc.record({ add: fc.constantFrom('a', 'b', 'c'), count: fc.integer({ min: 1, max: 6 }) }),

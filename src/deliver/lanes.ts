@@ -10,7 +10,7 @@ export interface Leased extends ReadyDelivery {
 
 interface Lane {
   readonly endpointId: string;
-  readonly queue: Leased[];
+  queue: Leased[];
   inFlight: number;
   /** Requests that ended since the last claim: how fast the endpoint takes deliveries at the moment. */
   ended: number;
@@ -40,7 +40,7 @@ export class Lanes {
   readonly #slots: number;
   readonly #lanes = new Map<string, Lane>();
   /** Lanes with something in their queue, the next one first. */
-  readonly #turns: Lane[] = [];
+  #turns: Lane[] = [];
   #inFlight = 0;
   #queued = 0;
   #nextBeginAtMs = Number.POSITIVE_INFINITY;
@@ -142,12 +142,14 @@ export class Lanes {
   remove(isUnwanted: (leased: Leased) => boolean): Leased[] {
     const removed: Leased[] = [];
     for (const lane of this.#turns) {
-      const unwanted = lane.queue.filter(isUnwanted);
-      if (unwanted.length === 0) continue;
+      const { unwanted = [], wanted = [] } = Object.groupBy(lane.queue, (leased) =>
+        isUnwanted(leased) ? 'unwanted' : 'wanted',
+      );
       removed.push(...unwanted);
-      const kept = lane.queue.filter((leased) => !unwanted.includes(leased));
-      lane.queue.splice(0, lane.queue.length, ...kept);
+      lane.queue = wanted;
     }
+    // A lane with nothing left has no turn, or it would have two when something comes again.
+    this.#turns = this.#turns.filter(({ queue }) => queue.length > 0);
     this.#queued -= removed.length;
     return removed;
   }
