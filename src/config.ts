@@ -63,7 +63,7 @@ export const settings = z.object({
     .min(1)
     .max(1024)
     .default(256)
-    .describe('Deliveries in flight at a time in one process; one endpoint alone gets half of them.'),
+    .describe('Deliveries in flight at a time in one process; one endpoint alone gets at most half of them.'),
   MOONGUARD_LEASE_MS: z.coerce
     .number()
     .int()

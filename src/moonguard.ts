@@ -43,7 +43,7 @@ export interface MoonguardOptions {
   readonly signatureToleranceSeconds?: number;
   /** Default 1 MiB. */
   readonly maxBodyBytes?: number;
-  /** Requests in flight at a time; default 256. One endpoint alone gets half of them. */
+  /** Requests in flight at a time; default 256. One endpoint alone gets at most half of them. */
   readonly deliveryConcurrency?: number;
   /** Whether sandbox endpoints may be on this machine; default false. */
   readonly allowLoopbackDestinations?: boolean;

@@ -35,7 +35,7 @@ export interface DeliveryWorkerOptions {
   readonly observe: Observe;
   readonly sender: Sender;
   readonly prepareEndpoint: EndpointPreparer;
-  /** Requests in flight at a time; one endpoint alone gets half of them. */
+  /** Requests in flight at a time; one endpoint alone gets at most half of them. */
   readonly concurrency: number;
   readonly breaker: BreakerSettings;
   readonly leaseMs?: number;

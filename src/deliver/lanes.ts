@@ -33,7 +33,7 @@ const LEFT_PER_ENDED = 2;
 
 /**
  * What a worker has leased, endpoint by endpoint, and whose turn it is. Endpoints take turns; one may begin another
- * request while it has no more in flight than slots are free. So one endpoint alone gets half of the slots, and however
+ * request while it has no more in flight than slots are free. So one endpoint alone gets at most half of the slots, and however
  * many hang, there are slots for the next one.
  */
 export class Lanes {
