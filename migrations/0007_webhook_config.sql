@@ -331,6 +331,17 @@ $$;
 create trigger move_secret_out_of_reach after insert or update of secret_key on public.moonpay_webhook_config
   for each row when (new.secret_key is not null) execute function moonguard.move_secret_out_of_reach();
 
+-- Whoever keeps an endpoint ready for sending sees by updated_at that it has changed.
+create function moonguard.note_secret_change() returns trigger
+language plpgsql set search_path = '' as $$
+begin
+  update public.moonpay_webhook_config set updated_at = now() where id = coalesce(new.endpoint_id, old.endpoint_id);
+  return null;
+end
+$$;
+create trigger note_secret_change after insert or update of expires_at or delete on moonguard.endpoint_secrets
+  for each row execute function moonguard.note_secret_change();
+
 select moonguard.put_back('moonpay_webhook_config');
 
 comment on table public.moonpay_webhook_config is 'Endpoints that events are delivered to.';

@@ -208,10 +208,11 @@ begin
 end
 $$;
 
--- What a worker needs to know of an endpoint. Secrets are sealed; the newest first.
+-- What a worker needs to know of an endpoint. Secrets are sealed; the newest first. changed_at (microseconds) tells one state of
+-- it from the next: counters do not move it, secrets do.
 create function moonguard.endpoint_to_deliver_to(p_endpoint_id uuid) returns jsonb
 language sql stable set search_path = '' as $$
-  select jsonb_build_object('id', c.id, 'environment', c.environment, 'url', c.url, 'headers', c.headers, 'retry_policy', c.retry_policy,
+  select jsonb_build_object('id', c.id, 'changed_at', extract(epoch from c.updated_at) * 1000000, 'environment', c.environment, 'url', c.url, 'headers', c.headers, 'retry_policy', c.retry_policy,
     'delivery_settings', c.delivery_settings, 'filter', c.filter, 'client_certificate_id', c.client_certificate_id,
     'secrets', coalesce((
       select jsonb_agg(jsonb_build_object('id', s.id, 'endpoint_id', s.endpoint_id, 'sealed', encode(s.sealed, 'base64'), 'key_id', s.key_id,

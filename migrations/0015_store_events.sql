@@ -8,19 +8,24 @@
 -- they would have to be written out and read again); p_patterns: what an endpoint may be subscribed to, to get an event of
 -- that name: {event_name: [pattern]}.
 --
+-- p_lease: {token, ms, endpoints: {id: changed_at}} of a worker in the same process that takes what is delivered to these
+-- endpoints at once: its deliveries are leased from the start and need no claim. Only where the endpoint is active and has not
+-- changed since a claim told the worker of it.
+--
 -- Returns, with the places of events counted from 0: deliveries: how many were made for each, 0 for a duplicate;
--- duplicates: {place: {id, body_differs}} of those that were there, or came earlier in this batch; late: [place];
+-- leased: {place: [[delivery id, endpoint id]]}; duplicates: {place: {id, body_differs}} of those that were there, or came earlier in this batch; late: [place];
 -- failures: {place: why its projection failed}.
 --
 -- Rows are inserted in the order of their keys, so that no two batches wait for each other; one waits at the unique index for
 -- the other's commit. Settings as in 0005.
-create function moonguard.store_events(p_events json, p_bodies bytea, p_patterns jsonb) returns jsonb
+create function moonguard.store_events(p_events json, p_bodies bytea, p_patterns jsonb, p_lease jsonb default null) returns jsonb
 language plpgsql set search_path = '' set enable_seqscan = 'off' set jit = 'off' set plan_cache_mode = 'force_generic_plan' as $$
 declare
   -- By place, from 1; the id is null for a duplicate.
   v_ids uuid[];
   v_deliveries integer[];
-  v_is_pending boolean;
+  v_leased jsonb;
+  v_is_unleased boolean;
   v_has_state boolean;
   v_exceptions jsonb;
   v_result jsonb;
@@ -45,25 +50,32 @@ begin
   ), subscriber as materialized (
     select wanted.key as event_name, endpoint.environment, endpoint.id,
       case when endpoint.status in ('active', 'suspended') then 'pending' else 'held' end as status,
-      endpoint.delivery_settings ->> 'ordering' = 'entity' as is_ordered
+      endpoint.delivery_settings ->> 'ordering' = 'entity' as is_ordered,
+      case when endpoint.status = 'active'
+          and (p_lease -> 'endpoints' ->> endpoint.id::text)::numeric = extract(epoch from endpoint.updated_at) * 1000000
+        then now() + make_interval(secs => ((p_lease ->> 'ms')::integer + (endpoint.delivery_settings ->> 'timeout_ms')::integer) / 1000.0)
+      end as leased_until
     from jsonb_each(p_patterns) as wanted
     join public.moonpay_webhook_config endpoint
       on endpoint.deleted_at is null and endpoint.events && array(select jsonb_array_elements_text(wanted.value))
   ), delivery as (
-    insert into moonguard.deliveries (id, event_id, endpoint_id, status, ordering_key, event_sequence)
+    insert into moonguard.deliveries (id, event_id, endpoint_id, status, ordering_key, event_sequence, leased_until, lease_token)
     select (v_series || lpad(to_hex(row_number() over ()), 6, '0'))::uuid, stored.id, subscriber.id, subscriber.status,
-      case when subscriber.is_ordered then stored.entity_type || ':' || stored.entity_id end, stored.sequence
+      case when subscriber.is_ordered then stored.entity_type || ':' || stored.entity_id end, stored.sequence,
+      subscriber.leased_until, case when subscriber.leased_until is not null then (p_lease ->> 'token')::uuid end
     from stored join subscriber using (environment, event_name)
-    returning event_id, status
+    returning id, event_id, endpoint_id, status, leased_until
   ), made as (
-    select event_id, count(*)::integer as deliveries, bool_or(status = 'pending') as is_pending from delivery group by event_id
+    select event_id, count(*)::integer as deliveries, bool_or(status = 'pending' and leased_until is null) as is_unleased,
+      jsonb_agg(jsonb_build_array(id, endpoint_id)) filter (where leased_until is not null) as leased
+    from delivery group by event_id
   )
   select array_agg(stored.id order by incoming.place), array_agg(coalesce(made.deliveries, 0) order by incoming.place),
-    bool_or(made.is_pending), bool_or(stored.entity_type in ('transaction', 'customer'))
-  into v_ids, v_deliveries, v_is_pending, v_has_state
+    jsonb_object_agg(incoming.place - 1, made.leased) filter (where made.leased is not null), bool_or(made.is_unleased), bool_or(stored.entity_type in ('transaction', 'customer'))
+  into v_ids, v_deliveries, v_leased, v_is_unleased, v_has_state
   from incoming left join stored using (id) left join made on made.event_id = stored.id;
 
-  v_result := jsonb_build_object('deliveries', v_deliveries);
+  v_result := jsonb_build_object('deliveries', v_deliveries, 'leased', coalesce(v_leased, '{}'));
 
   if v_has_state then
     select jsonb_build_object(
@@ -87,13 +99,13 @@ begin
   end if;
 
   -- Listeners hear of it at commit.
-  if v_is_pending is not null then
-    perform pg_notify('moonguard_deliveries', '') where v_is_pending;
+  if v_is_unleased then
+    perform pg_notify('moonguard_deliveries', '');
   end if;
   perform pg_notify('moonguard_events', '') where array_remove(v_ids, null) <> '{}';
   return v_result;
 end
 $$;
-comment on function moonguard.store_events(json, bytea, jsonb) is
+comment on function moonguard.store_events(json, bytea, jsonb, jsonb) is
   'Stores webhooks that came together, with their deliveries, and moves their transactions and customers forward.';
-revoke all on function moonguard.store_events(json, bytea, jsonb) from public, anon, authenticated, service_role;
+revoke all on function moonguard.store_events(json, bytea, jsonb, jsonb) from public, anon, authenticated, service_role;

@@ -146,6 +146,19 @@ async function wire(database: Database, options: WiringOptions): Promise<Moongua
     configuredKeys: { sandbox: options.webhookKeys?.sandbox ?? [], production: options.webhookKeys?.production ?? [] },
   });
 
+  const sender = createSender({
+    allowLoopback: (environment) => allowLoopbackDestinations && environment === 'sandbox',
+  });
+  const worker = new DeliveryWorker({
+    database,
+    runtime,
+    observe,
+    sender,
+    prepareEndpoint: createEndpointPreparer({ database, observe, endpointSecrets, clientCertificates }),
+    breaker: { ...defaultBreaker, ...options.breaker },
+    concurrency: options.deliveryConcurrency ?? 256,
+    ...(options.leaseMs !== undefined && { leaseMs: options.leaseMs }),
+  });
   const receiver = new Receiver({
     database,
     runtime,
@@ -153,6 +166,7 @@ async function wire(database: Database, options: WiringOptions): Promise<Moongua
     providerKeys,
     signatureToleranceSeconds: options.signatureToleranceSeconds ?? 300,
     maxBodyBytes: options.maxBodyBytes ?? 1_048_576,
+    offerLease: () => worker.offerLease(),
   });
   const webhooks = new WebhookHandler({
     database,
@@ -167,19 +181,6 @@ async function wire(database: Database, options: WiringOptions): Promise<Moongua
   const customers = new CustomerService({ database, compliance, policies });
   const accounts = new AccountService({ policies });
 
-  const sender = createSender({
-    allowLoopback: (environment) => allowLoopbackDestinations && environment === 'sandbox',
-  });
-  const worker = new DeliveryWorker({
-    database,
-    runtime,
-    observe,
-    sender,
-    prepareEndpoint: createEndpointPreparer({ database, observe, endpointSecrets, clientCertificates }),
-    breaker: { ...defaultBreaker, ...options.breaker },
-    concurrency: options.deliveryConcurrency ?? 256,
-    ...(options.leaseMs !== undefined && { leaseMs: options.leaseMs }),
-  });
   const retention = new RetentionService({ database, runtime, settings: options.retention ?? {} });
   const retentionKeeper = new RetentionKeeper({ retention, observe });
   const replayer = new Replayer({ database, observe });

@@ -1911,6 +1911,17 @@ $$;
 create trigger move_secret_out_of_reach after insert or update of secret_key on public.moonpay_webhook_config
   for each row when (new.secret_key is not null) execute function moonguard.move_secret_out_of_reach();
 
+-- Whoever keeps an endpoint ready for sending sees by updated_at that it has changed.
+create function moonguard.note_secret_change() returns trigger
+language plpgsql set search_path = '' as $$
+begin
+  update public.moonpay_webhook_config set updated_at = now() where id = coalesce(new.endpoint_id, old.endpoint_id);
+  return null;
+end
+$$;
+create trigger note_secret_change after insert or update of expires_at or delete on moonguard.endpoint_secrets
+  for each row execute function moonguard.note_secret_change();
+
 select moonguard.put_back('moonpay_webhook_config');
 
 comment on table public.moonpay_webhook_config is 'Endpoints that events are delivered to.';
@@ -1944,8 +1955,8 @@ comment on column public.moonpay_webhook_config.created_at is 'When it was creat
 comment on column public.moonpay_webhook_config.updated_at is 'When its configuration or status last changed; deliveries do not count.';
 comment on column public.moonpay_webhook_config.status_changed_at is 'When it got its status.';
 $moonguard_0007$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (7, '0007_webhook_config', '13d1c75518739c04b99a29275eaec06c11d7cefce0e4b5a7de75f386323bc787');
-  elsif v_applied <> '13d1c75518739c04b99a29275eaec06c11d7cefce0e4b5a7de75f386323bc787' then
+    insert into moonguard.schema_migrations (number, name, checksum) values (7, '0007_webhook_config', 'd39b392e5956993bb109a1e02e0b2480f562366332e4cc33c509f83d0cd422fa');
+  elsif v_applied <> 'd39b392e5956993bb109a1e02e0b2480f562366332e4cc33c509f83d0cd422fa' then
     raise exception using
       errcode = 'MG002',
       message = 'the migration 0007_webhook_config that was applied here had another text',
@@ -3590,10 +3601,11 @@ begin
 end
 $$;
 
--- What a worker needs to know of an endpoint. Secrets are sealed; the newest first.
+-- What a worker needs to know of an endpoint. Secrets are sealed; the newest first. changed_at (microseconds) tells one state of
+-- it from the next: counters do not move it, secrets do.
 create function moonguard.endpoint_to_deliver_to(p_endpoint_id uuid) returns jsonb
 language sql stable set search_path = '' as $$
-  select jsonb_build_object('id', c.id, 'environment', c.environment, 'url', c.url, 'headers', c.headers, 'retry_policy', c.retry_policy,
+  select jsonb_build_object('id', c.id, 'changed_at', extract(epoch from c.updated_at) * 1000000, 'environment', c.environment, 'url', c.url, 'headers', c.headers, 'retry_policy', c.retry_policy,
     'delivery_settings', c.delivery_settings, 'filter', c.filter, 'client_certificate_id', c.client_certificate_id,
     'secrets', coalesce((
       select jsonb_agg(jsonb_build_object('id', s.id, 'endpoint_id', s.endpoint_id, 'sealed', encode(s.sealed, 'base64'), 'key_id', s.key_id,
@@ -3732,8 +3744,8 @@ revoke all on function moonguard.endpoint_pace_now(uuid, double precision, times
   moonguard.claim_deliveries(integer, integer, jsonb, integer, uuid, integer, timestamptz),
   moonguard.settle_deliveries(json, integer, uuid[], integer, integer, bigint) from public, anon, authenticated, service_role;
 $moonguard_0014$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (14, '0014_delivery_engine', 'e9e0d8c24e4c2f993bd77f4fc65ffa5507862289532ddc9e1ba5fa0221ac2255');
-  elsif v_applied <> 'e9e0d8c24e4c2f993bd77f4fc65ffa5507862289532ddc9e1ba5fa0221ac2255' then
+    insert into moonguard.schema_migrations (number, name, checksum) values (14, '0014_delivery_engine', '376ee1726e6b05f612e2eb8f29f555e767137337bcc64bd64b6ec0c50e5329bf');
+  elsif v_applied <> '376ee1726e6b05f612e2eb8f29f555e767137337bcc64bd64b6ec0c50e5329bf' then
     raise exception using
       errcode = 'MG002',
       message = 'the migration 0014_delivery_engine that was applied here had another text',
@@ -3758,19 +3770,24 @@ begin
 -- they would have to be written out and read again); p_patterns: what an endpoint may be subscribed to, to get an event of
 -- that name: {event_name: [pattern]}.
 --
+-- p_lease: {token, ms, endpoints: {id: changed_at}} of a worker in the same process that takes what is delivered to these
+-- endpoints at once: its deliveries are leased from the start and need no claim. Only where the endpoint is active and has not
+-- changed since a claim told the worker of it.
+--
 -- Returns, with the places of events counted from 0: deliveries: how many were made for each, 0 for a duplicate;
--- duplicates: {place: {id, body_differs}} of those that were there, or came earlier in this batch; late: [place];
+-- leased: {place: [[delivery id, endpoint id]]}; duplicates: {place: {id, body_differs}} of those that were there, or came earlier in this batch; late: [place];
 -- failures: {place: why its projection failed}.
 --
 -- Rows are inserted in the order of their keys, so that no two batches wait for each other; one waits at the unique index for
 -- the other's commit. Settings as in 0005.
-create function moonguard.store_events(p_events json, p_bodies bytea, p_patterns jsonb) returns jsonb
+create function moonguard.store_events(p_events json, p_bodies bytea, p_patterns jsonb, p_lease jsonb default null) returns jsonb
 language plpgsql set search_path = '' set enable_seqscan = 'off' set jit = 'off' set plan_cache_mode = 'force_generic_plan' as $$
 declare
   -- By place, from 1; the id is null for a duplicate.
   v_ids uuid[];
   v_deliveries integer[];
-  v_is_pending boolean;
+  v_leased jsonb;
+  v_is_unleased boolean;
   v_has_state boolean;
   v_exceptions jsonb;
   v_result jsonb;
@@ -3795,25 +3812,32 @@ begin
   ), subscriber as materialized (
     select wanted.key as event_name, endpoint.environment, endpoint.id,
       case when endpoint.status in ('active', 'suspended') then 'pending' else 'held' end as status,
-      endpoint.delivery_settings ->> 'ordering' = 'entity' as is_ordered
+      endpoint.delivery_settings ->> 'ordering' = 'entity' as is_ordered,
+      case when endpoint.status = 'active'
+          and (p_lease -> 'endpoints' ->> endpoint.id::text)::numeric = extract(epoch from endpoint.updated_at) * 1000000
+        then now() + make_interval(secs => ((p_lease ->> 'ms')::integer + (endpoint.delivery_settings ->> 'timeout_ms')::integer) / 1000.0)
+      end as leased_until
     from jsonb_each(p_patterns) as wanted
     join public.moonpay_webhook_config endpoint
       on endpoint.deleted_at is null and endpoint.events && array(select jsonb_array_elements_text(wanted.value))
   ), delivery as (
-    insert into moonguard.deliveries (id, event_id, endpoint_id, status, ordering_key, event_sequence)
+    insert into moonguard.deliveries (id, event_id, endpoint_id, status, ordering_key, event_sequence, leased_until, lease_token)
     select (v_series || lpad(to_hex(row_number() over ()), 6, '0'))::uuid, stored.id, subscriber.id, subscriber.status,
-      case when subscriber.is_ordered then stored.entity_type || ':' || stored.entity_id end, stored.sequence
+      case when subscriber.is_ordered then stored.entity_type || ':' || stored.entity_id end, stored.sequence,
+      subscriber.leased_until, case when subscriber.leased_until is not null then (p_lease ->> 'token')::uuid end
     from stored join subscriber using (environment, event_name)
-    returning event_id, status
+    returning id, event_id, endpoint_id, status, leased_until
   ), made as (
-    select event_id, count(*)::integer as deliveries, bool_or(status = 'pending') as is_pending from delivery group by event_id
+    select event_id, count(*)::integer as deliveries, bool_or(status = 'pending' and leased_until is null) as is_unleased,
+      jsonb_agg(jsonb_build_array(id, endpoint_id)) filter (where leased_until is not null) as leased
+    from delivery group by event_id
   )
   select array_agg(stored.id order by incoming.place), array_agg(coalesce(made.deliveries, 0) order by incoming.place),
-    bool_or(made.is_pending), bool_or(stored.entity_type in ('transaction', 'customer'))
-  into v_ids, v_deliveries, v_is_pending, v_has_state
+    jsonb_object_agg(incoming.place - 1, made.leased) filter (where made.leased is not null), bool_or(made.is_unleased), bool_or(stored.entity_type in ('transaction', 'customer'))
+  into v_ids, v_deliveries, v_leased, v_is_unleased, v_has_state
   from incoming left join stored using (id) left join made on made.event_id = stored.id;
 
-  v_result := jsonb_build_object('deliveries', v_deliveries);
+  v_result := jsonb_build_object('deliveries', v_deliveries, 'leased', coalesce(v_leased, '{}'));
 
   if v_has_state then
     select jsonb_build_object(
@@ -3837,19 +3861,19 @@ begin
   end if;
 
   -- Listeners hear of it at commit.
-  if v_is_pending is not null then
-    perform pg_notify('moonguard_deliveries', '') where v_is_pending;
+  if v_is_unleased then
+    perform pg_notify('moonguard_deliveries', '');
   end if;
   perform pg_notify('moonguard_events', '') where array_remove(v_ids, null) <> '{}';
   return v_result;
 end
 $$;
-comment on function moonguard.store_events(json, bytea, jsonb) is
+comment on function moonguard.store_events(json, bytea, jsonb, jsonb) is
   'Stores webhooks that came together, with their deliveries, and moves their transactions and customers forward.';
-revoke all on function moonguard.store_events(json, bytea, jsonb) from public, anon, authenticated, service_role;
+revoke all on function moonguard.store_events(json, bytea, jsonb, jsonb) from public, anon, authenticated, service_role;
 $moonguard_0015$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (15, '0015_store_events', 'd282e004bddacaff1ceb160f008c71a0dbfcf50b37445a840b1e276c6204393c');
-  elsif v_applied <> 'd282e004bddacaff1ceb160f008c71a0dbfcf50b37445a840b1e276c6204393c' then
+    insert into moonguard.schema_migrations (number, name, checksum) values (15, '0015_store_events', '2391b200d2b1899017c5fee04e52d563b9cc8f3bf749abe8effe2c7621ab1b14');
+  elsif v_applied <> '2391b200d2b1899017c5fee04e52d563b9cc8f3bf749abe8effe2c7621ab1b14' then
     raise exception using
       errcode = 'MG002',
       message = 'the migration 0015_store_events that was applied here had another text',

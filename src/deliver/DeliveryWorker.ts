@@ -1,12 +1,15 @@
 import type { Database } from '../database/database.ts';
 import { databaseErrorReport } from '../database/databaseError.ts';
 import type { Observe } from '../observe/observation.ts';
+import type { LeaseOffer } from '../receive/ingest.ts';
+import type { IncomingEvent } from '../receive/store/storeEvents.ts';
 import type { Runtime } from '../runtime.ts';
 import { attempt } from './attempt.ts';
 import type { BreakerSettings } from './breaker.ts';
 import { chooseWanted } from './chooseWanted.ts';
 import type { EndpointPreparer } from './endpointPreparer.ts';
 import { Lanes, type Leased } from './lanes.ts';
+import { PlainEndpoints } from './PlainEndpoints.ts';
 import type { Sender } from './send.ts';
 import { Settlement } from './settlement.ts';
 import { type ClaimedLane, claimDueDeliveries } from './store/claimDueDeliveries.ts';
@@ -50,6 +53,7 @@ export class DeliveryWorker {
   readonly #leaseMs: number;
   readonly #settlement: Settlement;
   readonly #lanes: Lanes;
+  readonly #plainEndpoints = new PlainEndpoints();
   #claiming: Promise<void> | undefined;
   /** Something may have become due since the last claim began. */
   #mayBeDue = false;
@@ -93,6 +97,38 @@ export class DeliveryWorker {
       await promise;
     }
     await this.#settlement.close();
+  }
+
+  /** What is stored now for endpoints that can take it at once may be leased by this worker, without a claim. */
+  offerLease(): LeaseOffer | undefined {
+    if (this.#stopped) return undefined;
+    const { runtime } = this.#options;
+    const nowMs = runtime.now();
+    const ready = this.#plainEndpoints.ready((id) => this.#lanes.takesMore(id, nowMs));
+    const leaseToken = runtime.newId();
+    return {
+      leaseToken,
+      leaseMs: this.#leaseMs,
+      endpoints: Object.fromEntries(Array.from(ready, ([id, { changed_at }]) => [id, changed_at])),
+      take: (event, leased) => {
+        for (const { deliveryId, endpointId } of leased) {
+          const endpoint = ready.get(endpointId);
+          if (endpoint === undefined) continue;
+          const delivery = newDelivery(deliveryId, event);
+          const beginBeforeMs = nowMs + this.#leaseMs / 2;
+          this.#takeNew({ delivery, endpoint, leaseToken, beginAtMs: nowMs, beginBeforeMs });
+        }
+      },
+    };
+  }
+
+  #takeNew(leased: Leased): void {
+    // The event was being stored when the worker stopped.
+    if (this.#stopped) return void this.#giveBack([leased]);
+    const { id: endpointId } = leased.endpoint;
+    this.#options.observe({ type: 'delivery.claimed', endpointId, deliveries: 1 });
+    this.#lanes.add(endpointId, [leased]);
+    this.#fillSlots();
   }
 
   async #giveBack(unbegun: readonly Leased[]): Promise<void> {
@@ -195,6 +231,7 @@ export class DeliveryWorker {
     observe({ type: 'delivery.claimed', endpointId, deliveries: lane.deliveries.length });
     const endpoint = await prepareEndpoint(lane.endpoint);
     if (endpoint === undefined) return;
+    this.#plainEndpoints.note(lane, endpoint);
 
     const { wanted, unwanted } = chooseWanted(lane.deliveries, endpoint, observe);
     for (const { id: deliveryId, isOrdered } of unwanted) {
@@ -247,4 +284,9 @@ export class DeliveryWorker {
     this.#wakesAtMs = wakesAtMs;
     this.#timer = setTimeout(() => this.#wake(), Math.max(wakesAtMs - this.#options.runtime.now(), 1));
   }
+}
+
+function newDelivery(id: string, { id: eventId, rawBody, parsed: { name, providerType } }: IncomingEvent) {
+  const event = { name, providerType, occurredAt: null, rawBody, dataText: null };
+  return { id, eventId, scheduledAttemptsMade: 0, isResend: false, isOrdered: false, event };
 }

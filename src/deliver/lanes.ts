@@ -87,18 +87,26 @@ export class Lanes {
     return rooms;
   }
 
-  add(endpointId: string, leased: readonly Leased[], hasMore: boolean): void {
+  /** Whether nothing waits in the database for its turn before what is new, and there is room for it here. */
+  takesMore(endpointId: string, nowMs: number): boolean {
+    const lane = this.#lanes.get(endpointId);
+    if (lane === undefined) return this.defaultRoom > 0;
+    return !lane.hasMore && this.#room(lane, nowMs) > 0;
+  }
+
+  /** @param hasMore whether there was more than room for; without it, that stays as the last claim found it */
+  add(endpointId: string, leased: readonly Leased[], hasMore?: boolean): void {
     const lane = this.#lanes.get(endpointId) ?? {
       endpointId,
       queue: [],
       inFlight: 0,
       ended: 0,
-      hasMore,
+      hasMore: false,
       endedAtMs: 0,
       gapMs: 0,
     };
     this.#lanes.set(endpointId, lane);
-    lane.hasMore = hasMore;
+    lane.hasMore = hasMore ?? lane.hasMore;
     if (lane.queue.length === 0 && leased.length > 0) this.#turns.push(lane);
     lane.queue.push(...leased);
     this.#queued += leased.length;

@@ -2,7 +2,7 @@ import type { Database } from '../database/database.ts';
 import { databaseErrorReport } from '../database/databaseError.ts';
 import { isUnavailable } from '../database/unavailable.ts';
 import { MoonguardError } from '../errors.ts';
-import { type IncomingEvent, type StoredEvent, storeEvents } from './store/storeEvents.ts';
+import { type IncomingEvent, type LeaseTerms, type StoredEvent, storeEvents } from './store/storeEvents.ts';
 
 /** Events in one batch. Larger ones gain nothing and make a failure dearer. */
 const LARGEST_BATCH = 200;
@@ -30,20 +30,29 @@ export interface Ingested {
   readonly withdraw: () => void;
 }
 
+/** The worker of this process offers to take deliveries as they are stored, without a claim. */
+export interface LeaseOffer extends LeaseTerms {
+  /** What was leased of an event, after the commit; events come in the order of arrival. */
+  readonly take: (event: IncomingEvent, leased: StoredEvent['leased']) => void;
+}
+
 /**
  * Stores events in continuous batches: whatever has arrived while a batch commits goes into the next one, so the first
  * waits for nobody and a crowd shares one commit. No timer delays anything.
  */
 export class Ingest {
   readonly #database: Database;
+  readonly #offerLease: () => LeaseOffer | undefined;
   readonly #maxBatchesInFlight: number;
   readonly #waiting = new Set<Waiting>();
   #batchesInFlight = 0;
   #events = 0;
   #bytes = 0;
 
-  constructor(database: Database) {
+  /** @param offerLease what a worker in this process takes now; undefined for nothing */
+  constructor(database: Database, offerLease: () => LeaseOffer | undefined = () => undefined) {
     this.#database = database;
+    this.#offerLease = offerLease;
     // The embedded database is one session. On PostgreSQL a second batch is prepared while the first one commits.
     this.#maxBatchesInFlight = database.kind === 'embedded' ? 1 : 2;
   }
@@ -115,11 +124,18 @@ export class Ingest {
 
   async #storeBatch(batch: readonly Waiting[]): Promise<void> {
     try {
-      const stored = await this.#storeOrRepeat(batch.map(({ event }) => event));
-      for (const [place, { resolve, reject }] of batch.entries()) {
+      const offer = this.#offerLease();
+      const stored = await this.#storeOrRepeat(
+        batch.map(({ event }) => event),
+        offer,
+      );
+      for (const [place, { event, resolve, reject }] of batch.entries()) {
         const result = stored[place];
         if (result === undefined) reject(new Error('storeEvents returned fewer results than events'));
-        else resolve(result);
+        else {
+          resolve(result);
+          offer?.take(event, result.leased);
+        }
       }
     } catch (error) {
       // One event that the database refuses must not take the others down with it.
@@ -132,12 +148,12 @@ export class Ingest {
   }
 
   /** One statement, and so one transaction: after a failure nothing of it is there. */
-  async #storeOrRepeat(events: readonly IncomingEvent[], attempt = 1): Promise<StoredEvent[]> {
+  async #storeOrRepeat(events: readonly IncomingEvent[], lease?: LeaseTerms, attempt = 1): Promise<StoredEvent[]> {
     try {
-      return await storeEvents(this.#database.db, events);
+      return await storeEvents(this.#database.db, events, lease);
     } catch (error) {
       if (attempt === MOST_ATTEMPTS || !metAnother(error)) throw error;
-      return this.#storeOrRepeat(events, attempt + 1);
+      return this.#storeOrRepeat(events, lease, attempt + 1);
     }
   }
 }

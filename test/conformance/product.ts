@@ -42,7 +42,7 @@ export function conformance(theme: string, tests: (product: Product) => void, op
 
 interface Running {
   readonly database: TestDatabase;
-  /** Receives and administers, and delivers nothing. */
+  /** Administers, and receives while no worker does. It delivers nothing. */
   readonly front: Moonguard;
   readonly server: RunningServer;
 }
@@ -53,6 +53,8 @@ export class Product {
   readonly #observed = observed();
   #running: Running | undefined;
   #workers: readonly Moonguard[] = [];
+  /** Of the first worker, which receives while it runs: so part of the deliveries is leased as it is stored. */
+  #workersServer: RunningServer | undefined;
 
   constructor(options: ProductOptions) {
     this.#options = { allowLoopbackDestinations: true, ...options };
@@ -86,10 +88,14 @@ export class Product {
     const count = workersOn[database.kind];
     this.#workers = await Promise.all(Array.from({ length: count }, () => this.#connect(database)));
     await Promise.all(this.#workers.map((worker) => worker.start()));
+    const [first] = this.#workers;
+    if (first !== undefined) this.#workersServer = await startServer(first, { host: '127.0.0.1', port: 0 });
   }
 
   /** Until `startWorkers` events are received and stored, and nothing is sent. */
   async stopWorkers(): Promise<void> {
+    await this.#workersServer?.close();
+    this.#workersServer = undefined;
     await Promise.all(this.#workers.map((worker) => worker.stop()));
     this.#workers = [];
   }
@@ -108,7 +114,7 @@ export class Product {
 
   /** Posts a purchase that nobody has heard of yet, or the given body, as MoonPay does; returns the id of the event. */
   async post(body: string | Uint8Array = newPurchase(), environment: Environment = 'sandbox'): Promise<string> {
-    const url = receiveUrl(this.#run.server.url, environment);
+    const url = receiveUrl((this.#workersServer ?? this.#run.server).url, environment);
     const response = await fetch(webhookRequest(url, body, { key: webhookKeys[environment] }));
     const answer = (await response.json()) as { readonly event_id?: string };
     if (answer.event_id === undefined) throw new Error(`The webhook was refused: ${JSON.stringify(answer)}`);

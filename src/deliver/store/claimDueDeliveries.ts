@@ -31,6 +31,8 @@ export interface ClaimedDelivery {
 /** What sending takes to know of an endpoint. The database has checked and completed the settings. */
 export interface ClaimedEndpoint {
   readonly id: string;
+  /** Unix µs: another one after every change, of its secrets too. */
+  readonly changed_at: number;
   readonly environment: Environment;
   readonly url: string;
   readonly headers: Readonly<Record<string, string>>;

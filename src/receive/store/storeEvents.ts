@@ -14,6 +14,15 @@ export interface IncomingEvent {
   readonly parsed: ParsedEvent;
 }
 
+/** What a worker takes without a claim: deliveries to these endpoints are stored as leased by it. */
+export interface LeaseTerms {
+  readonly leaseToken: string;
+  /** How long the lease is beyond the endpoint's timeout. */
+  readonly leaseMs: number;
+  /** By id, `changed_at` of the state that the worker knows. Those that have changed since are left to a claim. */
+  readonly endpoints: Readonly<Record<string, number>>;
+}
+
 export interface StoredEvent {
   /** Of the event in the table: for a duplicate, the one that came first. */
   readonly id: string;
@@ -22,6 +31,8 @@ export interface StoredEvent {
   readonly bodyDiffers: boolean;
   /** Deliveries made for it; 0 for a duplicate. */
   readonly deliveries: number;
+  /** Those of them that were leased on the terms given. */
+  readonly leased: readonly { readonly deliveryId: string; readonly endpointId: string }[];
   readonly late: boolean;
   /** Why the transaction's or customer's state could not follow; the event is stored and delivered all the same. */
   readonly projectionFailure: string | undefined;
@@ -30,6 +41,7 @@ export interface StoredEvent {
 /** What `moonguard.store_events` returns: see migrations/0015_store_events.sql. Places count from 0. */
 interface StoreResult {
   readonly deliveries: readonly number[];
+  readonly leased: Readonly<Record<number, readonly (readonly [deliveryId: string, endpointId: string])[]>>;
   readonly duplicates?: Readonly<Record<number, { readonly id: string; readonly body_differs: boolean }>>;
   readonly late?: readonly number[];
   readonly failures?: Readonly<Record<number, string>>;
@@ -42,10 +54,14 @@ interface StoreResult {
  * Results stand in the order of the events. Two events with the same key, in this batch or in two at the same time, are
  * one row: the second waits for the first's commit.
  */
-export async function storeEvents(db: Db, events: readonly IncomingEvent[]): Promise<StoredEvent[]> {
+export async function storeEvents(
+  db: Db,
+  events: readonly IncomingEvent[],
+  lease?: LeaseTerms,
+): Promise<StoredEvent[]> {
   const { rows } = await sql<{ stored: StoreResult }>`
     select moonguard.store_events(${rowsOf(events)}::json, ${Buffer.concat(events.map(({ rawBody }) => rawBody))}::bytea,
-      ${patternsOf(events)}::jsonb) as stored
+      ${patternsOf(events)}::jsonb, ${lease === undefined ? null : leaseOf(lease)}::jsonb) as stored
   `.execute(db);
   return rows.flatMap(({ stored }) => events.map((event, place) => storedEvent(event, place, stored)));
 }
@@ -73,6 +89,10 @@ function patternsOf(events: readonly IncomingEvent[]): string {
   return JSON.stringify(Object.fromEntries(events.map(({ parsed: { name } }) => [name, subscriptionPatterns(name)])));
 }
 
+function leaseOf({ leaseToken: token, leaseMs: ms, endpoints }: LeaseTerms): string {
+  return JSON.stringify({ token, ms, endpoints });
+}
+
 function storedEvent({ id }: IncomingEvent, place: number, stored: StoreResult): StoredEvent {
   const original = stored.duplicates?.[place];
   return {
@@ -80,6 +100,7 @@ function storedEvent({ id }: IncomingEvent, place: number, stored: StoreResult):
     duplicate: original !== undefined,
     bodyDiffers: original?.body_differs ?? false,
     deliveries: stored.deliveries[place] ?? 0,
+    leased: (stored.leased[place] ?? []).map(([deliveryId, endpointId]) => ({ deliveryId, endpointId })),
     late: stored.late?.includes(place) ?? false,
     projectionFailure: stored.failures?.[place],
   };
