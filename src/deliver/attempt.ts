@@ -2,6 +2,7 @@ import type { Runtime } from '../runtime.ts';
 import type { ValidKey } from '../webhooks/endpointSecrets.ts';
 import type { EndpointFilter } from '../webhooks/filter.ts';
 import { classify } from './classify.ts';
+import type { HeaderLines } from './http1/HeaderLines.ts';
 import { payloadOf } from './payload.ts';
 import { nextAttemptDelayMs, retryAfterMs } from './retrySchedule.ts';
 import type { ClientCertificate, Sender, SendResult } from './send.ts';
@@ -11,8 +12,8 @@ import type { RequestedDelivery } from './store/settleDeliveries.ts';
 
 /** An endpoint with everything that sending to it takes. */
 export interface ReadyEndpoint extends Omit<ClaimedEndpoint, 'secrets' | 'filter' | 'headers'> {
-  /** Its own, and those that every delivery has. */
-  readonly headers: Readonly<Record<string, string>>;
+  /** Its own, and those that every delivery has; undefined when they cannot be sent. */
+  readonly headers: HeaderLines | undefined;
   readonly keys: readonly ValidKey[];
   readonly filter: EndpointFilter | undefined;
   readonly clientCertificate: ClientCertificate | undefined;
@@ -41,7 +42,8 @@ export async function attempt(
   });
   const sent = await sender.send({
     url: endpoint.url,
-    headers: { ...endpoint.headers, ...signature },
+    headers: endpoint.headers,
+    signature,
     body,
     timeoutMs: settings.timeout_ms,
     verifySsl: settings.verify_ssl,

@@ -4,6 +4,7 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { httpServer } from '../../test/support/localServers.ts';
 import type { Environment } from '../observe/observation.ts';
 import { guardedLookup, isPublicAddress, type Resolve } from './destination.ts';
+import { HeaderLines } from './http1/HeaderLines.ts';
 import { createSender, type Sender, type SenderOptions, type SendResult } from './send.ts';
 
 function resolvesTo(...addresses: string[]): Resolve {
@@ -22,7 +23,15 @@ function createClosedSender(options: Partial<SenderOptions> = {}): Sender {
 }
 
 function sendWith(sender: Sender, url: string, environment: Environment = 'sandbox'): Promise<SendResult> {
-  return sender.send({ url, headers: {}, body: Buffer.from('{}'), timeoutMs: 5000, verifySsl: true, environment });
+  return sender.send({
+    url,
+    headers: HeaderLines.of({}),
+    signature: {},
+    body: Buffer.from('{}'),
+    timeoutMs: 5000,
+    verifySsl: true,
+    environment,
+  });
 }
 
 describe('isPublicAddress', () => {

@@ -5,6 +5,7 @@ import type { ClientCertificates } from '../webhooks/clientCertificates.ts';
 import type { EndpointSecrets } from '../webhooks/endpointSecrets.ts';
 import { compileFilter, type EndpointFilter } from '../webhooks/filter.ts';
 import type { ReadyEndpoint } from './attempt.ts';
+import { HeaderLines } from './http1/HeaderLines.ts';
 import type { ClaimedEndpoint } from './store/claimDueDeliveries.ts';
 
 /** Undefined when nothing can be sent to it from here; what was leased falls due again. */
@@ -62,9 +63,13 @@ export function createEndpointPreparer({
 }
 
 /** An endpoint may be sent a name of its own choice, but not two of them. */
-function requestHeaders(own: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+function requestHeaders(own: Readonly<Record<string, string>>): HeaderLines | undefined {
   const namesItself = Object.keys(own).some((name) => name.toLowerCase() === 'user-agent');
-  return { ...(!namesItself && { 'user-agent': 'Moonguard' }), ...own, 'content-type': 'application/json' };
+  return HeaderLines.of({
+    ...(!namesItself && { 'user-agent': 'Moonguard' }),
+    ...own,
+    'content-type': 'application/json',
+  });
 }
 
 /** One that SQL wrote may be no expression: it says so of every event. */

@@ -19,16 +19,12 @@ const classByCode: ReadonlyMap<string, ErrorClass> = new Map<string, ErrorClass>
   ['destination_refused', 'destination_refused'],
 
   ['ETIMEDOUT', 'timeout'],
-  ['UND_ERR_CONNECT_TIMEOUT', 'timeout'],
 
   ['ECONNREFUSED', 'connection_refused'],
 
   ['ECONNRESET', 'connection_reset'],
   ['ECONNABORTED', 'connection_reset'],
   ['EPIPE', 'connection_reset'],
-  ['UND_ERR_SOCKET', 'connection_reset'],
-  // The connection ended in the middle of the body.
-  ['UND_ERR_RES_CONTENT_LENGTH_MISMATCH', 'connection_reset'],
 
   ['ENOTFOUND', 'dns_failure'],
 
@@ -44,25 +40,10 @@ const classByCode: ReadonlyMap<string, ErrorClass> = new Map<string, ErrorClass>
   ['CERT_REJECTED', 'tls_untrusted'],
   ['CERT_REVOKED', 'tls_untrusted'],
   ['INVALID_CA', 'tls_untrusted'],
-
-  ['UND_ERR_HEADERS_OVERFLOW', 'protocol_error'],
-
-  ['ERR_INVALID_URL', 'request_invalid'],
-  ['UND_ERR_INVALID_ARG', 'request_invalid'],
 ]);
 
-/** What undici 8 reports without a code that tells one from the other. */
-const classByMessage: readonly (readonly [RegExp, ErrorClass])[] = [
-  // The connection ended in the middle of a chunked body.
-  [/Invalid EOF state/, 'connection_reset'],
-  [/^Response does not match the HTTP\/1\.1 protocol/, 'protocol_error'],
-  // A response of status 100, or 101.
-  [/^bad (response|upgrade)$/, 'protocol_error'],
-];
-
+/** Of an error of a lookup, a socket or TLS. */
 export function errorClassOf(error: Error): ErrorClass {
-  const told = classByMessage.find(([message]) => message.test(error.message));
-  if (told !== undefined) return told[1];
   const code = errorCode(error) ?? '';
   const known = classByCode.get(code);
   if (known !== undefined) return known;
@@ -74,7 +55,7 @@ export function errorClassOf(error: Error): ErrorClass {
   return 'other';
 }
 
-/** The code that Node, OpenSSL or undici gave the error. */
+/** The code that Node or OpenSSL gave the error. */
 export function errorCode(error: Error): string | undefined {
   return 'code' in error && typeof error.code === 'string' ? error.code : undefined;
 }

@@ -9,7 +9,7 @@ const endpointNamed = (id: string): ReadyEndpoint => ({
   id,
   environment: 'sandbox',
   url: 'https://example.com/',
-  headers: {},
+  headers: undefined,
   retry_policy: { max_attempts: 1, backoff_strategy: 'fixed', initial_delay_ms: 0, max_delay_ms: 0, jitter: 0 },
   delivery_settings: {
     verify_ssl: true,

@@ -3,6 +3,7 @@ import { gzipSync } from 'node:zlib';
 import * as fc from 'fast-check';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { httpServer, tcpServer } from '../../test/support/localServers.ts';
+import { HeaderLines } from './http1/HeaderLines.ts';
 import { createSender, type Sender, type SenderOptions, type SendRequest, type SendResult } from './send.ts';
 
 function sender(options: Partial<SenderOptions> = {}): Sender {
@@ -14,7 +15,8 @@ function sender(options: Partial<SenderOptions> = {}): Sender {
 function to(url: string, request: Partial<SendRequest> = {}): SendRequest {
   return {
     url,
-    headers: { 'content-type': 'application/json' },
+    headers: HeaderLines.of({ 'content-type': 'application/json' }),
+    signature: {},
     body: Buffer.from('{"type":"test"}'),
     timeoutMs: 5000,
     verifySsl: true,
@@ -37,13 +39,22 @@ describe('a request', () => {
     const body = Buffer.from([0x7b, 0x20, 0x00, 0xff, 0x7d]);
 
     await sender().send(
-      to(`${url}?a=1&b=%20`, { body, headers: { 'X-Own': 'ä', 'content-type': 'application/json' } }),
+      to(`${url}?a=1&b=%20`, {
+        body,
+        headers: HeaderLines.of({ 'X-Own': 'ä', 'content-type': 'application/json' }),
+        signature: { 'webhook-id': 'evt_1' },
+      }),
     );
 
     expect(bodies).toEqual([body]);
     const [request] = requests;
     expect(request).toMatchObject({ method: 'POST', url: '/hook?a=1&b=%20' });
-    expect(request?.headers).toMatchObject({ 'content-type': 'application/json', 'content-length': '5', 'x-own': 'ä' });
+    expect(request?.headers).toMatchObject({
+      'content-type': 'application/json',
+      'content-length': '5',
+      'x-own': 'ä',
+      'webhook-id': 'evt_1',
+    });
     expect(request?.headers).not.toHaveProperty('accept-encoding');
   });
 
@@ -245,8 +256,8 @@ describe('a failure', () => {
   test.each<[string, Partial<SendRequest>]>([
     ['a URL that is none', { url: 'hook' }],
     ['another scheme', { url: 'ftp://hook.example/' }],
-    ['a header with a line break', { headers: { 'x-own': 'a\r\nwebhook-id: forged' } }],
-    ['a header name with a space', { headers: { 'x own': 'a' } }],
+    ['a header with a line break', { headers: HeaderLines.of({ 'x-own': 'a\r\nwebhook-id: forged' }) }],
+    ['a header name with a space', { headers: HeaderLines.of({ 'x own': 'a' }) }],
   ])('request_invalid: %s', async (_, request) => {
     const { url, requests } = await httpServer((__, response) => response.end());
 
