@@ -40,7 +40,7 @@ export function withoutStoring(database: Database): Database {
 /** What `storeEvents` reads: that each event is new and has its deliveries. */
 function answer({ parameters }: CompiledQuery): QueryResult<unknown> {
   const events = String(parameters[0]).split('"dedupe_key"').length - 1;
-  return { rows: [{ stored: { deliveries: Array.from({ length: events }, () => ENDPOINTS) } }] };
+  return { rows: [{ stored: { deliveries: Array.from({ length: events }, () => ENDPOINTS), leased: {} } }] };
 }
 
 async function doNothing(): Promise<void> {}
