@@ -1,4 +1,5 @@
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
@@ -103,6 +104,19 @@ test('what cannot be measured is said', { timeout: 60_000 }, async () => {
   const { text } = await runBench('delivery --n 1 --only limit', { PATH: dirname(process.execPath) });
 
   expect(text).toContain('not measured: bullmq: no redis-server is installed');
+});
+
+test('an interrupted run ends all of its processes', { timeout: 60_000 }, async () => {
+  const run = spawn(process.execPath, [main, ...'delivery --n 1 --rounds 100000 --only moonguard,limit'.split(' ')], {
+    env: { ...process.env, DATABASE_URL: inject('postgresUrl') },
+  });
+  const ended = once(run, 'exit');
+  // Its processes write to the same pipe: it is closed when the last one has ended.
+  const allEnded = once(run, 'close');
+  for await (const line of run.stdout) if (String(line).includes('round 2')) run.kill('SIGINT');
+
+  expect(await ended).toEqual([1, null]);
+  await allEnded;
 });
 
 test.each([

@@ -1,45 +1,42 @@
-import { type BenchArguments, type BenchName, parseArguments, usage } from './arguments.ts';
-import { type BenchDatabase, openBenchDatabase } from './database.ts';
-import { deliveryBench } from './delivery/bench.ts';
-import { historyBench } from './history/bench.ts';
-import { ingestBench } from './ingest/bench.ts';
-import { latencyBench } from './latency/bench.ts';
+import { type BenchArguments, parseArguments, usage } from './arguments.ts';
+import { findBench } from './benches.ts';
+import { openBenchServer } from './benchServer.ts';
 import { resultJson, resultTable } from './report.ts';
-import { type Bench, runRounds, type Variant } from './rounds.ts';
-
-const benches: Readonly<Record<BenchName, (database: BenchDatabase, given: BenchArguments) => Promise<Bench>>> = {
-  delivery: deliveryBench,
-  ingest: (database, { n }) => ingestBench(database, n),
-  latency: (database, { n }) => latencyBench(database, n),
-  history: (database, { n }) => historyBench(database, n),
-};
+import { type Bench, runRounds, type Summary, type Variant } from './rounds.ts';
+import { type StartedVariant, startVariant } from './variant.ts';
 
 async function run(given: BenchArguments): Promise<void> {
-  const database = await openBenchDatabase(given.database, process.env['DATABASE_URL']);
-  try {
-    const bench = await benches[given.bench](database, given);
-    try {
-      await measure(bench, given);
-    } finally {
-      await bench.close();
-    }
-  } finally {
-    await database.close();
-  }
-}
-
-async function measure(bench: Bench, given: BenchArguments): Promise<void> {
-  const { n, rounds, json } = given;
+  const interrupted = whenInterrupted();
+  const bench = await findBench(given);
   const variants = selected(bench, given.only);
+  const { n, rounds, json } = given;
   const name = given.bench === 'delivery' ? `${given.bench}, ${given.scenario}` : given.bench;
   const count = n.toLocaleString('en');
   console.log(`${name}: ${count} a round, ${rounds} rounds, ${given.database}, Node ${process.versions.node}`);
   for (const reason of bench.leftOut ?? []) console.log(`  not measured: ${reason}`);
-  const summaries = await runRounds(variants, rounds, (round, variant, { figure }) => {
-    console.log(`  round ${round}  ${variant}  ${figure.toFixed(figure < 100 ? 2 : 0)} ${bench.unit}`);
+
+  const server = await openBenchServer(given.database, process.env['DATABASE_URL']);
+  const started: StartedVariant[] = [];
+  try {
+    for (const variant of variants) started.push(startVariant(given, variant.name, await server.createDatabase()));
+    const summaries = await Promise.race([measure(started, given, bench), interrupted]);
+    console.log(`\n${resultTable(bench, summaries)}`);
+    if (json) console.log(resultJson(given, bench, summaries));
+  } finally {
+    await Promise.all(started.map((variant) => variant.close()));
+    await server.close();
+  }
+}
+
+async function measure(
+  variants: readonly StartedVariant[],
+  given: BenchArguments,
+  { unit }: Bench,
+): Promise<Summary[]> {
+  await Promise.all(variants.map((variant) => variant.open()));
+  return runRounds(variants, given, (round, variant, { figure }) => {
+    console.log(`  round ${round}  ${variant}  ${figure.toFixed(figure < 100 ? 2 : 0)} ${unit}`);
   });
-  console.log(`\n${resultTable(bench, summaries)}`);
-  if (json) console.log(resultJson(given, bench, summaries));
 }
 
 function selected({ variants }: Bench, only: readonly string[] | undefined): readonly Variant[] {
@@ -47,6 +44,14 @@ function selected({ variants }: Bench, only: readonly string[] | undefined): rea
   if (unknown !== undefined)
     throw new Error(`No variant ${unknown} here: ${variants.map(({ name }) => name).join(', ')}.`);
   return variants.filter(({ name }) => only?.includes(name) ?? true);
+}
+
+/** Rejects when the run has to end before its time. A second signal ends it where it stands. */
+function whenInterrupted(): Promise<never> {
+  const { promise, reject } = Promise.withResolvers<never>();
+  for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => reject(new Error(`Ended by ${signal}.`)));
+  promise.catch(() => {}); // what is being set up at the time is finished first
+  return promise;
 }
 
 let given: BenchArguments | undefined;

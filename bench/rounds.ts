@@ -1,3 +1,4 @@
+import type { BenchDatabase } from './database.ts';
 import { median } from './statistics.ts';
 
 /** What one round of one variant showed. */
@@ -17,7 +18,7 @@ export interface Percentiles {
 }
 
 export interface ProcessorTime {
-  /** Of this process, which runs the variant. */
+  /** Of the process that runs the variant. */
   readonly process: number;
   /** Of the database's own processes; undefined when it has none (embedded) or they are on another machine. */
   readonly database: number | undefined;
@@ -28,15 +29,17 @@ export interface ProcessorTime {
 /** One way to do the work that a bench measures. */
 export interface Variant {
   readonly name: string;
-  /** Once, before the first round. */
-  readonly open?: () => Promise<void>;
-  /** Prepares a round, measures it, and checks that nothing was lost. Rejects when something was. */
-  readonly measure: () => Promise<Measurement>;
-  /** Once, after the last round; also when `open` or a round rejected. */
-  readonly close?: () => Promise<void>;
+  /** Once, in the variant's own process and with its own database. Both end without being told, and all that is opened with them. */
+  readonly open: (database: BenchDatabase) => Promise<MeasureRound>;
 }
 
-/** A bench, set up: what `npm run bench -- <name>` runs. */
+/**
+ * Prepares a round of `n`, measures it, and checks that nothing was lost; rejects when something was. Nothing works on
+ * when it resolves: then it is another variant's turn.
+ */
+export type MeasureRound = (n: number) => Promise<Measurement>;
+
+/** A bench: what `npm run bench -- <name>` runs. */
 export interface Bench {
   readonly unit: string;
   /** The first one is ours. */
@@ -45,7 +48,6 @@ export interface Bench {
   readonly limit: string;
   /** Variants that cannot be measured here, and why: a sentence each. */
   readonly leftOut?: readonly string[];
-  readonly close: () => Promise<void>;
 }
 
 export interface Summary {
@@ -58,32 +60,32 @@ export interface Summary {
   readonly processorTime: ProcessorTime;
 }
 
-/**
- * Measures every variant once a round, beside each other, so that what else the machine does meets all of them alike.
- * Every other round goes backwards: nobody always runs after the same one.
- */
-export async function runRounds(
-  variants: readonly Variant[],
-  rounds: number,
-  onMeasured: (round: number, name: string, measurement: Measurement) => void,
-): Promise<Summary[]> {
-  try {
-    for (const { open } of variants) await open?.();
-    return await measureRounds(variants, rounds, onMeasured);
-  } finally {
-    for (const { close } of variants) await close?.();
-  }
+/** A variant that is open. */
+export interface OpenVariant {
+  readonly name: string;
+  readonly measure: MeasureRound;
 }
 
-async function measureRounds(
-  variants: readonly Variant[],
-  rounds: number,
+/** The most that is done to warm a variant up: its functions are compiled by then. */
+const WARM_UP = 5_000;
+
+/**
+ * Measures every variant once a round, beside each other, so that what else the machine does meets all of them alike.
+ * Every other round goes backwards: nobody always runs after the same one. Where there are several rounds, one that is
+ * not counted comes before them.
+ */
+export async function runRounds(
+  variants: readonly OpenVariant[],
+  { n, rounds }: { readonly n: number; readonly rounds: number },
   onMeasured: (round: number, name: string, measurement: Measurement) => void,
 ): Promise<Summary[]> {
+  if (rounds > 1) {
+    for (const { measure } of variants) await measure(Math.min(n, WARM_UP));
+  }
   const measured = new Map<string, Measurement[]>(variants.map(({ name }) => [name, []]));
   for (let round = 1; round <= rounds; round++) {
     for (const { name, measure } of round % 2 === 1 ? variants : variants.toReversed()) {
-      const measurement = await measure();
+      const measurement = await measure(n);
       measured.get(name)?.push(measurement);
       onMeasured(round, name, measurement);
     }

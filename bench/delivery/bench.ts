@@ -1,23 +1,28 @@
-import type { BenchDatabase } from '../database.ts';
-import type { Bench } from '../rounds.ts';
+import type { Bench, Variant } from '../rounds.ts';
 import { sendOnly } from './limit.ts';
 import { moonguard, moonguardHealthyAlone } from './moonguard.ts';
 import { peers } from './peers.ts';
-import { openScenario, type ScenarioName } from './scenario.ts';
+import { type DeliverySettings, type DeliveryVariant, openScenario } from './scenario.ts';
 
 /** Deliveries a second to endpoints that behave as the scenario says, everything on. */
-export async function deliveryBench(
-  database: BenchDatabase,
-  { n, scenario: name }: { readonly n: number; readonly scenario: ScenarioName },
-): Promise<Bench> {
-  const scenario = await openScenario(name, n, database);
-  const ours = name === 'endpoints' ? [moonguard(scenario), moonguardHealthyAlone(scenario)] : [moonguard(scenario)];
-  const { variants, leftOut } = peers(scenario);
+export function deliveryBench(settings: DeliverySettings): Bench {
+  const ours = settings.scenario === 'endpoints' ? [moonguard, moonguardHealthyAlone] : [moonguard];
+  const { variants, leftOut } = peers(settings);
   return {
     unit: 'deliveries/s',
-    limit: 'limit',
-    variants: [...ours, sendOnly(scenario), ...variants],
+    limit: sendOnly.name,
+    variants: [...ours, sendOnly, ...variants].map((variant) => inScenario(variant, settings)),
     leftOut,
-    close: scenario.receiver.close,
+  };
+}
+
+function inScenario({ name, open }: DeliveryVariant, settings: DeliverySettings): Variant {
+  return {
+    name,
+    open: async (database) => {
+      const scenario = await openScenario(settings, database);
+      const measure = await open(scenario);
+      return (n) => measure({ ...scenario, events: Math.ceil(n / scenario.healthy.length) });
+    },
   };
 }

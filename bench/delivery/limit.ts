@@ -1,20 +1,19 @@
 import { Agent } from 'undici';
 import { postDirectly, unsignedHeaders } from '../postDirectly.ts';
 import { startProcessorClock } from '../processorTime.ts';
-import type { Variant } from '../rounds.ts';
 import { makeEvents } from './events.ts';
 import { checkHealthyReceived, forgetReceived } from './received.ts';
-import { CONCURRENCY, type DeliveryScenario } from './scenario.ts';
+import { CONCURRENCY, type DeliveryVariant } from './scenario.ts';
 
 /** The same requests over as many connections, from memory: nothing signed, nothing recorded. */
-export function sendOnly(scenario: DeliveryScenario): Variant {
-  const { events, healthy, connections } = scenario;
-  const targets = healthy.map(({ url }) => new URL(url));
-  const bodies = makeEvents(events).map(({ eventId, body }) => ({ id: `evt_${eventId}`, body: Buffer.from(body) }));
-  const posts = bodies.flatMap((body) => targets.map((target) => ({ ...body, target })));
-  return {
-    name: 'limit',
-    measure: async () => {
+export const sendOnly: DeliveryVariant = {
+  name: 'limit',
+  open: async ({ events, healthy, connections }) => {
+    const targets = healthy.map(({ url }) => new URL(url));
+    const bodies = makeEvents(events).map(({ eventId, body }) => ({ id: `evt_${eventId}`, body: Buffer.from(body) }));
+    const all = bodies.flatMap((body) => targets.map((target) => ({ ...body, target })));
+    return async (round) => {
+      const posts = all.slice(0, round.events * targets.length);
       const agent = new Agent({ connections, pipelining: 1 });
       const queue = posts.values();
       const postInTurn = async (): Promise<void> => {
@@ -23,7 +22,7 @@ export function sendOnly(scenario: DeliveryScenario): Variant {
         }
       };
 
-      await forgetReceived(scenario);
+      await forgetReceived(round);
       const processorTime = startProcessorClock(undefined);
       const startedAt = performance.now();
       await Promise.all(Array.from({ length: CONCURRENCY }, postInTurn));
@@ -31,8 +30,8 @@ export function sendOnly(scenario: DeliveryScenario): Variant {
       const measurement = { figure: posts.length / seconds, processorTime: processorTime(posts.length) };
 
       await agent.close();
-      await checkHealthyReceived(scenario);
+      await checkHealthyReceived(round);
       return measurement;
-    },
-  };
-}
+    };
+  },
+};

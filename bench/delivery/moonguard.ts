@@ -1,31 +1,50 @@
+import type { Database } from '../../src/database/database.ts';
 import type { Observation } from '../../src/observe/observation.ts';
 import { startProcessorClock } from '../processorTime.ts';
-import { openProduct } from '../product.ts';
-import type { Variant } from '../rounds.ts';
+import { openProduct, subscribe } from '../product.ts';
+import type { Measurement } from '../rounds.ts';
 import { checkHealthyReceived, forgetReceived } from './received.ts';
 import { checkDelivered, refillDeliveries } from './rows.ts';
-import type { DeliveryScenario } from './scenario.ts';
+import type { BenchEndpoint, DeliveryScenario, DeliveryVariant, MeasureDeliveries } from './scenario.ts';
+
+/** As pg-boss and BullMQ try again when nothing else is said. */
+const AT_ONCE = { initial_delay_ms: 0, backoff_strategy: 'fixed', jitter: 0 } as const;
+/** Longer than any answer takes, and not much longer than a round: its end waits for what hangs. */
+const TIMEOUT_MS = 5_000;
 
 /** Deliveries that are due in the database, until the last result of a healthy endpoint is committed. */
-export function moonguard(scenario: DeliveryScenario): Variant {
-  return { name: 'moonguard', measure: () => measure(scenario) };
-}
+export const moonguard: DeliveryVariant = { name: 'moonguard', open };
 
 /** The same deliveries to the same healthy endpoints, with nothing to deliver to the others. */
-export function moonguardHealthyAlone(scenario: DeliveryScenario): Variant {
-  return { name: 'moonguard-healthy-alone', measure: () => measure({ ...scenario, unhealthy: [] }) };
+export const moonguardHealthyAlone: DeliveryVariant = {
+  name: 'moonguard-healthy-alone',
+  open: async (whole) => {
+    const measureAll = await open(whole);
+    return (round) => measureAll({ ...round, unhealthy: [] });
+  },
+};
+
+/** Subscribes the receiver's ports. */
+async function open({ name, receiver, database }: DeliveryScenario): Promise<MeasureDeliveries> {
+  const opened = await database.open();
+  const ids = await subscribe(opened, receiver.urls, {
+    retryPolicy: name === 'failing' ? AT_ONCE : {},
+    deliverySettings: { timeout_ms: TIMEOUT_MS },
+  });
+  return (round) => measure(round, opened, ids);
 }
 
-async function measure(scenario: DeliveryScenario) {
-  const { database, events, healthy, unhealthy } = scenario;
+/** @param ids of our endpoints, in the order of the receiver's ports */
+async function measure(round: DeliveryScenario, database: Database, ids: readonly string[]): Promise<Measurement> {
+  const { events, healthy, unhealthy } = round;
   const deliveries = events * healthy.length;
-  const healthyIds = healthy.map(({ id }) => id);
-  await refillDeliveries(database.db, events, [...healthyIds, ...unhealthy.map(({ id }) => id)]);
-  await forgetReceived(scenario);
-  const delivered = countDelivered(deliveries, { mayFail: scenario.name === 'failing' || unhealthy.length > 0 });
+  const idsOf = (endpoints: readonly BenchEndpoint[]): string[] => endpoints.map(({ place }) => ids[place] ?? '');
+  await refillDeliveries(database.db, events, idsOf([...healthy, ...unhealthy]));
+  await forgetReceived(round);
+  const delivered = countDelivered(deliveries, { mayFail: round.name === 'failing' || unhealthy.length > 0 });
   const product = await openProduct(database, delivered.observe);
 
-  const processorTime = startProcessorClock(database.server?.databaseName);
+  const processorTime = startProcessorClock(round.database.server?.databaseName);
   const startedAt = performance.now();
   await product.start();
   await delivered.all;
@@ -33,8 +52,8 @@ async function measure(scenario: DeliveryScenario) {
   const measurement = { figure: deliveries / seconds, processorTime: processorTime(deliveries) };
 
   await product.stop();
-  const refused = await checkHealthyReceived(scenario);
-  await checkDelivered(database.db, healthyIds, { delivered: deliveries, refused });
+  const refused = await checkHealthyReceived(round);
+  await checkDelivered(database.db, idsOf(healthy), { delivered: deliveries, refused });
   return measurement;
 }
 

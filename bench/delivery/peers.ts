@@ -4,13 +4,19 @@ import { checkAttempts } from '../queues/attemptLog.ts';
 import { openBullmq } from '../queues/bullmq.ts';
 import { openGraphileWorker } from '../queues/graphileWorker.ts';
 import type { Deliver } from '../queues/jobQueue.ts';
+import { openPeer, type Peer, type PeerRound } from '../queues/peer.ts';
 import { openPgBoss, type PgBossSettings } from '../queues/pgBoss.ts';
-import { type Peer, type PeerRound, queueVariant } from '../queues/queueVariant.ts';
 import { isRedisInstalled } from '../queues/redis.ts';
-import type { Measurement, Variant } from '../rounds.ts';
+import type { Measurement } from '../rounds.ts';
 import { makeEvents } from './events.ts';
 import { checkHealthyReceived, forgetReceived } from './received.ts';
-import { CONCURRENCY, type DeliveryScenario, type ScenarioName } from './scenario.ts';
+import {
+  CONCURRENCY,
+  type DeliveryScenario,
+  type DeliverySettings,
+  type DeliveryVariant,
+  type ScenarioName,
+} from './scenario.ts';
 
 /** While the last jobs are being recorded as completed. */
 const LOOK_EVERY_MS = 5;
@@ -46,24 +52,35 @@ const bullmq: readonly Peer[] = (['tuned', 'documented'] as const).map((style) =
 }));
 
 /** The queues that one would otherwise put under webhooks, each as documented and tuned; and what is left out, and why. */
-export function peers(scenario: DeliveryScenario): { readonly variants: Variant[]; readonly leftOut: string[] } {
-  const { server } = scenario.database;
-  if (server === undefined) return { variants: [], leftOut: ['the peers: they need PostgreSQL'] };
-  if (scenario.name === 'endpoints') return { variants: [], leftOut: ['the peers: they know no endpoints'] };
+export function peers({ scenario, database }: DeliverySettings): {
+  readonly variants: DeliveryVariant[];
+  readonly leftOut: string[];
+} {
+  if (database === 'embedded') return { variants: [], leftOut: ['the peers: they need PostgreSQL'] };
+  if (scenario === 'endpoints') return { variants: [], leftOut: ['the peers: they know no endpoints'] };
   const leftOut: string[] = [];
-  if (scenario.name === 'failing') {
+  if (scenario === 'failing') {
     leftOut.push('graphile-worker: it waits 2.7 s before it tries again, its rate would say nothing else');
   }
-  if (!isRedisInstalled()) leftOut.push('bullmq: no redis-server is installed');
+  const withRedis = isRedisInstalled();
+  if (!withRedis) leftOut.push('bullmq: no redis-server is installed');
   const measured = [
-    ...pgBoss(scenario.name),
-    ...(scenario.name === 'failing' ? [] : graphileWorker),
-    ...(isRedisInstalled() ? bullmq : []),
+    ...pgBoss(scenario),
+    ...(scenario === 'failing' ? [] : graphileWorker),
+    ...(withRedis ? bullmq : []),
   ];
-  const { receiver, connections } = scenario;
-  const given = { databaseUrl: server.url, url: receiver.url, connections, jobs: makeEvents(scenario.events) };
-  const variants = measured.map((peer) => queueVariant(peer, given, (round) => measureRound(scenario, round)));
-  return { variants, leftOut };
+  return { variants: measured.map(peerVariant), leftOut };
+}
+
+function peerVariant(peer: Peer): DeliveryVariant {
+  return {
+    name: peer.name,
+    open: async (whole) => {
+      const jobs = makeEvents(whole.events);
+      const measure = await openPeer(peer, whole);
+      return (round) => measure(jobs.slice(0, round.events), (begun) => measureRound(round, begun));
+    },
+  };
 }
 
 /** Jobs that are due, until the last attempt is committed and the last job recorded as completed. */

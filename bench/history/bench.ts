@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
+import type { Database } from '../../src/database/database.ts';
 import { claimDueDeliveries } from '../../src/deliver/store/claimDueDeliveries.ts';
-import type { BenchDatabase } from '../database.ts';
+import type { BenchArguments } from '../arguments.ts';
 import { addDeliveries } from '../delivery/rows.ts';
 import { startProcessorClock } from '../processorTime.ts';
 import { subscribe } from '../product.ts';
@@ -13,40 +14,35 @@ const CLAIMS = 20;
 const LIMIT = 500;
 
 /** Milliseconds of a claim, in a database with so many settled deliveries and in one with none. */
-export async function historyBench(database: BenchDatabase, settledDeliveries: number): Promise<Bench> {
-  const other = await database.openAnother();
-  return {
-    unit: 'ms',
-    limit: 'empty',
-    variants: [claimBeside('history', other, settledDeliveries), claimBeside('empty', database, 0)],
-    close: () => other.close(),
-  };
+export function historyBench({ n }: Pick<BenchArguments, 'n'>): Bench {
+  return { unit: 'ms', limit: 'empty', variants: [claimBeside('history', n), claimBeside('empty', 0)] };
 }
 
-function claimBeside(name: string, database: BenchDatabase, settledDeliveries: number): Variant {
-  let endpointIds: readonly string[] = [];
+/** The settled deliveries stay: every round makes the same claims beside them, the first as well. */
+function claimBeside(name: string, settledDeliveries: number): Variant {
   return {
     name,
-    open: async () => {
-      endpointIds = await subscribe(database, ['https://receiver.example/']);
+    open: async ({ open, server }) => {
+      const database = await open();
+      const endpointIds = await subscribe(database, ['https://receiver.example/']);
       await addSettledDeliveries(database.db, settledDeliveries, endpointIds[0] ?? '');
-    },
-    measure: async () => {
-      await addDeliveries(database.db, CLAIMS * LIMIT, endpointIds);
-      const measurement = await measureClaims(database);
-      await removePendingDeliveries(database.db);
-      return measurement;
+      return async () => {
+        await addDeliveries(database.db, CLAIMS * LIMIT, endpointIds);
+        const measurement = await measureClaims(database, server?.databaseName);
+        await removePendingDeliveries(database.db);
+        return measurement;
+      };
     },
   };
 }
 
 /** Claims until all is claimed. */
-async function measureClaims(database: BenchDatabase): Promise<Measurement> {
+async function measureClaims({ db }: Database, databaseName: string | undefined): Promise<Measurement> {
   const times: number[] = [];
-  const processorTime = startProcessorClock(database.server?.databaseName);
+  const processorTime = startProcessorClock(databaseName);
   for (let claim = 0; claim < CLAIMS; claim++) {
     const startedAt = performance.now();
-    const lanes = await claimDueDeliveries(database.db, {
+    const lanes = await claimDueDeliveries(db, {
       limit: LIMIT,
       defaultRoom: LIMIT,
       rooms: {},

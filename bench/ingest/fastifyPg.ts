@@ -1,4 +1,4 @@
-import Fastify, { type FastifyInstance } from 'fastify';
+import type { FastifyInstance } from 'fastify';
 import { Pool } from 'pg';
 import { type ParsedEvent, parseEvent } from '../../src/receive/parseEvent.ts';
 import {
@@ -9,36 +9,34 @@ import {
 } from '../../src/receive/verifySignature.ts';
 import { systemRuntime } from '../../src/runtime.ts';
 import { WEBHOOK_KEY } from '../product.ts';
-import type { Variant } from '../rounds.ts';
 import { measurePosts } from './measurePosts.ts';
 import { checkStored, removeEvents } from './rows.ts';
-import type { IngestScenario } from './scenario.ts';
+import type { IngestVariant } from './scenario.ts';
 import { storeInTransaction } from './storeInTransaction.ts';
 
 /** What one would write by hand: Fastify 5 and a pool of 10, a transaction a request, its statements prepared by name. */
-export function fastifyPg(scenario: IngestScenario, databaseUrl: string): Variant {
-  const { database, events } = scenario;
-  return {
-    name: 'fastify-pg',
-    measure: async () => {
-      await removeEvents(database.db);
-      const pool = new Pool({ connectionString: databaseUrl, max: 10 });
-      const server = createServer(pool, providerKeySecret('bench', WEBHOOK_KEY));
-      try {
-        const url = await server.listen({ host: '127.0.0.1', port: 0 });
-        const measurement = await measurePosts(scenario, `${url}/webhooks/moonpay/sandbox`);
-        await checkStored(database.db, events);
-        return measurement;
-      } finally {
-        await server.close();
-        await pool.end();
-      }
-    },
-  };
-}
+export const fastifyPg: IngestVariant = {
+  name: 'fastify-pg',
+  measure: async (round) => {
+    const { database, server: databaseServer, events } = round;
+    await removeEvents(database.db);
+    const pool = new Pool({ connectionString: databaseServer?.url, max: 10 });
+    const server = await createServer(pool, providerKeySecret('bench', WEBHOOK_KEY));
+    try {
+      const url = await server.listen({ host: '127.0.0.1', port: 0 });
+      const measurement = await measurePosts(round, `${url}/webhooks/moonpay/sandbox`);
+      await checkStored(database.db, events);
+      return measurement;
+    } finally {
+      await server.close();
+      await pool.end();
+    }
+  },
+};
 
 /** Verifies and parses with the product's own functions, as one would with a library. */
-function createServer(pool: Pool, key: ProviderKeySecret): FastifyInstance {
+async function createServer(pool: Pool, key: ProviderKeySecret): Promise<FastifyInstance> {
+  const { default: Fastify } = await import('fastify');
   const server = Fastify({ logger: false });
   // The signature is over the raw bytes.
   server.removeContentTypeParser('application/json');

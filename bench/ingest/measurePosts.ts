@@ -4,9 +4,9 @@ import { percentile } from '../statistics.ts';
 import type { IngestScenario } from './scenario.ts';
 
 /** Posts new events to a server in this process, as many at a time as there are connections. */
-export async function measurePosts({ events, load, database }: IngestScenario, url: string): Promise<Measurement> {
+export async function measurePosts({ events, load, server }: IngestScenario, url: string): Promise<Measurement> {
   await load.prepare(url, events);
-  const processorTime = startProcessorClock(database.server?.databaseName);
+  const processorTime = startProcessorClock(server?.databaseName);
   const { durationMs, times } = await load.post();
   return {
     figure: (events / durationMs) * 1000,

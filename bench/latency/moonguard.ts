@@ -3,27 +3,24 @@ import { sql } from 'kysely';
 import { providerKeySecret, signProviderBody } from '../../src/receive/verifySignature.ts';
 import { webhookBody } from '../payload.ts';
 import { openProduct, subscribe, WEBHOOK_KEY } from '../product.ts';
-import type { Variant } from '../rounds.ts';
 import { measureArrivals } from './arrivals.ts';
-import type { LatencyScenario } from './scenario.ts';
+import type { LatencyVariant } from './scenario.ts';
 
 /** From a signed webhook's being received: verified, stored with its delivery, committed, claimed, signed, posted. */
-export function moonguard(scenario: LatencyScenario): Variant {
-  const { database, receiver, events } = scenario;
-  const { key } = providerKeySecret('bench', WEBHOOK_KEY);
-  return {
-    name: 'moonguard',
-    open: async () => {
-      await subscribe(database, [receiver.url]);
-    },
-    measure: async () => {
+export const moonguard: LatencyVariant = {
+  name: 'moonguard',
+  open: async ({ database: { open }, receiver }) => {
+    const database = await open();
+    await subscribe(database, [receiver.url]);
+    const { key } = providerKeySecret('bench', WEBHOOK_KEY);
+    return async (round) => {
       await sql`truncate moonguard.delivery_attempts, moonguard.deliveries, public.moonpay_webhook_events, public.moonpay_transactions cascade`.execute(
         database.db,
       );
       const product = await openProduct(database);
       await product.start();
-      const bodies = Array.from({ length: events }, () => Buffer.from(webhookBody(randomUUID())));
-      const measurement = await measureArrivals(scenario, async (place) => {
+      const bodies = Array.from({ length: round.events }, () => Buffer.from(webhookBody(randomUUID())));
+      const measurement = await measureArrivals(round, async (place) => {
         const rawBody = bodies[place] ?? Buffer.alloc(0);
         const signature = signProviderBody(rawBody, key, Math.floor(Date.now() / 1000));
         const { id } = await product.webhooks.receive({ environment: 'sandbox', rawBody, signature });
@@ -31,6 +28,6 @@ export function moonguard(scenario: LatencyScenario): Variant {
       });
       await product.stop();
       return measurement;
-    },
-  };
-}
+    };
+  },
+};

@@ -1,15 +1,16 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Database } from '../../src/database/database.ts';
 import { makeEvents } from '../delivery/events.ts';
 import { checkAttempts } from '../queues/attemptLog.ts';
 import { openBullmq } from '../queues/bullmq.ts';
 import { openGraphileWorker } from '../queues/graphileWorker.ts';
 import type { DeliveryJob } from '../queues/jobQueue.ts';
+import { openPeer, type Peer, type PeerRound } from '../queues/peer.ts';
 import { openPgBoss } from '../queues/pgBoss.ts';
-import { type Peer, type PeerRound, queueVariant } from '../queues/queueVariant.ts';
 import { isRedisInstalled } from '../queues/redis.ts';
-import type { Measurement, Variant } from '../rounds.ts';
+import type { Measurement } from '../rounds.ts';
 import { measureArrivals } from './arrivals.ts';
-import { CONNECTIONS, type LatencyScenario } from './scenario.ts';
+import { CONNECTIONS, type LatencyScenario, type LatencyVariant } from './scenario.ts';
 
 /** As graphile-worker's page about performance has it. */
 const graphileSettings = {
@@ -35,17 +36,26 @@ const onPostgres: readonly Peer[] = [
 const bullmq: Peer = { name: 'bullmq', style: 'tuned', openQueue: () => openBullmq({ concurrency: 64 }) };
 
 /** From a job's being added to its arrival; and what is left out, and why. */
-export function peers(scenario: LatencyScenario): { readonly variants: Variant[]; readonly leftOut: string[] } {
-  const { server } = scenario.database;
-  if (server === undefined) return { variants: [], leftOut: ['the peers: they need PostgreSQL'] };
+export function peers(database: Database['kind']): {
+  readonly variants: LatencyVariant[];
+  readonly leftOut: string[];
+} {
+  if (database === 'embedded') return { variants: [], leftOut: ['the peers: they need PostgreSQL'] };
   const withRedis = isRedisInstalled();
-  const added = makeEvents(scenario.events);
-  const given = { databaseUrl: server.url, url: scenario.receiver.url, connections: CONNECTIONS, jobs: [] };
   return {
-    variants: [...onPostgres, ...(withRedis ? [bullmq] : [])].map((peer) =>
-      queueVariant(peer, given, (round) => measureRound(scenario, added, round)),
-    ),
+    variants: [...onPostgres, ...(withRedis ? [bullmq] : [])].map(peerVariant),
     leftOut: withRedis ? [] : ['bullmq: no redis-server is installed'],
+  };
+}
+
+function peerVariant(peer: Peer): LatencyVariant {
+  return {
+    name: peer.name,
+    open: async (whole) => {
+      const measure = await openPeer(peer, { ...whole, connections: CONNECTIONS });
+      const added = makeEvents(whole.events);
+      return (round) => measure([], (begun) => measureRound(round, added.slice(0, round.events), begun));
+    },
   };
 }
 

@@ -1,4 +1,4 @@
-import { Queue, Worker } from 'bullmq';
+import type { Worker } from 'bullmq';
 import { chunksOf, type DeliveryJob, type JobQueue } from './jobQueue.ts';
 import { startRedis } from './redis.ts';
 
@@ -13,6 +13,7 @@ export interface BullmqSettings {
 
 /** BullMQ on a Redis of its own: one worker. Jobs that fail are tried again at once. */
 export async function openBullmq({ concurrency, enableAutoPipelining = false }: BullmqSettings): Promise<JobQueue> {
+  const { Queue, Worker } = await import('bullmq');
   const redis = await startRedis();
   const connection = { host: '127.0.0.1', port: redis.port, maxRetriesPerRequest: null, enableAutoPipelining };
   const queue = new Queue<DeliveryJob>(QUEUE, { connection, defaultJobOptions: { attempts: 16 } });
@@ -39,10 +40,6 @@ export async function openBullmq({ concurrency, enableAutoPipelining = false }: 
       await worker?.close();
     },
     countUnfinished: () => queue.getJobCountByTypes('wait', 'active', 'delayed', 'prioritized', 'failed'),
-    close: async () => {
-      await queue.close();
-      await redis.close();
-    },
     redisProcessId: redis.processId,
   };
 }

@@ -1,4 +1,4 @@
-import { Logger, makeWorkerUtils, type Runner, run } from 'graphile-worker';
+import type { Runner } from 'graphile-worker';
 import { Pool } from 'pg';
 import { chunksOf, type DeliveryJob, type JobQueue } from './jobQueue.ts';
 
@@ -25,6 +25,7 @@ export async function openGraphileWorker(
   databaseUrl: string,
   { completeJobBatchDelay = -1, localQueue = { size: -1 }, ...settings }: GraphileWorkerSettings,
 ): Promise<JobQueue> {
+  const { Logger, makeWorkerUtils, run } = await import('graphile-worker');
   const pgPool = new Pool({ connectionString: databaseUrl, max: settings.maxPoolSize });
   // As its documentation asks of a pool that is handed over.
   pgPool.on('error', () => {});
@@ -71,10 +72,6 @@ export async function openGraphileWorker(
         'select count(*)::integer as unfinished from graphile_worker._private_jobs',
       );
       return rows[0]?.unfinished ?? 0;
-    },
-    close: async () => {
-      await utilities.release();
-      await pgPool.end();
     },
   };
 }

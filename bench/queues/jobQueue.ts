@@ -21,7 +21,6 @@ export interface JobQueue {
   readonly stop: () => Promise<void>;
   /** Jobs that are not recorded as completed. */
   readonly countUnfinished: () => Promise<number>;
-  readonly close: () => Promise<void>;
   /** Of the Redis that it is kept in, to count its processor time. */
   readonly redisProcessId?: number | undefined;
 }

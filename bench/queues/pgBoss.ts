@@ -1,4 +1,4 @@
-import { type Job, type JobResult, PgBoss, type WorkOptions } from 'pg-boss';
+import type { Job, JobResult, WorkOptions } from 'pg-boss';
 import { chunksOf, type Deliver, type DeliveryJob, type JobQueue } from './jobQueue.ts';
 
 const QUEUE = 'deliveries';
@@ -13,6 +13,7 @@ export async function openPgBoss(
   databaseUrl: string,
   { notify = false, ...settings }: PgBossSettings,
 ): Promise<JobQueue> {
+  const { PgBoss } = await import('pg-boss');
   const boss = new PgBoss({ connectionString: databaseUrl, useListenNotify: notify });
   boss.on('error', (error) => console.error('pg-boss:', error));
   await boss.start();
@@ -47,7 +48,6 @@ export async function openPgBoss(
       );
       return Number(rows[0]?.unfinished);
     },
-    close: () => boss.stop(),
   };
 }
 

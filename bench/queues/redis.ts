@@ -4,13 +4,11 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Redis } from 'ioredis';
 
-/** A Redis of the bench's own. `close()` ends and removes it. */
+/** A Redis of this process's own, which ends with it. */
 export interface RedisServer {
   readonly port: number;
   readonly processId: number;
-  readonly close: () => Promise<void>;
 }
 
 export function isRedisInstalled(): boolean {
@@ -27,23 +25,16 @@ export async function startRedis(): Promise<RedisServer> {
     Object.entries(settings).flatMap(([name, value]) => [`--${name}`, String(value)]),
     { stdio: 'ignore' },
   );
-  const ended = once(child, 'exit');
-  const endWithUs = (): void => void child.kill();
-  process.once('exit', endWithUs);
+  process.once('exit', () => {
+    child.kill('SIGKILL'); // at once: it would write to the directory yet
+    rmSync(directory, { recursive: true });
+  });
   await waitUntilReady(port);
-  return {
-    port,
-    processId: child.pid ?? 0,
-    close: async () => {
-      process.off('exit', endWithUs);
-      child.kill();
-      await ended;
-      rmSync(directory, { recursive: true });
-    },
-  };
+  return { port, processId: child.pid ?? 0 };
 }
 
 async function waitUntilReady(port: number): Promise<void> {
+  const { Redis } = await import('ioredis');
   const client = new Redis({ port, host: '127.0.0.1', retryStrategy: () => 20, maxRetriesPerRequest: 500 });
   client.on('error', () => {}); // refused until the server listens
   await client.ping();
