@@ -46,6 +46,22 @@ create table moonguard.moonpay_compliance_alerts (
   occurrence_count integer not null default 1,
   version integer not null default 1,
   archived_at timestamptz,
+  wallet_address text,
+  correlation_id text,
+  fingerprint text,
+  group_id uuid,
+  merged_into uuid,
+  suppression_id uuid,
+  peak_severity text,
+  proposed_status text,
+  proposed_by text,
+  proposed_at timestamptz,
+  proposed_notes text,
+  first_reviewed_at timestamptz,
+  queue text,
+  deadline_step text not null default 'none',
+  next_step_at timestamptz,
+  breached_at timestamptz,
   constraint moonpay_compliance_alerts_pkey primary key (id),
   constraint moonpay_compliance_alerts_alert_id_key unique (alert_id)
 );
@@ -74,17 +90,22 @@ begin
   where 'null' in (metadata, details);
   insert into moonguard.installation_findings (table_name, row_key, reason, resolution)
   select 'moonpay_compliance_alerts', id::text, 'title is empty', 'corrected: is ' || coalesce(nullif(alert_type, ''), 'Alert') || ' now'
-  from public.moonpay_compliance_alerts where coalesce(trim(title), '') = '';
+  from public.moonpay_compliance_alerts where coalesce(title, '') !~ '\S';
   insert into moonguard.installation_findings (table_name, row_key, reason, resolution)
   select 'moonpay_compliance_alerts', id::text, 'metadata is no object', 'corrected: kept under the key "value"'
   from public.moonpay_compliance_alerts where jsonb_typeof(metadata) <> 'object';
   update public.moonpay_compliance_alerts set
     alert_id = coalesce(nullif(alert_id, ''), 'alert_' || replace(id::text, '-', '')),
+    customer_id = nullif(customer_id, ''), transaction_id = nullif(transaction_id, ''), entity_type = nullif(entity_type, ''), entity_id = nullif(entity_id, ''),
+    assigned_to = nullif(assigned_to, ''), reviewed_by = nullif(reviewed_by, ''), resolved_by = nullif(resolved_by, ''), escalated_to = nullif(escalated_to, ''),
+    source = nullif(source, ''), external_reference = nullif(external_reference, ''), wallet_address = nullif(wallet_address, ''),
+    correlation_id = nullif(correlation_id, ''), fingerprint = nullif(fingerprint, ''), queue = nullif(queue, ''),
+    proposed_by = nullif(proposed_by, ''), dedupe_key = nullif(dedupe_key, ''),
     alert_type = lower(trim(alert_type)),
     severity = lower(trim(severity)),
     status = lower(trim(status)),
     risk_level = coalesce(lower(trim(risk_level)), moonguard.risk_level(risk_score)),
-    title = case when trim(title) <> '' then title else coalesce(nullif(alert_type, ''), 'Alert') end,
+    title = case when title ~ '\S' then title else coalesce(nullif(alert_type, ''), 'Alert') end,
     metadata = case when jsonb_typeof(metadata) = 'object' then metadata when metadata is not null then jsonb_build_object('value', metadata) end,
     created_at = coalesce(created_at, triggered_at, updated_at, now()),
     triggered_at = coalesce(triggered_at, created_at, updated_at, now()),
@@ -124,8 +145,31 @@ select moonguard.add_check('public.moonpay_compliance_alerts', 'moonpay_complian
 select moonguard.add_check('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_risk_score_check', $$risk_score between 0 and 100$$);
 select moonguard.add_check('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_risk_level_check',
   $$risk_level in ('low', 'medium', 'high', 'extreme')$$);
-select moonguard.add_check('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_metadata_check', $$jsonb_typeof(metadata) = 'object'$$);
+select moonguard.add_check('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_metadata_check',
+  $$jsonb_typeof(metadata) = 'object' and octet_length(metadata::text) <= 262144$$);
+select moonguard.add_check('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_details_check', $$octet_length(details::text) <= 262144$$);
+select moonguard.add_check('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_screening_results_check', $$octet_length(screening_results::text) <= 262144$$);
 select moonguard.add_check('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_occurrence_count_check', $$occurrence_count > 0$$);
+select moonguard.add_check('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_proposed_status_check', $$proposed_status in ('resolved', 'dismissed')$$);
+select moonguard.add_check('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_deadline_step_check', $$deadline_step in ('none', 'running', 'warned', 'breached')$$);
+select moonguard.add_check('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_title_check', $$octet_length(title) <= 65536 and title ~ '\S'$$);
+-- As in src/input/fields.ts: what an index entry can hold, and text for people.
+do $sizes$
+declare
+  v_column text;
+begin
+  foreach v_column in array array['customer_id', 'transaction_id', 'entity_type', 'entity_id', 'assigned_to', 'reviewed_by', 'resolved_by', 'escalated_to',
+    'source', 'external_reference', 'wallet_address', 'correlation_id', 'fingerprint', 'proposed_by', 'queue', 'dedupe_key']
+  loop
+    perform moonguard.add_check('public.moonpay_compliance_alerts', format('moonpay_compliance_alerts_%s_check', v_column),
+      format('length(%I) between 1 and %s', v_column, case v_column when 'entity_type' then 100 when 'dedupe_key' then 800 else 500 end));
+  end loop;
+  foreach v_column in array array['description', 'resolution_notes', 'status_reason', 'proposed_notes'] loop
+    perform moonguard.add_check('public.moonpay_compliance_alerts', format('moonpay_compliance_alerts_%s_check', v_column),
+      format('octet_length(%I) <= 65536', v_column));
+  end loop;
+end
+$sizes$;
 
 -- One alert under work for one cause: a further hit raises its count.
 create unique index moonpay_compliance_alerts_open_dedupe_key on public.moonpay_compliance_alerts (dedupe_key)
@@ -249,7 +293,8 @@ create table moonguard.alert_timeline (
   id uuid primary key default moonguard.uuid_v7(),
   alert_id uuid not null references public.moonpay_compliance_alerts (id),
   alert_version integer not null,
-  at timestamptz not null default now(),
+  entry_number bigint generated always as identity,
+  at timestamptz not null default clock_timestamp(),
   actor text not null,
   action text not null,
   from_status text,
@@ -257,12 +302,18 @@ create table moonguard.alert_timeline (
   reason text,
   before jsonb not null,
   after jsonb not null,
-  constraint alert_timeline_action_check check (action in ('created', 'moved', 'changed', 'commented'))
+  mentions text[] not null default '{}',
+  attachment jsonb,
+  constraint alert_timeline_action_check
+    check (action in ('created', 'moved', 'changed', 'hit', 'commented', 'attached', 'warned', 'breached'))
 );
-create index alert_timeline_alert_id_idx on moonguard.alert_timeline (alert_id, alert_version);
+create index alert_timeline_alert_id_idx on moonguard.alert_timeline (alert_id, entry_number);
 comment on table moonguard.alert_timeline is 'Every change of every alert, append-only: who, when, what it was and what it became.';
+comment on column moonguard.alert_timeline.entry_number is 'Order of the entries of an alert; times may be equal.';
 comment on column moonguard.alert_timeline.before is 'The columns that changed, as they were; empty for a new alert.';
 comment on column moonguard.alert_timeline.after is 'The columns that changed, as they became; the whole row for a new alert.';
+comment on column moonguard.alert_timeline.mentions is 'Ids of the people that a comment speaks to.';
+comment on column moonguard.alert_timeline.attachment is 'A reference to a document kept elsewhere: name, uri, sha256, bytes.';
 
 create function moonguard.alert_after_write() returns trigger
 language plpgsql security definer set search_path = '' as $$
@@ -346,3 +397,19 @@ comment on column public.moonpay_compliance_alerts.resolved_at is 'When it was r
 comment on column public.moonpay_compliance_alerts.escalated_at is 'When it was last escalated.';
 comment on column public.moonpay_compliance_alerts.created_at is 'When the row was made.';
 comment on column public.moonpay_compliance_alerts.updated_at is 'When the row last changed.';
+comment on column public.moonpay_compliance_alerts.wallet_address is 'The wallet it is about.';
+comment on column public.moonpay_compliance_alerts.correlation_id is 'What belongs to one matter has one.';
+comment on column public.moonpay_compliance_alerts.fingerprint is 'What exactly was found, such as an entry of a list; a suppression can name it.';
+comment on column public.moonpay_compliance_alerts.group_id is 'Alerts of one matter have one; null: the alert is on its own.';
+comment on column public.moonpay_compliance_alerts.merged_into is 'id of the alert that it is worked on with.';
+comment on column public.moonpay_compliance_alerts.suppression_id is 'The suppression by which it was dismissed when it came.';
+comment on column public.moonpay_compliance_alerts.peak_severity is 'The worst severity it ever had: four-eyes goes by it.';
+comment on column public.moonpay_compliance_alerts.proposed_status is 'The decision that somebody proposed: resolved or dismissed.';
+comment on column public.moonpay_compliance_alerts.proposed_by is 'Who proposed it; under four-eyes another person decides.';
+comment on column public.moonpay_compliance_alerts.proposed_at is 'When it was proposed.';
+comment on column public.moonpay_compliance_alerts.proposed_notes is 'Why it was proposed.';
+comment on column public.moonpay_compliance_alerts.first_reviewed_at is 'When somebody first took it into review or decided it.';
+comment on column public.moonpay_compliance_alerts.queue is 'The queue that hands it out.';
+comment on column public.moonpay_compliance_alerts.deadline_step is 'none, running, warned, breached: how far the deadline of an undecided alert has got.';
+comment on column public.moonpay_compliance_alerts.next_step_at is 'When the schedule must look at its deadline.';
+comment on column public.moonpay_compliance_alerts.breached_at is 'When it was first overdue.';

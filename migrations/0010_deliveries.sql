@@ -151,4 +151,5 @@ select moonguard.add_view('moonpay_webhook_delivery_attempts', 'Attempts, for th
   from moonguard.delivery_attempts$$);
 
 select moonguard.add_view('moonpay_alert_timeline', 'The history of alerts, for those who may see the alert.',
-  $$select id, alert_id, alert_version, at, actor, action, from_status, to_status, reason, before, after from moonguard.alert_timeline$$);
+  $$select id, alert_id, alert_version, at, actor, action, from_status, to_status, reason, before, after, entry_number, mentions, attachment
+  from moonguard.alert_timeline$$);

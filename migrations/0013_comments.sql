@@ -91,12 +91,15 @@ begin
       ('moonpay_alert_timeline', 'alert_version', 'Version of the alert that the change made.'),
       ('moonpay_alert_timeline', 'at', 'When.'),
       ('moonpay_alert_timeline', 'actor', 'Who.'),
-      ('moonpay_alert_timeline', 'action', 'created, moved, changed or commented.'),
+      ('moonpay_alert_timeline', 'action', 'created, moved, changed, hit, commented, attached, warned or breached.'),
       ('moonpay_alert_timeline', 'from_status', 'Status before; null for a new alert.'),
       ('moonpay_alert_timeline', 'to_status', 'Status afterwards.'),
       ('moonpay_alert_timeline', 'reason', 'Why, or the comment.'),
       ('moonpay_alert_timeline', 'before', 'The columns that changed, as they were.'),
-      ('moonpay_alert_timeline', 'after', 'The columns that changed, as they became.')
+      ('moonpay_alert_timeline', 'after', 'The columns that changed, as they became.'),
+      ('moonpay_alert_timeline', 'entry_number', 'Order of the entries of an alert.'),
+      ('moonpay_alert_timeline', 'mentions', 'Ids of the people that a comment speaks to.'),
+      ('moonpay_alert_timeline', 'attachment', 'A reference to a document kept elsewhere: name, uri, sha256, bytes.')
     ) as said (table_name, column_name, meaning)
     join pg_catalog.pg_attribute a on a.attrelid = to_regclass('public.' || said.table_name) and a.attname = said.column_name
     where pg_catalog.col_description(a.attrelid, a.attnum) is null

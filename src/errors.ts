@@ -65,6 +65,19 @@ export const errorCatalogue = {
     action: 'Give notes and the person who resolves or dismisses the alert.',
   },
   alert_version_stale: { status: 409, action: 'Read the alert again and repeat the change on what it says now.' },
+  alert_actor_missing: { status: 422, action: 'Say who acts.' },
+  alert_second_person_needed: {
+    status: 409,
+    action: 'Let one person propose the decision and another one, an officer, decide.',
+  },
+  alert_duplicate: { status: 409, action: 'Work on the alert that the message names.' },
+  alert_merged: { status: 409, action: 'Move the alert that the message names.' },
+  alert_assignee_unknown: { status: 422, action: 'Name somebody of the people who work on alerts, or add the person.' },
+  alert_settings_invalid: { status: 422, action: 'Correct the settings that the problems name.' },
+  suppression_not_found: { status: 404, action: 'List the suppressions and use the id of one of them.' },
+  suppression_invalid: { status: 422, action: 'Correct the fields that the problems name.' },
+  queue_not_found: { status: 404, action: 'List the queues and use the name of one of them.' },
+  queue_invalid: { status: 422, action: 'Correct the fields that the problems name.' },
   customer_not_found: { status: 404, action: "Use MoonPay's customer id or your own external customer id." },
 
   // Policies and their log

@@ -2019,6 +2019,22 @@ create table moonguard.moonpay_compliance_alerts (
   occurrence_count integer not null default 1,
   version integer not null default 1,
   archived_at timestamptz,
+  wallet_address text,
+  correlation_id text,
+  fingerprint text,
+  group_id uuid,
+  merged_into uuid,
+  suppression_id uuid,
+  peak_severity text,
+  proposed_status text,
+  proposed_by text,
+  proposed_at timestamptz,
+  proposed_notes text,
+  first_reviewed_at timestamptz,
+  queue text,
+  deadline_step text not null default 'none',
+  next_step_at timestamptz,
+  breached_at timestamptz,
   constraint moonpay_compliance_alerts_pkey primary key (id),
   constraint moonpay_compliance_alerts_alert_id_key unique (alert_id)
 );
@@ -2047,17 +2063,22 @@ begin
   where 'null' in (metadata, details);
   insert into moonguard.installation_findings (table_name, row_key, reason, resolution)
   select 'moonpay_compliance_alerts', id::text, 'title is empty', 'corrected: is ' || coalesce(nullif(alert_type, ''), 'Alert') || ' now'
-  from public.moonpay_compliance_alerts where coalesce(trim(title), '') = '';
+  from public.moonpay_compliance_alerts where coalesce(title, '') !~ '\S';
   insert into moonguard.installation_findings (table_name, row_key, reason, resolution)
   select 'moonpay_compliance_alerts', id::text, 'metadata is no object', 'corrected: kept under the key "value"'
   from public.moonpay_compliance_alerts where jsonb_typeof(metadata) <> 'object';
   update public.moonpay_compliance_alerts set
     alert_id = coalesce(nullif(alert_id, ''), 'alert_' || replace(id::text, '-', '')),
+    customer_id = nullif(customer_id, ''), transaction_id = nullif(transaction_id, ''), entity_type = nullif(entity_type, ''), entity_id = nullif(entity_id, ''),
+    assigned_to = nullif(assigned_to, ''), reviewed_by = nullif(reviewed_by, ''), resolved_by = nullif(resolved_by, ''), escalated_to = nullif(escalated_to, ''),
+    source = nullif(source, ''), external_reference = nullif(external_reference, ''), wallet_address = nullif(wallet_address, ''),
+    correlation_id = nullif(correlation_id, ''), fingerprint = nullif(fingerprint, ''), queue = nullif(queue, ''),
+    proposed_by = nullif(proposed_by, ''), dedupe_key = nullif(dedupe_key, ''),
     alert_type = lower(trim(alert_type)),
     severity = lower(trim(severity)),
     status = lower(trim(status)),
     risk_level = coalesce(lower(trim(risk_level)), moonguard.risk_level(risk_score)),
-    title = case when trim(title) <> '' then title else coalesce(nullif(alert_type, ''), 'Alert') end,
+    title = case when title ~ '\S' then title else coalesce(nullif(alert_type, ''), 'Alert') end,
     metadata = case when jsonb_typeof(metadata) = 'object' then metadata when metadata is not null then jsonb_build_object('value', metadata) end,
     created_at = coalesce(created_at, triggered_at, updated_at, now()),
     triggered_at = coalesce(triggered_at, created_at, updated_at, now()),
@@ -2097,8 +2118,31 @@ select moonguard.add_check('public.moonpay_compliance_alerts', 'moonpay_complian
 select moonguard.add_check('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_risk_score_check', $$risk_score between 0 and 100$$);
 select moonguard.add_check('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_risk_level_check',
   $$risk_level in ('low', 'medium', 'high', 'extreme')$$);
-select moonguard.add_check('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_metadata_check', $$jsonb_typeof(metadata) = 'object'$$);
+select moonguard.add_check('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_metadata_check',
+  $$jsonb_typeof(metadata) = 'object' and octet_length(metadata::text) <= 262144$$);
+select moonguard.add_check('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_details_check', $$octet_length(details::text) <= 262144$$);
+select moonguard.add_check('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_screening_results_check', $$octet_length(screening_results::text) <= 262144$$);
 select moonguard.add_check('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_occurrence_count_check', $$occurrence_count > 0$$);
+select moonguard.add_check('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_proposed_status_check', $$proposed_status in ('resolved', 'dismissed')$$);
+select moonguard.add_check('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_deadline_step_check', $$deadline_step in ('none', 'running', 'warned', 'breached')$$);
+select moonguard.add_check('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_title_check', $$octet_length(title) <= 65536 and title ~ '\S'$$);
+-- As in src/input/fields.ts: what an index entry can hold, and text for people.
+do $sizes$
+declare
+  v_column text;
+begin
+  foreach v_column in array array['customer_id', 'transaction_id', 'entity_type', 'entity_id', 'assigned_to', 'reviewed_by', 'resolved_by', 'escalated_to',
+    'source', 'external_reference', 'wallet_address', 'correlation_id', 'fingerprint', 'proposed_by', 'queue', 'dedupe_key']
+  loop
+    perform moonguard.add_check('public.moonpay_compliance_alerts', format('moonpay_compliance_alerts_%s_check', v_column),
+      format('length(%I) between 1 and %s', v_column, case v_column when 'entity_type' then 100 when 'dedupe_key' then 800 else 500 end));
+  end loop;
+  foreach v_column in array array['description', 'resolution_notes', 'status_reason', 'proposed_notes'] loop
+    perform moonguard.add_check('public.moonpay_compliance_alerts', format('moonpay_compliance_alerts_%s_check', v_column),
+      format('octet_length(%I) <= 65536', v_column));
+  end loop;
+end
+$sizes$;
 
 -- One alert under work for one cause: a further hit raises its count.
 create unique index moonpay_compliance_alerts_open_dedupe_key on public.moonpay_compliance_alerts (dedupe_key)
@@ -2222,7 +2266,8 @@ create table moonguard.alert_timeline (
   id uuid primary key default moonguard.uuid_v7(),
   alert_id uuid not null references public.moonpay_compliance_alerts (id),
   alert_version integer not null,
-  at timestamptz not null default now(),
+  entry_number bigint generated always as identity,
+  at timestamptz not null default clock_timestamp(),
   actor text not null,
   action text not null,
   from_status text,
@@ -2230,12 +2275,18 @@ create table moonguard.alert_timeline (
   reason text,
   before jsonb not null,
   after jsonb not null,
-  constraint alert_timeline_action_check check (action in ('created', 'moved', 'changed', 'commented'))
+  mentions text[] not null default '{}',
+  attachment jsonb,
+  constraint alert_timeline_action_check
+    check (action in ('created', 'moved', 'changed', 'hit', 'commented', 'attached', 'warned', 'breached'))
 );
-create index alert_timeline_alert_id_idx on moonguard.alert_timeline (alert_id, alert_version);
+create index alert_timeline_alert_id_idx on moonguard.alert_timeline (alert_id, entry_number);
 comment on table moonguard.alert_timeline is 'Every change of every alert, append-only: who, when, what it was and what it became.';
+comment on column moonguard.alert_timeline.entry_number is 'Order of the entries of an alert; times may be equal.';
 comment on column moonguard.alert_timeline.before is 'The columns that changed, as they were; empty for a new alert.';
 comment on column moonguard.alert_timeline.after is 'The columns that changed, as they became; the whole row for a new alert.';
+comment on column moonguard.alert_timeline.mentions is 'Ids of the people that a comment speaks to.';
+comment on column moonguard.alert_timeline.attachment is 'A reference to a document kept elsewhere: name, uri, sha256, bytes.';
 
 create function moonguard.alert_after_write() returns trigger
 language plpgsql security definer set search_path = '' as $$
@@ -2319,9 +2370,25 @@ comment on column public.moonpay_compliance_alerts.resolved_at is 'When it was r
 comment on column public.moonpay_compliance_alerts.escalated_at is 'When it was last escalated.';
 comment on column public.moonpay_compliance_alerts.created_at is 'When the row was made.';
 comment on column public.moonpay_compliance_alerts.updated_at is 'When the row last changed.';
+comment on column public.moonpay_compliance_alerts.wallet_address is 'The wallet it is about.';
+comment on column public.moonpay_compliance_alerts.correlation_id is 'What belongs to one matter has one.';
+comment on column public.moonpay_compliance_alerts.fingerprint is 'What exactly was found, such as an entry of a list; a suppression can name it.';
+comment on column public.moonpay_compliance_alerts.group_id is 'Alerts of one matter have one; null: the alert is on its own.';
+comment on column public.moonpay_compliance_alerts.merged_into is 'id of the alert that it is worked on with.';
+comment on column public.moonpay_compliance_alerts.suppression_id is 'The suppression by which it was dismissed when it came.';
+comment on column public.moonpay_compliance_alerts.peak_severity is 'The worst severity it ever had: four-eyes goes by it.';
+comment on column public.moonpay_compliance_alerts.proposed_status is 'The decision that somebody proposed: resolved or dismissed.';
+comment on column public.moonpay_compliance_alerts.proposed_by is 'Who proposed it; under four-eyes another person decides.';
+comment on column public.moonpay_compliance_alerts.proposed_at is 'When it was proposed.';
+comment on column public.moonpay_compliance_alerts.proposed_notes is 'Why it was proposed.';
+comment on column public.moonpay_compliance_alerts.first_reviewed_at is 'When somebody first took it into review or decided it.';
+comment on column public.moonpay_compliance_alerts.queue is 'The queue that hands it out.';
+comment on column public.moonpay_compliance_alerts.deadline_step is 'none, running, warned, breached: how far the deadline of an undecided alert has got.';
+comment on column public.moonpay_compliance_alerts.next_step_at is 'When the schedule must look at its deadline.';
+comment on column public.moonpay_compliance_alerts.breached_at is 'When it was first overdue.';
 $moonguard_0008$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (8, '0008_compliance_alerts', '37ad89fe4ac61a2833f08b9207d227df6ad418206c733c79547fc18961629f85');
-  elsif v_applied <> '37ad89fe4ac61a2833f08b9207d227df6ad418206c733c79547fc18961629f85' then
+    insert into moonguard.schema_migrations (number, name, checksum) values (8, '0008_compliance_alerts', '56814b38c647315b79e0968715a47b069706266a0b62d5fc72ce1e7831c9a4a7');
+  elsif v_applied <> '56814b38c647315b79e0968715a47b069706266a0b62d5fc72ce1e7831c9a4a7' then
     raise exception using
       errcode = 'MG002',
       message = 'the migration 0008_compliance_alerts that was applied here had another text',
@@ -2860,10 +2927,11 @@ select moonguard.add_view('moonpay_webhook_delivery_attempts', 'Attempts, for th
   from moonguard.delivery_attempts$$);
 
 select moonguard.add_view('moonpay_alert_timeline', 'The history of alerts, for those who may see the alert.',
-  $$select id, alert_id, alert_version, at, actor, action, from_status, to_status, reason, before, after from moonguard.alert_timeline$$);
+  $$select id, alert_id, alert_version, at, actor, action, from_status, to_status, reason, before, after, entry_number, mentions, attachment
+  from moonguard.alert_timeline$$);
 $moonguard_0010$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (10, '0010_deliveries', '7f478d8a5247c4fd837a47760c7dc78f1a52c3986ced7d16d938a5a42a6a356b');
-  elsif v_applied <> '7f478d8a5247c4fd837a47760c7dc78f1a52c3986ced7d16d938a5a42a6a356b' then
+    insert into moonguard.schema_migrations (number, name, checksum) values (10, '0010_deliveries', 'e9a5399cd82dfe638880de7f9483deefe7272d76b346f7156274dbc14aec6f2e');
+  elsif v_applied <> 'e9a5399cd82dfe638880de7f9483deefe7272d76b346f7156274dbc14aec6f2e' then
     raise exception using
       errcode = 'MG002',
       message = 'the migration 0010_deliveries that was applied here had another text',
@@ -3068,6 +3136,13 @@ begin
 -- Locks: ACCESS EXCLUSIVE on each table, for the time of a catalogue change.
 -- Older program: a program that connects as anon or authenticated without the claim app_metadata.moonpay_role sees nothing any more.
 
+create function moonguard.names_confidential(p_events text[]) returns boolean
+language sql immutable parallel safe set search_path = '' as $$
+  select exists (select from unnest(p_events) as event where event like any ('{compliance.%,policy.%}'))
+$$;
+comment on function moonguard.names_confidential(text[]) is
+  'Whether compliance or policy events are among the names: their existence alone may tell a customer that he is looked at.';
+
 revoke all on schema moonguard, moonguard_partitions from public, anon, authenticated, service_role;
 revoke all on all tables in schema moonguard, moonguard_partitions from public, anon, authenticated, service_role;
 revoke all on all sequences in schema moonguard from public, anon, authenticated, service_role;
@@ -3082,7 +3157,7 @@ grant usage on schema moonguard to authenticated, service_role;
 grant execute on function moonguard.uuid_v7(), moonguard.claims(), moonguard.has_role(text[]), moonguard.current_actor(),
   moonguard.normalize_retry_policy(jsonb), moonguard.normalize_delivery_settings(jsonb, jsonb), moonguard.setting_number(jsonb, text),
   moonguard.retry_policy_is_valid(jsonb), moonguard.delivery_settings_are_valid(jsonb), moonguard.header_is_reserved(text),
-  moonguard.endpoint_headers_are_valid(jsonb), moonguard.url_is_private(text)
+  moonguard.endpoint_headers_are_valid(jsonb), moonguard.url_is_private(text), moonguard.names_confidential(text[])
   to authenticated, service_role;
 
 grant select, insert, update on public.moonpay_webhook_config, public.moonpay_compliance_alerts to authenticated, service_role;
@@ -3116,19 +3191,27 @@ begin
 end
 $force$;
 
--- Endpoints and deliveries.
+-- Endpoints and deliveries. That a compliance event was delivered tells of an alert: to developers an endpoint that names such
+-- events does not exist. The inner select is under the policy of its own table; it is made once for a statement.
 create policy endpoints_read on public.moonpay_webhook_config for select to authenticated
-  using ((select moonguard.has_role('admin', 'compliance_officer', 'auditor', 'developer')));
+  using ((select moonguard.has_role('admin', 'compliance_officer', 'auditor'))
+    or ((select moonguard.has_role('developer')) and not moonguard.names_confidential(events)));
 create policy endpoints_create on public.moonpay_webhook_config for insert to authenticated
-  with check ((select moonguard.has_role('admin', 'developer')));
+  with check ((select moonguard.has_role('admin')) or ((select moonguard.has_role('developer')) and not moonguard.names_confidential(events)));
 create policy endpoints_change on public.moonpay_webhook_config for update to authenticated
-  using ((select moonguard.has_role('admin', 'developer'))) with check ((select moonguard.has_role('admin', 'developer')));
+  using ((select moonguard.has_role('admin')) or ((select moonguard.has_role('developer')) and not moonguard.names_confidential(events)))
+  with check ((select moonguard.has_role('admin')) or ((select moonguard.has_role('developer')) and not moonguard.names_confidential(events)));
 create policy deliveries_read on moonguard.deliveries for select to authenticated
-  using ((select moonguard.has_role('admin', 'compliance_officer', 'auditor', 'developer')));
+  using ((select moonguard.has_role('admin', 'compliance_officer', 'auditor'))
+    or ((select moonguard.has_role('developer')) and endpoint_id in (select c.id from public.moonpay_webhook_config c)));
 create policy deliveries_change on moonguard.deliveries for update to authenticated
-  using ((select moonguard.has_role('admin', 'developer'))) with check ((select moonguard.has_role('admin', 'developer')));
+  using ((select moonguard.has_role('admin'))
+    or ((select moonguard.has_role('developer')) and endpoint_id in (select c.id from public.moonpay_webhook_config c)))
+  with check ((select moonguard.has_role('admin'))
+    or ((select moonguard.has_role('developer')) and endpoint_id in (select c.id from public.moonpay_webhook_config c)));
 create policy attempts_read on moonguard.delivery_attempts for select to authenticated
-  using ((select moonguard.has_role('admin', 'compliance_officer', 'auditor', 'developer')));
+  using ((select moonguard.has_role('admin', 'compliance_officer', 'auditor'))
+    or ((select moonguard.has_role('developer')) and endpoint_id in (select c.id from public.moonpay_webhook_config c)));
 
 -- Alerts. An analyst works on what is his and on what is nobody's.
 create policy alerts_read on public.moonpay_compliance_alerts for select to authenticated
@@ -3148,11 +3231,12 @@ create policy alert_timeline_read on moonguard.alert_timeline for select to auth
 create policy policy_logs_read on public.moonpay_policy_logs for select to authenticated
   using ((select moonguard.has_role('admin', 'compliance_officer', 'auditor'))
     or ((select moonguard.has_role('compliance_analyst')) and (
-      customer_id in (select a.customer_id from public.moonpay_compliance_alerts a)
-      or transaction_id in (select a.transaction_id from public.moonpay_compliance_alerts a)
-      or (entity_type, entity_id) in (select a.entity_type, a.entity_id from public.moonpay_compliance_alerts a)
-      or (entity_type = 'customer' and entity_id in (select a.customer_id from public.moonpay_compliance_alerts a))
-      or (entity_type = 'transaction' and entity_id in (select a.transaction_id from public.moonpay_compliance_alerts a)))));
+      exists (select from public.moonpay_compliance_alerts a where a.customer_id = moonpay_policy_logs.customer_id)
+      or exists (select from public.moonpay_compliance_alerts a where a.transaction_id = moonpay_policy_logs.transaction_id)
+      or exists (select from public.moonpay_compliance_alerts a
+        where a.entity_type = moonpay_policy_logs.entity_type and a.entity_id = moonpay_policy_logs.entity_id)
+      or (entity_type = 'customer' and exists (select from public.moonpay_compliance_alerts a where a.customer_id = moonpay_policy_logs.entity_id))
+      or (entity_type = 'transaction' and exists (select from public.moonpay_compliance_alerts a where a.transaction_id = moonpay_policy_logs.entity_id)))));
 
 -- Legal holds and retention.
 create policy legal_holds_read on moonguard.legal_holds for select to authenticated
@@ -3173,7 +3257,11 @@ declare
 begin
   for v_rule in
     select * from (values
-      ('moonpay_webhook_events', 'select', 'using ((select moonguard.has_role(''admin'', ''compliance_officer'', ''auditor'', ''developer'')))'),
+      -- Our own events about an endpoint (webhook.…) are seen by who sees the endpoint.
+      ('moonpay_webhook_events', 'select', 'using ((select moonguard.has_role(''admin'', ''compliance_officer'', ''auditor''))
+        or ((select moonguard.has_role(''developer'')) and coalesce(event_name, '''') not like all (''{compliance.%,policy.%}'')
+          and (coalesce(event_name, '''') not like ''webhook.%''
+            or event_data -> ''data'' ->> ''webhookId'' in (select c.webhook_id from public.moonpay_webhook_config c))))'),
       ('moonpay_transactions', 'select', 'using ((select moonguard.has_role(''admin'', ''compliance_officer'', ''compliance_analyst'', ''auditor'')))'),
       ('moonpay_customers', 'select', 'using ((select moonguard.has_role(''admin'', ''compliance_officer'', ''compliance_analyst'', ''auditor'')))'),
       ('moonpay_policies', 'select', 'using ((select moonguard.has_role(''admin'', ''compliance_officer'', ''compliance_analyst'', ''auditor'')))'),
@@ -3239,8 +3327,8 @@ $owner_only$;
 alter table moonguard.alert_moves enable row level security;
 create policy alert_moves_read on moonguard.alert_moves for select to authenticated, service_role using (true);
 $moonguard_0012$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (12, '0012_access', '111dde32bad4ee50e42d10605e8054010f1b52caed3fdb892f07ac61c09b0be4');
-  elsif v_applied <> '111dde32bad4ee50e42d10605e8054010f1b52caed3fdb892f07ac61c09b0be4' then
+    insert into moonguard.schema_migrations (number, name, checksum) values (12, '0012_access', '9b5b990954e3d03c771de5ba0353624301300722d8cfffdc1be1ca3dda7f7a78');
+  elsif v_applied <> '9b5b990954e3d03c771de5ba0353624301300722d8cfffdc1be1ca3dda7f7a78' then
     raise exception using
       errcode = 'MG002',
       message = 'the migration 0012_access that was applied here had another text',
@@ -3348,12 +3436,15 @@ begin
       ('moonpay_alert_timeline', 'alert_version', 'Version of the alert that the change made.'),
       ('moonpay_alert_timeline', 'at', 'When.'),
       ('moonpay_alert_timeline', 'actor', 'Who.'),
-      ('moonpay_alert_timeline', 'action', 'created, moved, changed or commented.'),
+      ('moonpay_alert_timeline', 'action', 'created, moved, changed, hit, commented, attached, warned or breached.'),
       ('moonpay_alert_timeline', 'from_status', 'Status before; null for a new alert.'),
       ('moonpay_alert_timeline', 'to_status', 'Status afterwards.'),
       ('moonpay_alert_timeline', 'reason', 'Why, or the comment.'),
       ('moonpay_alert_timeline', 'before', 'The columns that changed, as they were.'),
-      ('moonpay_alert_timeline', 'after', 'The columns that changed, as they became.')
+      ('moonpay_alert_timeline', 'after', 'The columns that changed, as they became.'),
+      ('moonpay_alert_timeline', 'entry_number', 'Order of the entries of an alert.'),
+      ('moonpay_alert_timeline', 'mentions', 'Ids of the people that a comment speaks to.'),
+      ('moonpay_alert_timeline', 'attachment', 'A reference to a document kept elsewhere: name, uri, sha256, bytes.')
     ) as said (table_name, column_name, meaning)
     join pg_catalog.pg_attribute a on a.attrelid = to_regclass('public.' || said.table_name) and a.attname = said.column_name
     where pg_catalog.col_description(a.attrelid, a.attnum) is null
@@ -3375,8 +3466,8 @@ begin
 end
 $in_step$;
 $moonguard_0013$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (13, '0013_comments', '25e0f9debf4f83e4c681be27b2cc31367e275f5c5f81c1b124f063dbfb131137');
-  elsif v_applied <> '25e0f9debf4f83e4c681be27b2cc31367e275f5c5f81c1b124f063dbfb131137' then
+    insert into moonguard.schema_migrations (number, name, checksum) values (13, '0013_comments', '98c43ae7db447be2209d5e7bd2974654976a5776244ce271ab2c0e33ea250c46');
+  elsif v_applied <> '98c43ae7db447be2209d5e7bd2974654976a5776244ce271ab2c0e33ea250c46' then
     raise exception using
       errcode = 'MG002',
       message = 'the migration 0013_comments that was applied here had another text',
@@ -4005,10 +4096,11 @@ alter table moonguard.endpoint_certificates enable row level security;
 create policy owner_only on moonguard.endpoint_certificates using (false);
 alter table moonguard.endpoint_status_changes enable row level security;
 create policy endpoint_status_changes_read on moonguard.endpoint_status_changes for select to authenticated
-  using ((select moonguard.has_role('admin', 'compliance_officer', 'auditor', 'developer')));
+  using ((select moonguard.has_role('admin', 'compliance_officer', 'auditor'))
+    or ((select moonguard.has_role('developer')) and endpoint_id in (select c.id from public.moonpay_webhook_config c)));
 $moonguard_0016$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (16, '0016_endpoint_features', '335a5d851e6c3bcaef2b48d0f931c2a222cc0873d900debbe6062476730a5f08');
-  elsif v_applied <> '335a5d851e6c3bcaef2b48d0f931c2a222cc0873d900debbe6062476730a5f08' then
+    insert into moonguard.schema_migrations (number, name, checksum) values (16, '0016_endpoint_features', '3b338fca6dd5743cf4609a516ec090a33c8c8d6431e16cd9d71ddc56eacaeec2');
+  elsif v_applied <> '3b338fca6dd5743cf4609a516ec090a33c8c8d6431e16cd9d71ddc56eacaeec2' then
     raise exception using
       errcode = 'MG002',
       message = 'the migration 0016_endpoint_features that was applied here had another text',
@@ -4104,7 +4196,8 @@ alter table moonguard.replay_lanes enable row level security;
 create policy owner_only on moonguard.replay_lanes using (false);
 grant select on moonguard.replays to authenticated, service_role;
 create policy replays_read on moonguard.replays for select to authenticated
-  using ((select moonguard.has_role('admin', 'compliance_officer', 'auditor', 'developer')));
+  using ((select moonguard.has_role('admin', 'compliance_officer', 'auditor'))
+    or ((select moonguard.has_role('developer')) and endpoint_id in (select c.id from public.moonpay_webhook_config c)));
 select moonguard.add_view('moonpay_webhook_replays', 'Replays of deliveries, for those who may see endpoints.',
   $$select id, endpoint_id, statuses, event_patterns, since, until, rate_per_second, status, total_count, released_count, skipped_count,
     delivered_count, filtered_count, failed_count, created_by, created_at, finished_at, cancelled_by
@@ -4370,8 +4463,8 @@ revoke all on function moonguard.replayed_deliveries(moonguard.replays, uuid, uu
   moonguard.release_replay_lane(uuid, uuid, integer, integer, integer, timestamptz), moonguard.cancel_replay(uuid, text)
   from public, anon, authenticated, service_role;
 $moonguard_0017$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (17, '0017_replays', '31c6cdf267e046c0852580612887d7e58aab897bf258f99b5ec9af231a5cf93b');
-  elsif v_applied <> '31c6cdf267e046c0852580612887d7e58aab897bf258f99b5ec9af231a5cf93b' then
+    insert into moonguard.schema_migrations (number, name, checksum) values (17, '0017_replays', 'fa5e61663d17e2fd18b214757a147b9988fbe001ebde7c82ec5bd8bc6343ee6d');
+  elsif v_applied <> 'fa5e61663d17e2fd18b214757a147b9988fbe001ebde7c82ec5bd8bc6343ee6d' then
     raise exception using
       errcode = 'MG002',
       message = 'the migration 0017_replays that was applied here had another text',

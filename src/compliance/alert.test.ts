@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { checkedWords } from '../../test/support/checkedWords.ts';
 import { forEachDatabase, type TestDatabase } from '../../test/support/testDatabase.ts';
-import { alertStatuses, alertTypes, riskLevels, severities } from './alert.ts';
+import { alertStatuses, alertTypes, deadlineSteps, decidedStatuses, riskLevels, severities } from './alert.ts';
 import { timelineActions } from './timeline.ts';
 
 forEachDatabase('the closed lists of alerts', (open) => {
@@ -16,6 +16,8 @@ forEachDatabase('the closed lists of alerts', (open) => {
     ['moonpay_compliance_alerts', 'severity', severities],
     ['moonpay_compliance_alerts', 'status', alertStatuses],
     ['moonpay_compliance_alerts', 'risk_level', riskLevels],
+    ['moonpay_compliance_alerts', 'proposed_status', decidedStatuses],
+    ['moonpay_compliance_alerts', 'deadline_step', deadlineSteps],
     ['moonguard.alert_timeline', 'action', timelineActions],
   ])('%s.%s allows what the program knows', async (table, column, words) => {
     const constraint = `${table.replace('moonguard.', '')}_${column}_check`;

@@ -22,14 +22,19 @@ export type Severity = (typeof severities)[number];
 
 /** Of alerts that somebody still has to decide. */
 export const undecidedStatuses = ['open', 'in_review', 'escalated'] as const;
-const decidedStatuses = ['resolved', 'dismissed'] as const;
+export const decidedStatuses = ['resolved', 'dismissed'] as const;
+export type DecidedStatus = (typeof decidedStatuses)[number];
 export const alertStatuses = [...undecidedStatuses, ...decidedStatuses] as const;
 export type AlertStatus = (typeof alertStatuses)[number];
 
 /** Whether somebody has decided an alert in this status. */
-export function isDecided(status: AlertStatus): boolean {
+export function isDecided(status: AlertStatus): status is DecidedStatus {
   return decidedStatuses.some((decided) => decided === status);
 }
+
+/** How far the deadline of an undecided alert has got. */
+export const deadlineSteps = ['none', 'running', 'warned', 'breached'] as const;
+export type DeadlineStep = (typeof deadlineSteps)[number];
 
 /** From the least to the worst. */
 export const riskLevels = ['low', 'medium', 'high', 'extreme'] as const;
@@ -75,6 +80,30 @@ export interface Alert {
   readonly escalatedAt: Date | null;
   readonly dueAt: Date | null;
   readonly archivedAt: Date | null;
+  readonly walletAddress: string | null;
+  /** What belongs to one matter has one. */
+  readonly correlationId: string | null;
+  /** What exactly was found, such as an entry of a list. */
+  readonly fingerprint: string | null;
+  /** Alerts of one matter have one; null: the alert is on its own. */
+  readonly groupId: string | null;
+  /** Row id of the alert that it is worked on with. */
+  readonly mergedInto: string | null;
+  /** The suppression by which it was dismissed when it came. */
+  readonly suppressionId: string | null;
+  /** The worst severity it ever had; null in a row from before Moonguard. */
+  readonly peakSeverity: Severity | null;
+  /** The decision that somebody proposed; under four-eyes another person decides. */
+  readonly proposedStatus: DecidedStatus | null;
+  readonly proposedBy: string | null;
+  readonly proposedAt: Date | null;
+  readonly proposedNotes: string | null;
+  /** When somebody first took it into review or decided it. */
+  readonly firstReviewedAt: Date | null;
+  readonly queue: string | null;
+  readonly deadlineStep: DeadlineStep;
+  /** When it was first overdue. */
+  readonly breachedAt: Date | null;
   /** Hits with the same key go into one alert while it is not decided. */
   readonly dedupeKey: string | null;
   /** How many hits it stands for. */
@@ -94,6 +123,9 @@ export interface AlertWords {
   severity: Severity;
   status: AlertStatus;
   risk_level: RiskLevel | null;
+  peak_severity: Severity | null;
+  proposed_status: DecidedStatus | null;
+  deadline_step: DeadlineStep;
 }
 
 export type AlertRow = Omit<Selectable<MoonpayComplianceAlerts>, keyof AlertWords> & AlertWords;
@@ -134,6 +166,21 @@ export function decodeAlert(row: AlertRow): Alert {
     escalatedAt: row.escalated_at,
     dueAt: row.due_at,
     archivedAt: row.archived_at,
+    walletAddress: row.wallet_address,
+    correlationId: row.correlation_id,
+    fingerprint: row.fingerprint,
+    groupId: row.group_id,
+    mergedInto: row.merged_into,
+    suppressionId: row.suppression_id,
+    peakSeverity: row.peak_severity,
+    proposedStatus: row.proposed_status,
+    proposedBy: row.proposed_by,
+    proposedAt: row.proposed_at,
+    proposedNotes: row.proposed_notes,
+    firstReviewedAt: row.first_reviewed_at,
+    queue: row.queue,
+    deadlineStep: row.deadline_step,
+    breachedAt: row.breached_at,
     dedupeKey: row.dedupe_key,
     occurrenceCount: row.occurrence_count,
     version: row.version,

@@ -1,9 +1,33 @@
 import type { Selectable } from 'kysely';
+import { z } from 'zod';
 import type { Json, MoonguardAlertTimeline } from '../database/schema.generated.ts';
+import { identifier } from '../input/fields.ts';
 import type { AlertStatus } from './alert.ts';
 
-export const timelineActions = ['created', 'moved', 'changed', 'commented'] as const;
+export const timelineActions = [
+  'created',
+  'moved',
+  'changed',
+  'hit',
+  'commented',
+  'attached',
+  'warned',
+  'breached',
+] as const;
 export type TimelineAction = (typeof timelineActions)[number];
+
+/** The database holds attachments to the same shape (alert_timeline_attachment_check). */
+export const attachmentSchema = z.strictObject({
+  name: identifier,
+  uri: z
+    .string()
+    .max(2000)
+    .regex(/^[a-z][a-z0-9+.-]*:\S+$/, { error: 'must be a URI' }),
+  sha256: z.string().regex(/^[0-9a-f]{64}$/, { error: 'must be 64 lower-case hex digits' }),
+  bytes: z.int().min(0),
+});
+/** Names a document that is kept elsewhere, and proves which one it was. */
+export type Attachment = Readonly<z.output<typeof attachmentSchema>>;
 
 /** One step in the history of an alert. */
 export interface TimelineEntry {
@@ -23,6 +47,12 @@ export interface TimelineEntry {
   readonly before: Json;
   /** The columns that changed, as they became; the whole row for a new alert. */
   readonly after: Json;
+  /** Order of the entries of an alert. */
+  readonly entryNumber: number;
+  /** Ids of the people that a comment speaks to. */
+  readonly mentions: readonly string[];
+  /** A reference to a document kept elsewhere. */
+  readonly attachment: Attachment | null;
 }
 
 /** Columns that constraints hold to a closed list, for a query's `$narrowType`. */
@@ -48,5 +78,8 @@ export function decodeTimelineEntry(row: TimelineRow): TimelineEntry {
     reason: row.reason,
     before: row.before,
     after: row.after,
+    entryNumber: row.entry_number,
+    mentions: row.mentions,
+    attachment: attachmentSchema.nullable().parse(row.attachment),
   };
 }

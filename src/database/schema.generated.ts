@@ -50,11 +50,23 @@ export interface MoonguardAlertTimeline {
   alert_version: number;
   at: Generated<Timestamp>;
   /**
+   * A reference to a document kept elsewhere: name, uri, sha256, bytes.
+   */
+  attachment: Json | null;
+  /**
    * The columns that changed, as they were; empty for a new alert.
    */
   before: Json;
+  /**
+   * Order of the entries of an alert; times may be equal.
+   */
+  entry_number: Generated<number>;
   from_status: string | null;
   id: Generated<string>;
+  /**
+   * Ids of the people that a comment speaks to.
+   */
+  mentions: Generated<string[]>;
   reason: string | null;
   to_status: string | null;
 }
@@ -388,7 +400,7 @@ export interface MoonguardSchemaMigrations {
 
 export interface MoonpayAlertTimeline {
   /**
-   * created, moved, changed or commented.
+   * created, moved, changed, hit, commented, attached, warned or breached.
    */
   action: string | null;
   /**
@@ -412,9 +424,17 @@ export interface MoonpayAlertTimeline {
    */
   at: Timestamp | null;
   /**
+   * A reference to a document kept elsewhere: name, uri, sha256, bytes.
+   */
+  attachment: Json | null;
+  /**
    * The columns that changed, as they were.
    */
   before: Json | null;
+  /**
+   * Order of the entries of an alert.
+   */
+  entry_number: number | null;
   /**
    * Status before; null for a new alert.
    */
@@ -423,6 +443,10 @@ export interface MoonpayAlertTimeline {
    * Of the entry.
    */
   id: string | null;
+  /**
+   * Ids of the people that a comment speaks to.
+   */
+  mentions: string[] | null;
   /**
    * Why, or the comment.
    */
@@ -455,6 +479,14 @@ export interface MoonpayComplianceAlerts {
    */
   auto_generated: Generated<boolean>;
   /**
+   * When it was first overdue.
+   */
+  breached_at: Timestamp | null;
+  /**
+   * What belongs to one matter has one.
+   */
+  correlation_id: string | null;
+  /**
    * When the row was made.
    */
   created_at: Generated<Timestamp>;
@@ -462,6 +494,10 @@ export interface MoonpayComplianceAlerts {
    * MoonPay's id of the customer, or yours.
    */
   customer_id: string | null;
+  /**
+   * none, running, warned, breached: how far the deadline of an undecided alert has got.
+   */
+  deadline_step: Generated<string>;
   /**
    * Hits with the same key go into one alert while it is not decided.
    */
@@ -499,17 +535,61 @@ export interface MoonpayComplianceAlerts {
    */
   external_reference: string | null;
   /**
+   * What exactly was found, such as an entry of a list; a suppression can name it.
+   */
+  fingerprint: string | null;
+  /**
+   * When somebody first took it into review or decided it.
+   */
+  first_reviewed_at: Timestamp | null;
+  /**
+   * Alerts of one matter have one; null: the alert is on its own.
+   */
+  group_id: string | null;
+  /**
    * UUIDv7.
    */
   id: Generated<string>;
+  /**
+   * id of the alert that it is worked on with.
+   */
+  merged_into: string | null;
   /**
    * Yours.
    */
   metadata: Generated<Json>;
   /**
+   * When the schedule must look at its deadline.
+   */
+  next_step_at: Timestamp | null;
+  /**
    * How many hits it stands for.
    */
   occurrence_count: Generated<number>;
+  /**
+   * The worst severity it ever had: four-eyes goes by it.
+   */
+  peak_severity: string | null;
+  /**
+   * When it was proposed.
+   */
+  proposed_at: Timestamp | null;
+  /**
+   * Who proposed it; under four-eyes another person decides.
+   */
+  proposed_by: string | null;
+  /**
+   * Why it was proposed.
+   */
+  proposed_notes: string | null;
+  /**
+   * The decision that somebody proposed: resolved or dismissed.
+   */
+  proposed_status: string | null;
+  /**
+   * The queue that hands it out.
+   */
+  queue: string | null;
   /**
    * What to do, one entry a step.
    */
@@ -567,6 +647,10 @@ export interface MoonpayComplianceAlerts {
    */
   status_reason: string | null;
   /**
+   * The suppression by which it was dismissed when it came.
+   */
+  suppression_id: string | null;
+  /**
    * One line for the work list.
    */
   title: string;
@@ -586,6 +670,10 @@ export interface MoonpayComplianceAlerts {
    * Rises by one with each change: compare it to see whether somebody was faster.
    */
   version: Generated<number>;
+  /**
+   * The wallet it is about.
+   */
+  wallet_address: string | null;
 }
 
 export interface MoonpayCustomers {

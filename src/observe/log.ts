@@ -40,6 +40,8 @@ const levels: Readonly<Record<Observation['type'], Level>> = {
   'vacuum.failed': 'error',
   'retention.ran': 'info',
   'retention.failed': 'error',
+  'alert_schedule.ran': 'debug',
+  'alert_schedule.failed': 'error',
   'worker.ended': 'error',
   'master_key.generated': 'warn',
 };

@@ -105,6 +105,7 @@ export function createMetrics(readQueue?: () => Promise<DeliveryQueue>): Metrics
       case 'endpoint.not_ready':
       case 'replay.release_failed':
       case 'retention.failed':
+      case 'alert_schedule.failed':
       case 'partitions.failed':
       case 'vacuum.failed':
       case 'request.failed':
@@ -112,6 +113,8 @@ export function createMetrics(readQueue?: () => Promise<DeliveryQueue>): Metrics
       case 'worker.ended':
         troubles.inc({ type: observation.type });
         return;
+      // No metric counts alerts: a number that changes tells that there is one.
+      case 'alert_schedule.ran':
       case 'event.late':
       case 'endpoint.status_changed':
       case 'replay.released':

@@ -49,6 +49,15 @@ export type Observation =
       bodies: number;
     }
   | { type: 'retention.failed'; reason: string }
+  | {
+      type: 'alert_schedule.ran';
+      warned: number;
+      breached: number;
+      escalated: number;
+      assigned: number;
+      archived: number;
+    }
+  | { type: 'alert_schedule.failed'; reason: string }
   | { type: 'worker.ended'; processId: number | undefined; reason: string; restartInMs: number }
   | { type: 'master_key.generated'; file: string }
   | { type: 'database.listen_lost'; channel: string; reason: string }

@@ -1,5 +1,5 @@
 import type { Database, Db } from '../database/database.ts';
-import { databaseErrorReport } from '../database/databaseError.ts';
+import { neutralReason } from '../database/neutralReason.ts';
 import { inSavepoint } from '../database/savepoint.ts';
 import { isUnavailable } from '../database/unavailable.ts';
 import type { Observation, Observe } from '../observe/observation.ts';
@@ -49,18 +49,11 @@ async function decide(event: UndecidedEvent, services: DecisionServices, transac
   } catch (error) {
     // Not the event's fault: the whole batch is tried again.
     if (isUnavailable(error)) throw error;
-    const reason = neutralReason(error);
+    const reason = `the decision failed: ${neutralReason(error)}`;
     await markDecisionFailed(transaction, event.id, reason);
     if (event.failures + 1 === MAX_FAILURES) await logSetAside(event, error, services, transaction);
     return { type: 'event.decide_failed', eventId: event.id, reason };
   }
-}
-
-/** An error's message can tell that there was to be an alert; its class and SQLSTATE do not. */
-function neutralReason(error: unknown): string {
-  const cause = error instanceof Error && error.cause !== undefined ? error.cause : error;
-  const { code } = databaseErrorReport(cause);
-  return `the decision failed: ${code ?? (cause instanceof Error ? cause.name : 'unknown error')}`;
 }
 
 /** What went wrong, in full, where only compliance reads it. */
