@@ -3,6 +3,13 @@
 -- Locks: ACCESS EXCLUSIVE on each table, for the time of a catalogue change.
 -- Older program: a program that connects as anon or authenticated without the claim app_metadata.moonpay_role sees nothing any more.
 
+create function moonguard.names_confidential(p_events text[]) returns boolean
+language sql immutable parallel safe set search_path = '' as $$
+  select exists (select from unnest(p_events) as event where event like any ('{compliance.%,policy.%}'))
+$$;
+comment on function moonguard.names_confidential(text[]) is
+  'Whether compliance or policy events are among the names: their existence alone may tell a customer that he is looked at.';
+
 revoke all on schema moonguard, moonguard_partitions from public, anon, authenticated, service_role;
 revoke all on all tables in schema moonguard, moonguard_partitions from public, anon, authenticated, service_role;
 revoke all on all sequences in schema moonguard from public, anon, authenticated, service_role;
@@ -17,7 +24,7 @@ grant usage on schema moonguard to authenticated, service_role;
 grant execute on function moonguard.uuid_v7(), moonguard.claims(), moonguard.has_role(text[]), moonguard.current_actor(),
   moonguard.normalize_retry_policy(jsonb), moonguard.normalize_delivery_settings(jsonb, jsonb), moonguard.setting_number(jsonb, text),
   moonguard.retry_policy_is_valid(jsonb), moonguard.delivery_settings_are_valid(jsonb), moonguard.header_is_reserved(text),
-  moonguard.endpoint_headers_are_valid(jsonb), moonguard.url_is_private(text)
+  moonguard.endpoint_headers_are_valid(jsonb), moonguard.url_is_private(text), moonguard.names_confidential(text[])
   to authenticated, service_role;
 
 grant select, insert, update on public.moonpay_webhook_config, public.moonpay_compliance_alerts to authenticated, service_role;
@@ -51,19 +58,27 @@ begin
 end
 $force$;
 
--- Endpoints and deliveries.
+-- Endpoints and deliveries. That a compliance event was delivered tells of an alert: to developers an endpoint that names such
+-- events does not exist. The inner select is under the policy of its own table; it is made once for a statement.
 create policy endpoints_read on public.moonpay_webhook_config for select to authenticated
-  using ((select moonguard.has_role('admin', 'compliance_officer', 'auditor', 'developer')));
+  using ((select moonguard.has_role('admin', 'compliance_officer', 'auditor'))
+    or ((select moonguard.has_role('developer')) and not moonguard.names_confidential(events)));
 create policy endpoints_create on public.moonpay_webhook_config for insert to authenticated
-  with check ((select moonguard.has_role('admin', 'developer')));
+  with check ((select moonguard.has_role('admin')) or ((select moonguard.has_role('developer')) and not moonguard.names_confidential(events)));
 create policy endpoints_change on public.moonpay_webhook_config for update to authenticated
-  using ((select moonguard.has_role('admin', 'developer'))) with check ((select moonguard.has_role('admin', 'developer')));
+  using ((select moonguard.has_role('admin')) or ((select moonguard.has_role('developer')) and not moonguard.names_confidential(events)))
+  with check ((select moonguard.has_role('admin')) or ((select moonguard.has_role('developer')) and not moonguard.names_confidential(events)));
 create policy deliveries_read on moonguard.deliveries for select to authenticated
-  using ((select moonguard.has_role('admin', 'compliance_officer', 'auditor', 'developer')));
+  using ((select moonguard.has_role('admin', 'compliance_officer', 'auditor'))
+    or ((select moonguard.has_role('developer')) and endpoint_id in (select c.id from public.moonpay_webhook_config c)));
 create policy deliveries_change on moonguard.deliveries for update to authenticated
-  using ((select moonguard.has_role('admin', 'developer'))) with check ((select moonguard.has_role('admin', 'developer')));
+  using ((select moonguard.has_role('admin'))
+    or ((select moonguard.has_role('developer')) and endpoint_id in (select c.id from public.moonpay_webhook_config c)))
+  with check ((select moonguard.has_role('admin'))
+    or ((select moonguard.has_role('developer')) and endpoint_id in (select c.id from public.moonpay_webhook_config c)));
 create policy attempts_read on moonguard.delivery_attempts for select to authenticated
-  using ((select moonguard.has_role('admin', 'compliance_officer', 'auditor', 'developer')));
+  using ((select moonguard.has_role('admin', 'compliance_officer', 'auditor'))
+    or ((select moonguard.has_role('developer')) and endpoint_id in (select c.id from public.moonpay_webhook_config c)));
 
 -- Alerts. An analyst works on what is his and on what is nobody's.
 create policy alerts_read on public.moonpay_compliance_alerts for select to authenticated
@@ -83,11 +98,12 @@ create policy alert_timeline_read on moonguard.alert_timeline for select to auth
 create policy policy_logs_read on public.moonpay_policy_logs for select to authenticated
   using ((select moonguard.has_role('admin', 'compliance_officer', 'auditor'))
     or ((select moonguard.has_role('compliance_analyst')) and (
-      customer_id in (select a.customer_id from public.moonpay_compliance_alerts a)
-      or transaction_id in (select a.transaction_id from public.moonpay_compliance_alerts a)
-      or (entity_type, entity_id) in (select a.entity_type, a.entity_id from public.moonpay_compliance_alerts a)
-      or (entity_type = 'customer' and entity_id in (select a.customer_id from public.moonpay_compliance_alerts a))
-      or (entity_type = 'transaction' and entity_id in (select a.transaction_id from public.moonpay_compliance_alerts a)))));
+      exists (select from public.moonpay_compliance_alerts a where a.customer_id = moonpay_policy_logs.customer_id)
+      or exists (select from public.moonpay_compliance_alerts a where a.transaction_id = moonpay_policy_logs.transaction_id)
+      or exists (select from public.moonpay_compliance_alerts a
+        where a.entity_type = moonpay_policy_logs.entity_type and a.entity_id = moonpay_policy_logs.entity_id)
+      or (entity_type = 'customer' and exists (select from public.moonpay_compliance_alerts a where a.customer_id = moonpay_policy_logs.entity_id))
+      or (entity_type = 'transaction' and exists (select from public.moonpay_compliance_alerts a where a.transaction_id = moonpay_policy_logs.entity_id)))));
 
 -- Legal holds and retention.
 create policy legal_holds_read on moonguard.legal_holds for select to authenticated
@@ -108,7 +124,11 @@ declare
 begin
   for v_rule in
     select * from (values
-      ('moonpay_webhook_events', 'select', 'using ((select moonguard.has_role(''admin'', ''compliance_officer'', ''auditor'', ''developer'')))'),
+      -- Our own events about an endpoint (webhook.…) are seen by who sees the endpoint.
+      ('moonpay_webhook_events', 'select', 'using ((select moonguard.has_role(''admin'', ''compliance_officer'', ''auditor''))
+        or ((select moonguard.has_role(''developer'')) and coalesce(event_name, '''') not like all (''{compliance.%,policy.%}'')
+          and (coalesce(event_name, '''') not like ''webhook.%''
+            or event_data -> ''data'' ->> ''webhookId'' in (select c.webhook_id from public.moonpay_webhook_config c))))'),
       ('moonpay_transactions', 'select', 'using ((select moonguard.has_role(''admin'', ''compliance_officer'', ''compliance_analyst'', ''auditor'')))'),
       ('moonpay_customers', 'select', 'using ((select moonguard.has_role(''admin'', ''compliance_officer'', ''compliance_analyst'', ''auditor'')))'),
       ('moonpay_policies', 'select', 'using ((select moonguard.has_role(''admin'', ''compliance_officer'', ''compliance_analyst'', ''auditor'')))'),

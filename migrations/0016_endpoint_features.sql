@@ -115,4 +115,5 @@ alter table moonguard.endpoint_certificates enable row level security;
 create policy owner_only on moonguard.endpoint_certificates using (false);
 alter table moonguard.endpoint_status_changes enable row level security;
 create policy endpoint_status_changes_read on moonguard.endpoint_status_changes for select to authenticated
-  using ((select moonguard.has_role('admin', 'compliance_officer', 'auditor', 'developer')));
+  using ((select moonguard.has_role('admin', 'compliance_officer', 'auditor'))
+    or ((select moonguard.has_role('developer')) and endpoint_id in (select c.id from public.moonpay_webhook_config c)));

@@ -79,7 +79,8 @@ alter table moonguard.replay_lanes enable row level security;
 create policy owner_only on moonguard.replay_lanes using (false);
 grant select on moonguard.replays to authenticated, service_role;
 create policy replays_read on moonguard.replays for select to authenticated
-  using ((select moonguard.has_role('admin', 'compliance_officer', 'auditor', 'developer')));
+  using ((select moonguard.has_role('admin', 'compliance_officer', 'auditor'))
+    or ((select moonguard.has_role('developer')) and endpoint_id in (select c.id from public.moonpay_webhook_config c)));
 select moonguard.add_view('moonpay_webhook_replays', 'Replays of deliveries, for those who may see endpoints.',
   $$select id, endpoint_id, statuses, event_patterns, since, until, rate_per_second, status, total_count, released_count, skipped_count,
     delivered_count, filtered_count, failed_count, created_by, created_at, finished_at, cancelled_by

@@ -294,7 +294,8 @@ forEachDatabase('Row Level Security and grants', (open) => {
       from pg_policies where concat_ws(' ', qual, with_check) ~ 'moonguard\\.|current_setting'`);
     expect(policies.length).toBeGreaterThan(15);
     for (const { name, condition } of policies) {
-      const called = String(condition).match(/\b(moonguard\.\w+|current_setting)\(/g) ?? [];
+      // What a function says about the row itself, it must be asked for each.
+      const called = String(condition).match(/\b(moonguard\.(?!names_confidential)\w+|current_setting)\(/g) ?? [];
       const wrapped = String(condition).match(/SELECT (moonguard\.\w+|current_setting)\(/g) ?? [];
       expect(wrapped, String(name)).toHaveLength(called.length);
     }
