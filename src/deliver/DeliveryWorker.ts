@@ -63,6 +63,7 @@ export class DeliveryWorker {
   #timer: NodeJS.Timeout | undefined;
   #wakesAtMs = Number.POSITIVE_INFINITY;
   #beginTimer: NodeJS.Timeout | undefined;
+  #beginsAtMs = Number.POSITIVE_INFINITY;
   #stopListening: (() => Promise<void>) | undefined;
   #stopped = true;
   #onIdle: (() => void) | undefined;
@@ -167,7 +168,7 @@ export class DeliveryWorker {
     if (this.#stopped) return;
     const nowMs = this.#options.runtime.now();
     for (let next = this.#lanes.take(nowMs); next !== undefined; next = this.#lanes.take(nowMs)) {
-      if (nowMs <= next.beginBeforeMs) void this.#deliver(next);
+      if (nowMs <= next.beginBeforeMs) void this.#deliver(next, nowMs);
       else {
         this.#lanes.end(next.endpoint.id, nowMs);
         void this.#giveBack([next]);
@@ -182,7 +183,7 @@ export class DeliveryWorker {
     }
   }
 
-  async #deliver(leased: Leased): Promise<void> {
+  async #deliver(leased: Leased, beganAtMs: number): Promise<void> {
     try {
       this.#settlement.add(await attempt(leased, this.#options));
     } catch (error) {
@@ -193,7 +194,7 @@ export class DeliveryWorker {
         reason: databaseErrorReport(error).message,
       });
     } finally {
-      if (this.#lanes.end(leased.endpoint.id, this.#options.runtime.now())) this.#mayBeDue = true;
+      if (this.#lanes.end(leased.endpoint.id, beganAtMs)) this.#mayBeDue = true;
       if (this.#lanes.inFlight === 0) this.#onIdle?.();
       this.#fillSlots();
     }
@@ -257,9 +258,15 @@ export class DeliveryWorker {
 
   /** For the next one whose turn comes at a given time. */
   #beginAt(beginAtMs: number): void {
+    if (beginAtMs === this.#beginsAtMs) return;
     clearTimeout(this.#beginTimer);
+    this.#beginsAtMs = beginAtMs;
     if (beginAtMs === Number.POSITIVE_INFINITY) return;
-    this.#beginTimer = setTimeout(() => this.#fillSlots(), Math.max(beginAtMs - this.#options.runtime.now(), 1));
+    const begin = (): void => {
+      this.#beginsAtMs = Number.POSITIVE_INFINITY;
+      this.#fillSlots();
+    };
+    this.#beginTimer = setTimeout(begin, Math.max(beginAtMs - this.#options.runtime.now(), 1));
   }
 
   /** Wakes up then, whatever else happens before. */

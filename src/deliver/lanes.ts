@@ -16,16 +16,16 @@ interface Lane {
   ended: number;
   /** The last claim had no room for all that was due. */
   hasMore: boolean;
-  /** Unix ms when a request of its last ended, or the first one began. */
-  endedAtMs: number;
-  /** Milliseconds from one end to the next, a moving mean. */
-  gapMs: number;
+  /** Which span of `YOUNG_MS` it is, and how many in flight began in it and in the one before. */
+  span: number;
+  young: number;
+  youngBefore: number;
 }
 
-/** An endpoint that answers at once gets no more in flight: 128 connections in the place of 64 cost 5 µs a delivery. */
-const MOST_WHEN_FAST = 64;
-const FAST_MS = 12;
-const WEIGHT_OF_ONE = 0.02;
+/** Of one endpoint no more than this are in flight that began just now: 128 connections in the place of 64 cost 5 µs a delivery. */
+const MOST_YOUNG = 64;
+/** An endpoint that takes longer gets as many as there are slots for. */
+const YOUNG_MS = 12;
 
 /** How many deliveries are leased for each that the endpoint took during the last claim, and with how many left it is time. */
 const LEASED_PER_ENDED = 4;
@@ -59,7 +59,7 @@ export class Lanes {
     return this.#queued;
   }
 
-  /** After `take` found none: when the next one that is spaced out may begin, in unix ms; infinite when none is. */
+  /** After `take` found none: when the next one may begin without another's ending, in unix ms; infinite when none may. */
   get nextBeginAtMs(): number {
     return this.#nextBeginAtMs;
   }
@@ -102,8 +102,9 @@ export class Lanes {
       inFlight: 0,
       ended: 0,
       hasMore: false,
-      endedAtMs: 0,
-      gapMs: 0,
+      span: 0,
+      young: 0,
+      youngBefore: 0,
     };
     this.#lanes.set(endpointId, lane);
     lane.hasMore = hasMore ?? lane.hasMore;
@@ -112,34 +113,36 @@ export class Lanes {
     this.#queued += leased.length;
   }
 
-  /** The next one to be begun now; undefined when none may be. Whoever takes it says when it has ended. */
+  /** The next one to be begun now; undefined when none may be. Whoever takes it says when it has ended, and when it began. */
   take(nowMs: number): Leased | undefined {
     this.#nextBeginAtMs = Number.POSITIVE_INFINITY;
     for (let turns = this.#turns.length; turns > 0; turns--) {
       const lane = this.#turns.shift();
       const next = lane?.queue[0];
       if (lane === undefined || next === undefined) continue;
-      if (lane.inFlight === 0) lane.endedAtMs = nowMs;
-      const isFree = next.beginAtMs <= nowMs && lane.inFlight < this.#most(lane, nowMs);
+      const isFree = next.beginAtMs <= nowMs && this.#mayBegin(lane, nowMs) > 0;
       if (isFree) {
         lane.queue.shift();
         this.#queued--;
         lane.inFlight++;
+        lane.young++;
         this.#inFlight++;
       }
       if (lane.queue.length > 0) this.#turns.push(lane);
       if (isFree) return next;
       if (next.beginAtMs > nowMs) this.#nextBeginAtMs = Math.min(this.#nextBeginAtMs, next.beginAtMs);
+      else if (this.#freeFor(lane) > 0) this.#nextBeginAtMs = Math.min(this.#nextBeginAtMs, (lane.span + 1) * YOUNG_MS);
     }
     return undefined;
   }
 
   /** @returns whether it is time to claim more */
-  end(endpointId: string, nowMs: number): boolean {
+  end(endpointId: string, beganAtMs: number): boolean {
     const lane = this.#lanes.get(endpointId);
     if (lane === undefined) return false;
-    lane.gapMs += (nowMs - lane.endedAtMs - lane.gapMs) * WEIGHT_OF_ONE;
-    lane.endedAtMs = nowMs;
+    const age = lane.span - spanOf(beganAtMs);
+    if (age === 0) lane.young--;
+    else if (age === 1) lane.youngBefore--;
     lane.inFlight--;
     this.#inFlight--;
     lane.ended++;
@@ -162,21 +165,29 @@ export class Lanes {
     return removed;
   }
 
-  /** It may begin another while it has fewer in flight than this. */
-  #most({ inFlight, gapMs, endedAtMs }: Lane, nowMs: number): number {
-    const free = this.#slots - this.#inFlight;
-    // Little's law: how long one of so many in flight takes when they end so far apart.
-    const takesMs = inFlight * Math.max(gapMs, nowMs - endedAtMs - FAST_MS);
-    return takesMs < FAST_MS ? Math.min(free, MOST_WHEN_FAST) : free;
+  /** How many more it may have in flight. */
+  #freeFor(lane: Lane): number {
+    return this.#slots - this.#inFlight - lane.inFlight;
+  }
+
+  #mayBegin(lane: Lane, nowMs: number): number {
+    const span = spanOf(nowMs);
+    if (span !== lane.span) {
+      lane.youngBefore = span - lane.span === 1 ? lane.young : 0;
+      lane.young = 0;
+      lane.span = span;
+    }
+    return Math.min(this.#freeFor(lane), MOST_YOUNG - lane.young - lane.youngBefore);
   }
 
   #room(lane: Lane, nowMs: number): number {
-    const { inFlight, queue, ended } = lane;
+    const { queue, ended } = lane;
     // With each one that it begins, a slot less is free.
-    const mayBegin = Math.min(
-      Math.ceil((this.#slots - this.#inFlight - inFlight) / 2),
-      this.#most(lane, nowMs) - inFlight,
-    );
-    return Math.max(0, Math.max(0, mayBegin) + LEASED_PER_ENDED * ended - queue.length);
+    const begins = Math.max(0, Math.ceil(this.#mayBegin(lane, nowMs) / 2));
+    return Math.max(0, begins + LEASED_PER_ENDED * ended - queue.length);
   }
+}
+
+function spanOf(ms: number): number {
+  return Math.floor(ms / YOUNG_MS);
 }

@@ -145,12 +145,16 @@ forEachDatabase('deliveries that the receiving process leases as they are stored
     }
     expect(leases).toEqual(['by a claim', 'as stored']);
 
-    const receiving = receive();
-    // The statement is on its way then, and not back yet.
-    await setImmediate();
-    if (database.kind === 'embedded') await setImmediate();
-    await moonguard.stop();
-    const eventId = await receiving;
+    // What is to be stored waits for this transaction.
+    const { receiving, stopping } = await database.transaction(async (transaction) => {
+      await sql`lock table moonguard.deliveries in share mode`.execute(transaction);
+      const begun = receive();
+      // Its statement is on its way then: on the embedded database a turn later.
+      await setImmediate();
+      await setImmediate();
+      return { receiving: begun, stopping: moonguard.stop() };
+    });
+    const [eventId] = await Promise.all([receiving, stopping]);
     moonguard = await startMoonguard();
 
     await settled('delivered');
