@@ -33,10 +33,114 @@ export interface MoonguardAdoptedTables {
   to_put_back: Generated<string[]>;
 }
 
+export interface MoonguardAlertCountChanges {
+  alert_type: string;
+  /**
+   * 1: one more of these; -1: one less.
+   */
+  change: number;
+  day: string;
+  id: Generated<number>;
+  is_archived: boolean;
+  is_assigned: boolean;
+  is_breached: boolean;
+  is_merged: boolean;
+  severity: string;
+  status: string;
+}
+
+export interface MoonguardAlertCounts {
+  alert_type: string;
+  alerts: number;
+  is_archived: boolean;
+  is_assigned: boolean;
+  /**
+   * Was overdue at some time.
+   */
+  is_breached: boolean;
+  /**
+   * Is worked on with another alert.
+   */
+  is_merged: boolean;
+  severity: string;
+  status: string;
+}
+
+export interface MoonguardAlertDayCounts {
+  alert_type: string;
+  alerts: number;
+  /**
+   * Of triggered_at in UTC.
+   */
+  day: string;
+  severity: string;
+  status: string;
+}
+
 export interface MoonguardAlertMoves {
   from_status: string;
   needs: string;
   to_status: string;
+}
+
+export interface MoonguardAlertSearch {
+  alert_id: string;
+  triggered_at: Timestamp;
+  words: string;
+}
+
+export interface MoonguardAlertSettingChanges {
+  actor: string;
+  after: Json;
+  at: Generated<Timestamp>;
+  before: Json;
+  id: Generated<number>;
+}
+
+export interface MoonguardAlertSettings {
+  /**
+   * How long after the decision an alert leaves the daily lists.
+   */
+  archive_after_days: Generated<number>;
+  band_extreme: Generated<number>;
+  band_high: Generated<number>;
+  /**
+   * From this score on the risk level is at least medium; band_high and band_extreme likewise.
+   */
+  band_medium: Generated<number>;
+  /**
+   * ISO: Monday is 1.
+   */
+  business_days: Generated<number[]>;
+  /**
+   * 24:00 is the end of the day.
+   */
+  closes_at: Generated<string>;
+  /**
+   * How far apart alerts of one matter may be; 0: none are linked.
+   */
+  correlation_days: Generated<number>;
+  /**
+   * Whether one person proposes the decision on a severe alert and another one decides.
+   */
+  four_eyes: Generated<boolean>;
+  /**
+   * Which alerts are severe, by the worst severity they ever had.
+   */
+  four_eyes_severities: Generated<string[]>;
+  is_the_one: Generated<boolean>;
+  opens_at: Generated<string>;
+  severity_floor_extreme: Generated<string>;
+  /**
+   * The least severity of an alert whose risk level is high.
+   */
+  severity_floor_high: Generated<string>;
+  /**
+   * Of business days, opens_at and closes_at.
+   */
+  time_zone: Generated<string>;
+  updated_at: Generated<Timestamp>;
+  updated_by: string | null;
 }
 
 export interface MoonguardAlertTimeline {
@@ -1460,7 +1564,13 @@ export interface MoonpayWebhookStatusChanges {
 
 export interface DB {
   'moonguard.adopted_tables': MoonguardAdoptedTables;
+  'moonguard.alert_count_changes': MoonguardAlertCountChanges;
+  'moonguard.alert_counts': MoonguardAlertCounts;
+  'moonguard.alert_day_counts': MoonguardAlertDayCounts;
   'moonguard.alert_moves': MoonguardAlertMoves;
+  'moonguard.alert_search': MoonguardAlertSearch;
+  'moonguard.alert_setting_changes': MoonguardAlertSettingChanges;
+  'moonguard.alert_settings': MoonguardAlertSettings;
   'moonguard.alert_timeline': MoonguardAlertTimeline;
   'moonguard.deliveries': MoonguardDeliveries;
   'moonguard.delivery_attempts': MoonguardDeliveryAttempts;
