@@ -145,7 +145,7 @@ test('an endpoint is made, changed, stopped, resumed and deleted', async () => {
   expect(await run(`webhooks certificate remove ${id}`)).toBe('Removed.\n');
 
   const { deliveryId } = await document(`webhooks test ${id}`);
-  expect(await document(`webhooks deliveries --webhook-id ${id}`)).toMatchObject({
+  expect(await document(`webhooks deliveries --endpoint ${id}`)).toMatchObject({
     items: [{ id: deliveryId, eventName: 'webhook.test', status: 'pending' }],
   });
   expect(await run(`webhooks attempts ${String(deliveryId)}`)).toMatch(/No attempt yet\.\n$/);

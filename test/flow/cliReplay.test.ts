@@ -94,7 +94,7 @@ test('on the embedded database watching does not wait for a server that cannot b
   await embedded.stop();
   const options = { directory, env: { MOONGUARD_MASTER_KEY: masterKey } };
 
-  const { stdout } = await cli(['webhooks', 'replay', '--watch', '--json'], options);
+  const { stdout } = await cli(['webhooks', 'replay', '--all', '--watch', '--json'], options);
 
   expect(JSON.parse(stdout)).toMatchObject({ status: 'running', totalCount: 1 });
 });
@@ -102,10 +102,23 @@ test('on the embedded database watching does not wait for a server that cannot b
 test('watching with --json prints the end of it, and nothing before', async () => {
   const { url } = await httpServer((_, response) => response.end());
   await insertPastDeliveries(database, { endpointId: await createEndpoint(url), count: 2 });
-  const watching = startCli(['webhooks', 'replay', '--watch', '--json'], { env: env() });
+  const watching = startCli(['webhooks', 'replay', '--all', '--watch', '--json'], { env: env() });
   await moonguard.start();
 
   const { stdout } = await watching.untilExit();
 
   expect(JSON.parse(stdout)).toMatchObject({ status: 'completed', deliveredCount: 2 });
+});
+
+test('a replay of everything must be asked for', async () => {
+  const endpointId = await createEndpoint('https://example.com/hook');
+  await insertPastDeliveries(database, { endpointId });
+
+  const unsaid = await run('replay', '--rate', '5');
+  const contradicting = await run('replay', '--all', '--endpoint', endpointId);
+
+  expect(unsaid.code).toBe(2);
+  expect(unsaid.stderr).toMatch(/^error: say which: --endpoint, --status, --type, --since or --until, or --all$/m);
+  expect(contradicting).toMatchObject({ code: 2, stderr: expect.stringContaining("'--all' cannot be used with") });
+  expect((await moonguard.webhooks.listReplays()).items).toEqual([]);
 });

@@ -9,13 +9,13 @@ import {
   readCommand,
   withExample,
 } from '../command.ts';
+import { SOME_ENDPOINT } from '../endpointArgument.ts';
 import { print, printFields, printPage, printTable, timeText } from '../output.ts';
 import { answer } from '../session.ts';
 import type { Column } from '../table.ts';
 import { statisticsCommand } from './statistics.ts';
 
 const SOME_DELIVERY = '0199f2c4-a1b2-7d3e-8c5f-6a7b8c9d0e1f';
-const SOME_ENDPOINT = 'wh_0199f2c4a1b27d3e8c5f6a7b8c9d0e1f';
 
 export function deliveryCommands(): Command[] {
   return [deliveries(), undelivered(), attempts(), retry(), statisticsCommand()];
@@ -31,29 +31,32 @@ const columns: readonly Column<Delivery>[] = [
   { title: 'ENDPOINT', value: ({ webhookId }) => webhookId },
 ];
 
+/** A filter as the command line has it. */
+type ToEndpoint<Filter> = Omit<Filter, 'webhookId'> & { readonly endpoint?: string };
+
 function deliveries(): Command {
   const command = listCommand('deliveries', 'list deliveries, the newest first')
     .addOption(new Option('--status <status>', 'only of this status').choices(deliveryStatuses))
-    .option('--webhook-id <endpoint>', 'only to this endpoint')
+    .option('--endpoint <endpoint>', 'only to this endpoint')
     .option('--event-id <id>', 'only of this event')
-    .action(({ json, dataDirectory, ...filter }: DataOptions & DeliveryFilter) =>
+    .action(({ json, dataDirectory, endpoint: webhookId, ...filter }: DataOptions & ToEndpoint<DeliveryFilter>) =>
       answer(
         { json, dataDirectory },
-        ({ webhooks }) => webhooks.listDeliveries(filter),
+        ({ webhooks }) => webhooks.listDeliveries({ webhookId, ...filter }),
         (page) => printPage(page, columns, 'No deliveries.'),
       ),
     );
-  return withExample(command, `webhooks deliveries --status pending --webhook-id ${SOME_ENDPOINT}`);
+  return withExample(command, `webhooks deliveries --status pending --endpoint ${SOME_ENDPOINT}`);
 }
 
 function undelivered(): Command {
   const command = listCommand('undelivered', 'list what was never delivered: exhausted and held')
-    .option('--webhook-id <endpoint>', 'only to this endpoint')
+    .option('--endpoint <endpoint>', 'only to this endpoint')
     .option('--event-id <id>', 'only of this event')
-    .action(({ json, dataDirectory, ...filter }: DataOptions & UndeliveredFilter) =>
+    .action(({ json, dataDirectory, endpoint: webhookId, ...filter }: DataOptions & ToEndpoint<UndeliveredFilter>) =>
       answer(
         { json, dataDirectory },
-        ({ webhooks }) => webhooks.listUndelivered(filter),
+        ({ webhooks }) => webhooks.listUndelivered({ webhookId, ...filter }),
         (page) => printPage(page, columns, 'Nothing undelivered.'),
       ),
     );

@@ -10,16 +10,18 @@ import {
   readCommand,
   withExample,
 } from '../command.ts';
+import { SOME_ENDPOINT } from '../endpointArgument.ts';
 import { invocation } from '../invocation.ts';
 import { list, positive, time } from '../optionValues.ts';
 import { count, print, printFields, printPage, timeText } from '../output.ts';
 import { answer } from '../session.ts';
 
 const SOME_REPLAY = '0199f2c4-a1b2-7d3e-8c5f-6a7b8c9d0e1f';
-const SOME_ENDPOINT = 'wh_0199f2c4a1b27d3e8c5f6a7b8c9d0e1f';
 const REPLAY = ['<replay>', 'id of the replay'] as const;
 const WATCH = ['--watch', 'show how far it is until it has ended'] as const;
 const LOOK_EVERY_MS = 1_000;
+/** What makes a replay smaller; one that somebody forgot would send everything to everybody. */
+const narrowing = ['endpoint', 'status', 'events', 'since', 'until'] as const;
 
 export function replayCommands(): Command[] {
   const replays = new Command('replays').description('replays: how far they are, and an end to them');
@@ -31,31 +33,41 @@ interface WatchOptions {
   readonly watch?: true;
 }
 
+interface ReplayOptions extends ChangeOptions, WatchOptions, Omit<ReplayRequest, 'webhookId'> {
+  readonly endpoint?: string;
+  readonly all?: true;
+}
+
 function replay(): Command {
-  const command = changeCommand('replay', 'send many deliveries again; without options all that were never delivered')
-    .option('--endpoint, --webhook-id <endpoint>', 'only to this endpoint')
+  const command = changeCommand('replay', 'send many deliveries again')
+    .option('--endpoint <endpoint>', 'only to this endpoint')
     .addOption(
       new Option('--status <status...>', 'only of these (default: exhausted, held)').choices(replayableStatuses),
     )
     .option('--type, --events <names>', 'only of these events: "transaction.completed,customer.*"', list)
     .option('--since <time>', 'only those made at this time or later', time)
     .option('--until <time>', 'only those made before this time', time)
+    .addOption(new Option('--all', 'everything that was never delivered').conflicts([...narrowing]))
     .option(
       '--rate, --rate-per-second <number>',
       'at most so many a second (default: as the endpoints take them)',
       positive,
     )
     .option(...WATCH)
-    .action(({ json, dataDirectory, as: actor, watch, ...request }: ChangeOptions & WatchOptions & ReplayRequest) =>
-      answer(
+    .action(({ json, dataDirectory, as: actor, watch, all, ...request }: ReplayOptions, command: Command) => {
+      if (!all && narrowing.every((name) => request[name] === undefined)) {
+        command.error('error: say which: --endpoint, --status, --type, --since or --until, or --all');
+      }
+      const { endpoint: webhookId, ...others } = request;
+      return answer(
         { json, dataDirectory },
         async (moonguard) => {
-          const begun = await moonguard.webhooks.replayDeliveries(request, { actor });
+          const begun = await moonguard.webhooks.replayDeliveries({ webhookId, ...others }, { actor });
           return watch ? watchReplay(moonguard, begun, json ? () => {} : printProgress) : begun;
         },
         printBegun,
-      ),
-    );
+      );
+    });
   return withExample(
     command,
     `webhooks replay --endpoint ${SOME_ENDPOINT}`,
