@@ -4801,10 +4801,720 @@ declare
 begin
   if v_applied is null then
     execute $moonguard_0020$
--- Why: placeholder.
+-- Why: what happens to a finding before somebody sees it: further hits, risk, suppression, correlation into groups, merging.
+-- Locks: none on tables that exist, but for the moment in which triggers are added to moonpay_compliance_alerts.
+-- Older program: runs on; what it inserts is correlated and suppressed like everything else.
+-- Long because: the steps share their functions, and each would be a migration of its own otherwise.
+
+create function moonguard.worse_severity(p_one text, p_other text) returns text
+language sql immutable parallel safe set search_path = '' as $$
+  select ('{low,medium,high,critical}'::text[])[greatest(
+    array_position('{low,medium,high,critical}', p_one), array_position('{low,medium,high,critical}', p_other))]
+$$;
+create function moonguard.worse_risk_level(p_one text, p_other text) returns text
+language sql immutable parallel safe set search_path = '' as $$
+  select ('{low,medium,high,extreme}'::text[])[greatest(
+    array_position('{low,medium,high,extreme}', p_one), array_position('{low,medium,high,extreme}', p_other))]
+$$;
+
+-- Risk.
+
+create function moonguard.risk_level(p_score integer, p_settings moonguard.alert_settings) returns text
+language sql immutable parallel safe set search_path = '' as $$
+  select case when p_score >= p_settings.band_extreme then 'extreme' when p_score >= p_settings.band_high then 'high'
+    when p_score >= p_settings.band_medium then 'medium' when p_score >= 0 then 'low' end
+$$;
+create or replace function moonguard.risk_level(p_score integer) returns text
+language sql stable parallel safe set search_path = '' as $$
+  select moonguard.risk_level(p_score, s) from moonguard.alert_settings s
+$$;
+comment on function moonguard.risk_level(integer) is 'The level of a score, by the bands of moonguard.alert_settings.';
+
+create function moonguard.keep_risk_consistent() returns trigger
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_settings moonguard.alert_settings;
+  v_band text;
+begin
+  select * into strict v_settings from moonguard.alert_settings;
+  v_band := moonguard.risk_level(new.risk_score, v_settings);
+  if tg_op = 'UPDATE' then
+    if new.risk_score is not distinct from old.risk_score and new.risk_level is not distinct from old.risk_level then
+      -- The severity alone is somebody's judgement.
+      return new;
+    end if;
+    -- A level that came from the score follows it, down as well; one that somebody gave stays.
+    if new.risk_level is not distinct from old.risk_level
+        and old.risk_level is not distinct from moonguard.risk_level(old.risk_score, v_settings) then
+      new.risk_level := v_band;
+    end if;
+  end if;
+  -- A word that is none of the four is left to the table's check.
+  if new.risk_level is null or new.risk_level in ('low', 'medium', 'high', 'extreme') then
+    new.risk_level := moonguard.worse_risk_level(new.risk_level, v_band);
+  end if;
+  if new.severity in ('low', 'medium', 'high', 'critical') then
+    new.severity := moonguard.worse_severity(new.severity,
+      case new.risk_level when 'extreme' then v_settings.severity_floor_extreme when 'high' then v_settings.severity_floor_high end);
+  end if;
+  return new;
+end
+$$;
+create trigger alert_before_2_risk before insert or update of severity, risk_score, risk_level on public.moonpay_compliance_alerts
+  for each row execute function moonguard.keep_risk_consistent();
+
+-- Other bands: what is not decided is seen by them from now on, what is decided stays as it was seen.
+create function moonguard.apply_risk_bands() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+  update public.moonpay_compliance_alerts a
+  set risk_level = case when a.risk_level is not distinct from moonguard.risk_level(a.risk_score, old)
+    then moonguard.risk_level(a.risk_score, new) else moonguard.worse_risk_level(a.risk_level, moonguard.risk_level(a.risk_score, new)) end
+  where a.status in ('open', 'in_review', 'escalated')
+    and moonguard.risk_level(a.risk_score, old) is distinct from moonguard.risk_level(a.risk_score, new);
+  return null;
+end
+$$;
+create trigger alert_settings_bands after update of band_medium, band_high, band_extreme on moonguard.alert_settings
+  for each row execute function moonguard.apply_risk_bands();
+
+create table moonguard.alert_templates (
+  alert_type text primary key,
+  recommended_actions text[] not null
+);
+comment on table moonguard.alert_templates is 'What to do about an alert of a type, where whoever raises it does not say.';
+insert into moonguard.alert_templates (alert_type, recommended_actions) values
+  ('aml_screening', '{Compare the customer with each candidate of the screening,Check where the funds come from,Escalate a match that cannot be ruled out}'),
+  ('sanctions_check', '{Stop open transactions of the customer,"Compare name, date of birth and country with the list entry",Escalate a match that cannot be ruled out; freeze and report as the law says}'),
+  ('pep_screening', '{Confirm the office and since when it is held,Check where wealth and funds come from,Let an officer approve the relationship}'),
+  ('transaction_monitoring', '{Compare the transaction with what is usual for the customer,Look at related alerts of the customer and the wallet,Ask the customer where it stays unexplained}'),
+  ('kyc_verification', '{Read what MoonPay says about the check,Compare with the documents on file,Ask the customer for what is missing}'),
+  ('suspicious_activity', '{Do not tell the customer,"Collect transactions, wallets and related alerts",Let an officer decide about a report}'),
+  ('risk_threshold', '{Find what raised the score,Check whether limits still fit,Consider enhanced due diligence}'),
+  ('policy_violation', '{Read the log row of the violation,Decide whether an exception is justified,Correct what made it possible}'),
+  ('document_verification', '{Check that the document is genuine and valid,Compare it with the customer''s data,Ask for another document where it is not}'),
+  ('identity_verification', '{Compare name and date of birth with the documents,Check for other accounts of the same person,Ask for another proof of identity}'),
+  ('address_verification', '{Compare the address with the proof on file,Check that the country is allowed,Ask for a recent proof of address}');
+
+-- Suppressions.
+
+create table moonguard.alert_suppressions (
+  id uuid primary key default moonguard.uuid_v7(),
+  customer_id text not null,
+  alert_type text not null,
+  fingerprint text,
+  reason text not null,
+  requested_by text not null,
+  approved_by text,
+  approved_at timestamptz,
+  expires_at timestamptz not null,
+  facts_digest text,
+  ended_at timestamptz,
+  ended_by text,
+  ended_reason text,
+  created_at timestamptz not null default now(),
+  constraint alert_suppressions_customer_id_check check (length(customer_id) between 1 and 500),
+  constraint alert_suppressions_fingerprint_check check (length(fingerprint) between 1 and 500),
+  constraint alert_suppressions_reason_check check (trim(reason) <> '' and octet_length(reason) <= 65536),
+  constraint alert_suppressions_ended_reason_check check (trim(ended_reason) <> '' and octet_length(ended_reason) <= 65536),
+  constraint alert_suppressions_approval_check check (
+    num_nulls(approved_by, approved_at) in (0, 2) and lower(trim(approved_by)) <> lower(trim(requested_by)))
+);
+create index alert_suppressions_open_idx on moonguard.alert_suppressions (customer_id, alert_type) where ended_at is null;
+create index alert_suppressions_expiry_idx on moonguard.alert_suppressions (expires_at) where ended_at is null;
+comment on table moonguard.alert_suppressions is
+  'Findings about a customer that are known and need nobody: alerts about them are dismissed as they come, until it expires or the customer''s facts change.';
+comment on column moonguard.alert_suppressions.fingerprint is 'Which finding; null: any of the type.';
+comment on column moonguard.alert_suppressions.facts_digest is 'What was known of the customer when it was approved: moonguard.customer_facts.';
+comment on column moonguard.alert_suppressions.ended_by is 'Null where it ended by itself.';
+
+-- Not when a check was made or under which id: the same result again is no other fact.
+create function moonguard.customer_facts(p_customer_id text) returns text
+language sql stable set search_path = '' as $$
+  select encode(sha256(convert_to((
+    select jsonb_object_agg(fact.key, fact.value)::text from jsonb_each(to_jsonb(c)) fact
+    where fact.key in ('first_name', 'last_name', 'date_of_birth', 'address', 'kyc_level', 'identity_verification_status',
+      'kyc_result', 'kyc_reject_type', 'kyc_checked_level')), 'UTF8')), 'hex')
+  from public.moonpay_customers c
+  where c.moonpay_customer_id = p_customer_id or c.external_customer_id = p_customer_id
+  order by c.moonpay_customer_id is distinct from p_customer_id
+  limit 1
+$$;
+comment on function moonguard.customer_facts(text) is 'A digest of what is known of a customer; null: nothing.';
+
+create function moonguard.alert_suppression_before_write() returns trigger
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_actor text := moonguard.current_actor();
+  v_verified boolean := moonguard.claims() ? 'sub';
+begin
+  if tg_op = 'INSERT' then
+    new.requested_by := case when v_verified then v_actor else coalesce(new.requested_by, v_actor) end;
+    -- Approved in a step of its own, by somebody else.
+    new.approved_by := null; new.approved_at := null; new.facts_digest := null;
+    new.ended_at := null; new.ended_by := null; new.ended_reason := null;
+    if new.expires_at <= clock_timestamp() then
+      raise exception using errcode = 'check_violation', constraint = 'alert_suppressions_expires_at_check', message = 'expires_at is past';
+    end if;
+    return new;
+  end if;
+
+  if old.ended_at is not null then
+    raise exception using errcode = 'check_violation', constraint = 'alert_suppressions_ended',
+      message = 'the suppression has ended', hint = 'Request another one.';
+  end if;
+  if (new.id, new.customer_id, new.alert_type, new.fingerprint, new.reason, new.requested_by, new.expires_at, new.created_at)
+      is distinct from (old.id, old.customer_id, old.alert_type, old.fingerprint, old.reason, old.requested_by, old.expires_at, old.created_at)
+      or old.approved_by is not null and new.approved_by is distinct from old.approved_by then
+    raise exception using errcode = 'check_violation', constraint = 'alert_suppressions_content',
+      message = 'what was requested and approved stays as it is', hint = 'End the suppression and request another one.';
+  end if;
+  new.approved_at := old.approved_at;
+  new.facts_digest := old.facts_digest;
+  if new.approved_by is distinct from old.approved_by then
+    if v_verified then
+      new.approved_by := v_actor;
+    end if;
+    if lower(trim(new.approved_by)) in ('system', lower(trim(old.requested_by))) then
+      raise exception using errcode = 'check_violation', constraint = 'alert_suppressions_second_person',
+        message = format('%s requested it: another person approves', old.requested_by);
+    end if;
+    if old.expires_at <= clock_timestamp() then
+      raise exception using errcode = 'check_violation', constraint = 'alert_suppressions_ended', message = 'the suppression has expired',
+        hint = 'Request another one.';
+    end if;
+    new.approved_at := clock_timestamp();
+    new.facts_digest := moonguard.customer_facts(old.customer_id);
+  end if;
+  -- Nobody but the owner can write ended_at: then it ended by itself.
+  if new.ended_at is null then
+    new.ended_at := case when new.ended_reason is not null then clock_timestamp() end;
+    new.ended_by := case when new.ended_reason is not null then coalesce(v_actor, session_user) end;
+  end if;
+  return new;
+end
+$$;
+create trigger alert_suppression_before_write before insert or update on moonguard.alert_suppressions
+  for each row execute function moonguard.alert_suppression_before_write();
+
+create function moonguard.suppression_holds(p_suppression moonguard.alert_suppressions) returns boolean
+language sql stable set search_path = '' as $$
+  select p_suppression.approved_at is not null and p_suppression.ended_at is null and p_suppression.expires_at > clock_timestamp()
+    and p_suppression.facts_digest is not distinct from moonguard.customer_facts(p_suppression.customer_id)
+$$;
+
+-- Ends what expired and what was approved on other facts. Whoever raises an alert calls it for the customer and waits for nobody.
+create function moonguard.end_suppressions(p_now timestamptz default now(), p_customer_id text default null) returns integer
+language plpgsql set search_path = '' as $$
+declare
+  v_ended integer;
+begin
+  update moonguard.alert_suppressions s
+  set ended_at = p_now, ended_reason = case when s.expires_at <= p_now then 'it expired' else 'the facts of the customer changed' end
+  where s.id = any (array(
+    select over.id from moonguard.alert_suppressions over
+    where over.ended_at is null and (p_customer_id is null or over.customer_id = p_customer_id)
+      and (over.expires_at <= p_now
+        or over.approved_at is not null and over.facts_digest is distinct from moonguard.customer_facts(over.customer_id))
+    for no key update skip locked));
+  get diagnostics v_ended = row_count;
+  return v_ended;
+end
+$$;
+comment on function moonguard.end_suppressions(timestamptz, text) is
+  'Ends the suppressions that expired or whose customer is not what they were approved on; returns how many.';
+
+create function moonguard.suppression_for(p_alert public.moonpay_compliance_alerts) returns uuid
+language plpgsql set search_path = '' as $$
+declare
+  v_suppression moonguard.alert_suppressions;
+begin
+  for v_suppression in
+    select * from moonguard.alert_suppressions s
+    where s.customer_id = p_alert.customer_id and s.alert_type = p_alert.alert_type and s.ended_at is null
+      and (s.fingerprint is null or s.fingerprint = p_alert.fingerprint)
+    order by s.id
+  loop
+    if moonguard.suppression_holds(v_suppression) then
+      return v_suppression.id;
+    end if;
+    perform moonguard.end_suppressions(clock_timestamp(), p_alert.customer_id);
+  end loop;
+  return null;
+end
+$$;
+
+-- Groups: alerts about one matter. The group of an alert is named by the id of its first; what turns out to be one matter is joined.
+
+create table moonguard.alert_group_joins (
+  group_id uuid primary key,
+  into_group_id uuid not null,
+  joined_by text,
+  joined_at timestamptz not null default now(),
+  -- The younger into the older, so that there is no circle.
+  constraint alert_group_joins_order_check check (into_group_id < group_id)
+);
+create index alert_group_joins_into_idx on moonguard.alert_group_joins (into_group_id);
+comment on table moonguard.alert_group_joins is 'Groups of alerts that turned out to be one.';
+
+create function moonguard.group_root(p_group uuid) returns uuid
+language plpgsql stable set search_path = '' as $$
+declare
+  v_root uuid := p_group;
+  v_into uuid;
+begin
+  loop
+    select j.into_group_id into v_into from moonguard.alert_group_joins j where j.group_id = v_root;
+    exit when not found;
+    v_root := v_into;
+  end loop;
+  return v_root;
+end
+$$;
+comment on function moonguard.group_root(uuid) is 'The group that a group is part of by now.';
+
+create function moonguard.join_groups(p_one uuid, p_other uuid) returns void
+language plpgsql set search_path = '' as $$
+declare
+  v_one uuid;
+  v_other uuid;
+begin
+  -- Another transaction may have joined one of them elsewhere meanwhile: then its new root is joined.
+  for v_attempt in 1..20 loop
+    v_one := moonguard.group_root(p_one);
+    v_other := moonguard.group_root(p_other);
+    exit when v_one = v_other;
+    insert into moonguard.alert_group_joins (group_id, into_group_id, joined_by)
+    values (greatest(v_one, v_other), least(v_one, v_other), coalesce(moonguard.current_actor(), session_user))
+    on conflict do nothing;
+  end loop;
+end
+$$;
+
+create table moonguard.alert_link_repairs (
+  alert_id uuid not null,
+  related text,
+  noted_at timestamptz not null default clock_timestamp(),
+  constraint alert_link_repairs_key unique nulls not distinct (alert_id, related)
+);
+comment on table moonguard.alert_link_repairs is 'Links that the schedule completes, so that raising an alert waits for nobody.';
+comment on column moonguard.alert_link_repairs.related is
+  'The alert_id of a row that somebody else was changing; null: others were raising alerts about the same at that moment, which none could see of the other.';
+
+-- The newest of the same customer, wallet, transaction or correlation id around the time of the alert.
+create function moonguard.alerts_like(p_alert public.moonpay_compliance_alerts) returns table (alert_id text, group_id uuid)
+language plpgsql stable set search_path = '' set enable_seqscan = 'off' set jit = 'off' as $$
+#variable_conflict use_column
+declare
+  v_days integer := (select s.correlation_days from moonguard.alert_settings s);
+  v_from timestamptz := p_alert.triggered_at - make_interval(days => v_days);
+  v_to timestamptz := p_alert.triggered_at + make_interval(days => v_days);
+begin
+  if v_days = 0 then
+    return;
+  end if;
+  return query
+  select alike.alert_id, alike.group_id from (
+    (select a.id, a.alert_id, coalesce(a.group_id, a.id) as group_id, a.triggered_at from public.moonpay_compliance_alerts a
+      where a.customer_id = p_alert.customer_id and a.triggered_at between v_from and v_to order by a.triggered_at desc limit 11)
+    union
+    (select a.id, a.alert_id, coalesce(a.group_id, a.id), a.triggered_at from public.moonpay_compliance_alerts a
+      where a.wallet_address = p_alert.wallet_address and a.triggered_at between v_from and v_to order by a.triggered_at desc limit 11)
+    union
+    (select a.id, a.alert_id, coalesce(a.group_id, a.id), a.triggered_at from public.moonpay_compliance_alerts a
+      where a.transaction_id = p_alert.transaction_id and a.triggered_at between v_from and v_to order by a.triggered_at desc limit 11)
+    union
+    (select a.id, a.alert_id, coalesce(a.group_id, a.id), a.triggered_at from public.moonpay_compliance_alerts a
+      where a.correlation_id = p_alert.correlation_id and a.triggered_at between v_from and v_to order by a.triggered_at desc limit 11)
+  ) alike
+  where alike.id <> p_alert.id
+  order by alike.triggered_at desc, alike.id desc
+  limit 20;
+end
+$$;
+
+-- Whether nobody else is raising an alert about the same at this moment. Asks without waiting. Few locks whatever a transaction
+-- raises: where two matters share one, a link is looked for twice.
+create function moonguard.claim_matter(p_alert public.moonpay_compliance_alerts) returns boolean
+language sql volatile set search_path = '' as $$
+  select coalesce(bool_and(pg_try_advisory_xact_lock(hashtext('moonguard.alert_matter'), hashtext(matter.name) & 511)), true)
+  from (values ('customer:' || p_alert.customer_id), ('wallet:' || p_alert.wallet_address), ('transaction:' || p_alert.transaction_id),
+    ('correlation:' || p_alert.correlation_id)) as matter (name)
+  where matter.name is not null
+$$;
+
+create function moonguard.take_in_alert() returns trigger
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_suppression moonguard.alert_suppressions;
+begin
+  -- Where programs from before these columns say it. What is no identifier is none.
+  new.correlation_id := coalesce(new.correlation_id, (select value from jsonb_each_text(case jsonb_typeof(new.metadata) when 'object' then new.metadata end)
+    where key = 'correlationId' and length(value) between 1 and 500));
+  new.wallet_address := coalesce(new.wallet_address, (select value from jsonb_each_text(case jsonb_typeof(new.details) when 'object' then new.details end)
+    where key = 'walletAddress' and length(value) between 1 and 500));
+  if new.entity_type is null and new.entity_id is null then
+    new.entity_type := case when new.transaction_id is not null then 'transaction' when new.customer_id is not null then 'customer' end;
+    new.entity_id := coalesce(new.transaction_id, new.customer_id);
+  end if;
+  if cardinality(new.recommended_actions) = 0 then
+    new.recommended_actions := coalesce(
+      (select t.recommended_actions from moonguard.alert_templates t where t.alert_type = new.alert_type), new.recommended_actions);
+  end if;
+  new.merged_into := null;
+  new.suppression_id := case when new.status = 'open' then moonguard.suppression_for(new) end;
+  if new.suppression_id is not null then
+    select * into v_suppression from moonguard.alert_suppressions s where s.id = new.suppression_id;
+    new.status := 'dismissed';
+    new.resolved_by := v_suppression.approved_by;
+    new.resolution_notes := 'Suppressed: ' || v_suppression.reason;
+  end if;
+
+  if not moonguard.claim_matter(new) then
+    insert into moonguard.alert_link_repairs (alert_id) values (new.id);
+  end if;
+  select coalesce(new.related_alerts, '{}') || array_agg(alike.alert_id) filter (where alike.alert_id <> all (coalesce(new.related_alerts, '{}'))),
+    (array_agg(moonguard.group_root(alike.group_id) order by moonguard.group_root(alike.group_id)))[1]
+  into new.related_alerts, new.group_id from moonguard.alerts_like(new) alike;
+  return new;
+end
+$$;
+create trigger alert_before_1_intake before insert on public.moonpay_compliance_alerts
+  for each row execute function moonguard.take_in_alert();
+
+-- The other direction of a new alert's links.
+create function moonguard.link_back() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+  with free as (
+    select a.id from public.moonpay_compliance_alerts a where a.alert_id = any (new.related_alerts)
+    order by a.id for no key update skip locked
+  ), linked as (
+    update public.moonpay_compliance_alerts a set related_alerts = a.related_alerts || new.alert_id
+    from free where a.id = free.id and new.alert_id <> all (a.related_alerts)
+    returning a.alert_id
+  )
+  insert into moonguard.alert_link_repairs (alert_id, related)
+  select new.id, related from unnest(new.related_alerts) as related where related not in (select linked.alert_id from linked)
+  on conflict do nothing;
+  return null;
+end
+$$;
+create trigger alert_after_3_links after insert on public.moonpay_compliance_alerts
+  for each row when (cardinality(new.related_alerts) > 0) execute function moonguard.link_back();
+
+create function moonguard.join_related() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+  perform moonguard.join_groups(coalesce(new.group_id, new.id), coalesce(a.group_id, a.id))
+  from public.moonpay_compliance_alerts a
+  where a.alert_id = any (new.related_alerts) and (tg_op = 'INSERT' or a.alert_id <> all (old.related_alerts))
+    and coalesce(a.group_id, a.id) <> coalesce(new.group_id, new.id);
+  return null;
+end
+$$;
+create trigger alert_after_3_new_groups after insert on public.moonpay_compliance_alerts
+  for each row when (cardinality(new.related_alerts) > 0) execute function moonguard.join_related();
+create trigger alert_after_3_groups after update of related_alerts on public.moonpay_compliance_alerts
+  for each row when (new.related_alerts <> old.related_alerts) execute function moonguard.join_related();
+
+-- One direction of links, for the schedule: waits for nobody.
+create function moonguard.repair_alert_links(p_now timestamptz default now(), p_limit integer default 500) returns integer
+language plpgsql set search_path = '' as $$
+declare
+  v_repair record;
+  v_alert public.moonpay_compliance_alerts;
+  v_found text[];
+  v_repaired integer := 0;
+begin
+  for v_repair in
+    select r.alert_id, r.related from moonguard.alert_link_repairs r
+    -- Whoever was raising an alert then is done a minute later.
+    where r.related is not null or r.noted_at <= p_now - interval '1 minute'
+    order by r.noted_at limit p_limit for update skip locked
+  loop
+    select * into v_alert from public.moonpay_compliance_alerts a where a.id = v_repair.alert_id for no key update skip locked;
+    continue when not found and exists (select from public.moonpay_compliance_alerts a where a.id = v_repair.alert_id);
+    if v_repair.related is null then
+      v_found := array(select alike.alert_id from moonguard.alerts_like(v_alert) alike where alike.alert_id <> all (v_alert.related_alerts));
+      if cardinality(v_found) > 0 then
+        update public.moonpay_compliance_alerts a set related_alerts = a.related_alerts || v_found where a.id = v_alert.id;
+        insert into moonguard.alert_link_repairs (alert_id, related) select v_alert.id, alert_id from unnest(v_found) as alert_id on conflict do nothing;
+      end if;
+    else
+      perform from public.moonpay_compliance_alerts a where a.alert_id = v_repair.related for no key update skip locked;
+      continue when not found and exists (select from public.moonpay_compliance_alerts a where a.alert_id = v_repair.related);
+      update public.moonpay_compliance_alerts a set related_alerts = a.related_alerts || v_alert.alert_id
+      -- Somebody may have taken the link back meanwhile.
+      where a.alert_id = v_repair.related and v_repair.related = any (v_alert.related_alerts) and v_alert.alert_id <> all (a.related_alerts);
+    end if;
+    delete from moonguard.alert_link_repairs r where r.alert_id = v_repair.alert_id and r.related is not distinct from v_repair.related;
+    v_repaired := v_repaired + 1;
+  end loop;
+  return v_repaired;
+end
+$$;
+comment on function moonguard.repair_alert_links(timestamptz, integer) is 'Completes the links that alerts could not be given while they were raised; returns how many.';
+
+-- Merging: one piece of work. The lead is moved and assigned; the others follow it.
+
+create function moonguard.check_merge() returns trigger
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_lead public.moonpay_compliance_alerts;
+  v_refusal text;
+begin
+  if new.merged_into is not distinct from old.merged_into or new.merged_into is null then
+    return new;
+  end if;
+  select * into v_lead from public.moonpay_compliance_alerts a where a.id = new.merged_into for no key update;
+  v_refusal := case
+    when v_lead.id is null then 'there is no such alert'
+    when v_lead.id = new.id then 'an alert is not merged into itself'
+    when v_lead.merged_into is not null then format('%s is merged into another one itself', v_lead.alert_id)
+    when v_lead.status not in ('open', 'in_review', 'escalated') then format('%s is %s', v_lead.alert_id, v_lead.status)
+    when old.status not in ('open', 'in_review', 'escalated') then format('%s is %s', old.alert_id, old.status)
+    when exists (select from public.moonpay_compliance_alerts a where a.merged_into = new.id) then format('others are merged into %s', old.alert_id)
+  end;
+  if v_refusal is not null then
+    raise exception using errcode = 'check_violation', constraint = 'moonpay_compliance_alerts_merged', message = v_refusal,
+      hint = 'Merge alerts that nobody has decided into one of them.';
+  end if;
+  return new;
+end
+$$;
+create trigger alert_before_1_merge before update of merged_into on public.moonpay_compliance_alerts
+  for each row execute function moonguard.check_merge();
+select moonguard.add_index('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_merged_into_idx', '(merged_into) where merged_into is not null');
+
+create function moonguard.carry_to_merged() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+  if new.merged_into is not null then
+    if old.merged_into is null then
+      perform moonguard.join_groups(coalesce(new.group_id, new.id), coalesce(lead.group_id, lead.id))
+      from public.moonpay_compliance_alerts lead where lead.id = new.merged_into;
+    end if;
+    update public.moonpay_compliance_alerts lead set
+      severity = moonguard.worse_severity(lead.severity, new.severity), risk_score = greatest(lead.risk_score, new.risk_score),
+      risk_level = moonguard.worse_risk_level(lead.risk_level, new.risk_level)
+    where lead.id = new.merged_into and lead.status in ('open', 'in_review', 'escalated')
+      and (lead.severity, lead.risk_score, lead.risk_level) is distinct from (moonguard.worse_severity(lead.severity, new.severity),
+        greatest(lead.risk_score, new.risk_score), moonguard.worse_risk_level(lead.risk_level, new.risk_level));
+    return null;
+  end if;
+
+  if new.assigned_to is distinct from old.assigned_to then
+    update public.moonpay_compliance_alerts a set assigned_to = new.assigned_to
+    where a.merged_into = new.id and a.assigned_to is distinct from new.assigned_to;
+  end if;
+  if new.status <> old.status then
+    update public.moonpay_compliance_alerts a set
+      status = new.status, status_reason = new.status_reason, reviewed_by = new.reviewed_by, escalated_to = new.escalated_to,
+      resolved_by = new.resolved_by, resolution_notes = new.resolution_notes
+    where a.merged_into = new.id
+      and exists (select from moonguard.alert_moves m where m.from_status = a.status and m.to_status = new.status)
+      -- Reopened, it would be the second one of its cause.
+      and not exists (select from public.moonpay_compliance_alerts other
+        where other.dedupe_key = a.dedupe_key and other.id <> a.id and other.status in ('open', 'in_review', 'escalated'));
+  end if;
+  return null;
+end
+$$;
+create trigger alert_after_5_merged after update of status, assigned_to, severity, risk_score, risk_level, merged_into on public.moonpay_compliance_alerts
+  for each row execute function moonguard.carry_to_merged();
+
+-- Hits: an alert's first, and every further one of the same cause.
+
+create table moonguard.alert_hits (
+  id uuid primary key default moonguard.uuid_v7(),
+  hit_number bigint generated always as identity,
+  alert_id uuid not null references public.moonpay_compliance_alerts (id),
+  is_first boolean not null default false,
+  at timestamptz not null default clock_timestamp(),
+  raised_by text not null default coalesce(moonguard.current_actor(), session_user),
+  severity text not null,
+  risk_score integer,
+  risk_level text,
+  title text not null,
+  description text,
+  details jsonb not null default '{}',
+  screening_results jsonb,
+  source text,
+  external_reference text,
+  correlation_id text,
+  wallet_address text,
+  fingerprint text,
+  metadata jsonb not null default '{}',
+  constraint alert_hits_severity_check check (severity in ('low', 'medium', 'high', 'critical')),
+  constraint alert_hits_risk_score_check check (risk_score between 0 and 100),
+  constraint alert_hits_risk_level_check check (risk_level in ('low', 'medium', 'high', 'extreme')),
+  constraint alert_hits_title_check check (octet_length(title) <= 65536 and title ~ '\S'),
+  constraint alert_hits_description_check check (octet_length(description) <= 65536),
+  constraint alert_hits_details_check check (octet_length(details::text) <= 262144),
+  constraint alert_hits_screening_results_check check (octet_length(screening_results::text) <= 262144),
+  constraint alert_hits_metadata_check check (octet_length(metadata::text) <= 262144)
+);
+create index alert_hits_alert_idx on moonguard.alert_hits (alert_id, hit_number);
+comment on table moonguard.alert_hits is 'What an alert stands for, append-only: the finding it was raised for and every further one, as they came.';
+comment on column moonguard.alert_hits.is_first is 'The alert''s own; every other one counts on it.';
+create trigger alert_hits_append_only before update or delete on moonguard.alert_hits for each row execute function moonguard.refuse_change();
+create trigger alert_hits_no_truncate before truncate on moonguard.alert_hits for each statement execute function moonguard.refuse_change();
+
+create function moonguard.note_first_hit() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+  insert into moonguard.alert_hits (alert_id, is_first, severity, risk_score, risk_level, title, description, details, screening_results,
+    source, external_reference, correlation_id, wallet_address, fingerprint, metadata)
+  values (new.id, true, new.severity, new.risk_score, new.risk_level, new.title, new.description, coalesce(new.details, '{}'), new.screening_results,
+    new.source, new.external_reference, new.correlation_id, new.wallet_address, new.fingerprint, new.metadata);
+  return null;
+end
+$$;
+create trigger alert_after_2_hit after insert on public.moonpay_compliance_alerts
+  for each row execute function moonguard.note_first_hit();
+
+-- A hit makes its alert worse, never better.
+create function moonguard.count_hit() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+  -- The lead first, as a move locks them.
+  perform from public.moonpay_compliance_alerts lead
+  where lead.id = (select a.merged_into from public.moonpay_compliance_alerts a where a.id = new.alert_id) for no key update;
+  update public.moonpay_compliance_alerts a set
+    occurrence_count = a.occurrence_count + 1,
+    severity = moonguard.worse_severity(a.severity, new.severity),
+    risk_score = greatest(a.risk_score, new.risk_score),
+    risk_level = moonguard.worse_risk_level(a.risk_level, new.risk_level)
+  where a.id = new.alert_id and (a.status in ('open', 'in_review', 'escalated')
+    or exists (select from moonguard.alert_suppressions s where s.id = a.suppression_id and moonguard.suppression_holds(s)));
+  if not found then
+    raise exception using errcode = 'MG001', message = 'the alert is decided: a further hit is another alert', hint = 'Call moonguard.raise_alert.';
+  end if;
+  return null;
+end
+$$;
+create trigger alert_hit_counts after insert on moonguard.alert_hits
+  for each row when (not new.is_first) execute function moonguard.count_hit();
+
+select moonguard.add_index('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_suppressed_key_idx',
+  '(dedupe_key, id) where suppression_id is not null');
+
+create function moonguard.raise_alert(p_alert jsonb, p_actor text default null) returns setof public.moonpay_compliance_alerts
+language plpgsql set search_path = '' as $$
+declare
+  v_fields text[] := '{alert_type,severity,title,description,customer_id,transaction_id,entity_type,entity_id,wallet_address,correlation_id,fingerprint,
+    risk_score,risk_level,details,screening_results,recommended_actions,assigned_to,auto_generated,source,external_reference,metadata,triggered_at,
+    due_at,dedupe_key}';
+  v_unknown text := (select string_agg(key, ', ' order by key) from jsonb_object_keys(p_alert) as key where key <> all (v_fields));
+  v_new public.moonpay_compliance_alerts := jsonb_populate_record(null::public.moonpay_compliance_alerts, p_alert);
+  v_actor_before text := coalesce(current_setting('moonguard.actor', true), '');
+  v_id uuid;
+begin
+  if v_unknown is not null then
+    raise exception using errcode = 'check_violation', constraint = 'moonpay_compliance_alerts_unknown_field',
+      message = format('an alert has no %s', v_unknown), hint = 'It has ' || array_to_string(v_fields, ', ') || '.';
+  end if;
+  perform set_config('moonguard.actor', coalesce(p_actor, v_actor_before), true);
+  v_new.severity := coalesce(v_new.severity, 'medium');
+  v_new.details := coalesce(v_new.details, '{}');
+  v_new.metadata := coalesce(v_new.metadata, '{}');
+
+  <<attempts>>
+  for v_attempt in 1..10 loop
+    v_id := null;
+    if v_new.dedupe_key is not null then
+      select a.id into v_id from public.moonpay_compliance_alerts a
+      where a.dedupe_key = v_new.dedupe_key and a.status in ('open', 'in_review', 'escalated');
+      if not found then
+        select a.id into v_id from public.moonpay_compliance_alerts a
+        where a.dedupe_key = v_new.dedupe_key and a.suppression_id is not null order by a.id desc limit 1;
+      end if;
+    end if;
+    if v_id is not null then
+      begin
+        insert into moonguard.alert_hits (alert_id, severity, risk_score, risk_level, title, description, details, screening_results,
+          source, external_reference, correlation_id, wallet_address, fingerprint, metadata)
+        values (v_id, v_new.severity, v_new.risk_score, v_new.risk_level, v_new.title, v_new.description, v_new.details, v_new.screening_results,
+          v_new.source, v_new.external_reference, v_new.correlation_id, v_new.wallet_address, v_new.fingerprint, v_new.metadata);
+        exit attempts;
+      exception when sqlstate 'MG001' then
+        -- Somebody decided it at this moment, or its suppression is over: this is another alert.
+        null;
+      end;
+    end if;
+    insert into public.moonpay_compliance_alerts (alert_type, severity, title, description, customer_id, transaction_id, entity_type, entity_id,
+      wallet_address, correlation_id, fingerprint, risk_score, risk_level, details, screening_results, recommended_actions, assigned_to, auto_generated,
+      source, external_reference, metadata, triggered_at, due_at, dedupe_key)
+    values (v_new.alert_type, v_new.severity, v_new.title, v_new.description, v_new.customer_id, v_new.transaction_id, v_new.entity_type, v_new.entity_id,
+      v_new.wallet_address, v_new.correlation_id, v_new.fingerprint, v_new.risk_score, v_new.risk_level, v_new.details, v_new.screening_results,
+      coalesce(v_new.recommended_actions, '{}'), v_new.assigned_to, coalesce(v_new.auto_generated, false),
+      v_new.source, v_new.external_reference, v_new.metadata, coalesce(v_new.triggered_at, now()), v_new.due_at, v_new.dedupe_key)
+    on conflict (dedupe_key) where status in ('open', 'in_review', 'escalated') do nothing
+    returning id into v_id;
+    exit attempts when found;
+    -- Somebody else raised it at this moment: it counts there.
+    if v_attempt = 10 then
+      raise exception using errcode = 'serialization_failure', message = 'too many raise the same alert at once', hint = 'Try again.';
+    end if;
+  end loop;
+  perform set_config('moonguard.actor', v_actor_before, true);
+  return query select * from public.moonpay_compliance_alerts a where a.id = v_id;
+end
+$$;
+comment on function moonguard.raise_alert(jsonb, text) is
+  'Raises an alert given by its columns, or counts a hit on the undecided one with its dedupe_key; returns the alert. p_actor: who raises it, where nobody is signed in.';
+
+-- Who may do what. A client writes hits, requests and approvals; what follows from them the triggers write.
+
+revoke all on moonguard.alert_templates, moonguard.alert_suppressions, moonguard.alert_group_joins, moonguard.alert_link_repairs, moonguard.alert_hits
+  from public, anon, authenticated, service_role;
+revoke all on sequence moonguard.alert_hits_hit_number_seq from public, anon, authenticated, service_role;
+revoke all on function moonguard.worse_severity(text, text), moonguard.worse_risk_level(text, text), moonguard.risk_level(integer),
+  moonguard.risk_level(integer, moonguard.alert_settings), moonguard.keep_risk_consistent(), moonguard.apply_risk_bands(), moonguard.customer_facts(text),
+  moonguard.alert_suppression_before_write(), moonguard.suppression_holds(moonguard.alert_suppressions), moonguard.end_suppressions(timestamptz, text),
+  moonguard.suppression_for(public.moonpay_compliance_alerts), moonguard.group_root(uuid), moonguard.join_groups(uuid, uuid),
+  moonguard.alerts_like(public.moonpay_compliance_alerts), moonguard.claim_matter(public.moonpay_compliance_alerts), moonguard.take_in_alert(),
+  moonguard.link_back(), moonguard.join_related(), moonguard.repair_alert_links(timestamptz, integer), moonguard.check_merge(), moonguard.carry_to_merged(),
+  moonguard.note_first_hit(), moonguard.count_hit(), moonguard.raise_alert(jsonb, text)
+  from public, anon, authenticated, service_role;
+grant execute on function moonguard.raise_alert(jsonb, text), moonguard.group_root(uuid) to authenticated, service_role;
+
+grant select on moonguard.alert_templates, moonguard.alert_suppressions, moonguard.alert_group_joins, moonguard.alert_hits to authenticated, service_role;
+grant insert, update on moonguard.alert_templates to authenticated, service_role;
+grant insert (alert_id, severity, risk_score, risk_level, title, description, details, screening_results, source, external_reference,
+  correlation_id, wallet_address, fingerprint, metadata) on moonguard.alert_hits to authenticated, service_role;
+grant insert (customer_id, alert_type, fingerprint, reason, requested_by, expires_at), update (approved_by, ended_reason)
+  on moonguard.alert_suppressions to authenticated, service_role;
+grant update (merged_into) on public.moonpay_compliance_alerts to authenticated;
+
+alter table moonguard.alert_templates enable row level security;
+alter table moonguard.alert_suppressions enable row level security;
+alter table moonguard.alert_group_joins enable row level security;
+alter table moonguard.alert_link_repairs enable row level security;
+alter table moonguard.alert_hits enable row level security;
+create policy owner_only on moonguard.alert_link_repairs using (false);
+create policy alert_templates_read on moonguard.alert_templates for select to authenticated
+  using ((select moonguard.has_role('admin', 'compliance_officer', 'compliance_analyst', 'auditor')));
+create policy alert_templates_add on moonguard.alert_templates for insert to authenticated
+  with check ((select moonguard.has_role('admin', 'compliance_officer')));
+create policy alert_templates_change on moonguard.alert_templates for update to authenticated
+  using ((select moonguard.has_role('admin', 'compliance_officer'))) with check ((select moonguard.has_role('admin', 'compliance_officer')));
+create policy alert_suppressions_read on moonguard.alert_suppressions for select to authenticated
+  using ((select moonguard.has_role('admin', 'compliance_officer', 'compliance_analyst', 'auditor')));
+create policy alert_suppressions_request on moonguard.alert_suppressions for insert to authenticated
+  with check ((select moonguard.has_role('admin', 'compliance_officer', 'compliance_analyst')));
+create policy alert_suppressions_decide on moonguard.alert_suppressions for update to authenticated
+  using ((select moonguard.has_role('admin', 'compliance_officer'))) with check ((select moonguard.has_role('admin', 'compliance_officer')));
+create policy alert_group_joins_read on moonguard.alert_group_joins for select to authenticated
+  using ((select moonguard.has_role('admin', 'compliance_officer', 'compliance_analyst', 'auditor')));
+create policy alert_hits_read on moonguard.alert_hits for select to authenticated
+  using ((select moonguard.has_role('admin', 'compliance_officer', 'compliance_analyst', 'auditor')));
+create policy alert_hits_add on moonguard.alert_hits for insert to authenticated
+  with check ((select moonguard.has_role('admin', 'compliance_officer', 'compliance_analyst')));
 $moonguard_0020$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (20, '0020_alert_intake', 'c0a95e2a294bb0e4eea4f0b7f821e7a507fa8dec43d0adb0abf2a8449d7bfe42');
-  elsif v_applied <> 'c0a95e2a294bb0e4eea4f0b7f821e7a507fa8dec43d0adb0abf2a8449d7bfe42' then
+    insert into moonguard.schema_migrations (number, name, checksum) values (20, '0020_alert_intake', '26ecc50a754fb591cd9a11c690c3febf9981686b067f57e0227b8ec781a770da');
+  elsif v_applied <> '26ecc50a754fb591cd9a11c690c3febf9981686b067f57e0227b8ec781a770da' then
     raise exception using
       errcode = 'MG002',
       message = 'the migration 0020_alert_intake that was applied here had another text',
@@ -4819,10 +5529,500 @@ declare
 begin
   if v_applied is null then
     execute $moonguard_0021$
--- Why: placeholder.
+-- Why: alerts in time and by people: deadlines in business hours, queues and who gets the next alert, compliance events, the
+--   archive; and one function that does what is due of it.
+-- Locks: SHARE on moonpay_compliance_alerts while the index of the archive is built.
+-- Older program: runs on; its alerts get deadlines and queues too.
+
+create table moonguard.alert_deadlines (
+  severity text primary key,
+  minutes integer not null,
+  in_business_hours boolean not null default true,
+  warn_before_minutes integer not null default 0,
+  escalate_to text,
+  constraint alert_deadlines_severity_check check (severity in ('low', 'medium', 'high', 'critical')),
+  constraint alert_deadlines_minutes_check check (minutes between 1 and 525600),
+  constraint alert_deadlines_warn_before_minutes_check check (warn_before_minutes >= 0 and warn_before_minutes < minutes),
+  constraint alert_deadlines_escalate_to_check check (length(escalate_to) between 1 and 500)
+);
+comment on table moonguard.alert_deadlines is
+  'By when alerts of a severity must be decided; without a row there is no deadline. Alerts that have a deadline keep it when this changes.';
+comment on column moonguard.alert_deadlines.minutes is 'From the first hit, the last hit, or being reopened.';
+comment on column moonguard.alert_deadlines.in_business_hours is 'Whether only minutes of business hours count (alert_settings, holidays); else it is round the clock.';
+comment on column moonguard.alert_deadlines.warn_before_minutes is '0: no warning.';
+comment on column moonguard.alert_deadlines.escalate_to is 'To whom an alert is escalated that nobody decided in time; null: it stays where it is.';
+insert into moonguard.alert_deadlines (severity, minutes, in_business_hours, warn_before_minutes) values
+  ('critical', 240, false, 60), ('high', 480, true, 120), ('medium', 1440, true, 480), ('low', 2400, true, 480);
+
+create table moonguard.holidays (
+  day date primary key,
+  name text not null
+);
+comment on table moonguard.holidays is 'Days without business hours, in the time zone of alert_settings.';
+
+create table moonguard.alert_people (
+  id text primary key,
+  name text,
+  capacity integer,
+  is_active boolean not null default true,
+  constraint alert_people_id_check check (length(id) between 1 and 500),
+  constraint alert_people_capacity_check check (capacity > 0)
+);
+comment on table moonguard.alert_people is
+  'Who works on alerts. As long as nobody active is in it, an alert may be assigned to any name.';
+comment on column moonguard.alert_people.id is 'As in assigned_to: the subject of the person''s JWT.';
+comment on column moonguard.alert_people.capacity is 'How many undecided alerts are distributed to the person at a time; null: any number. By hand more may be assigned.';
+
+create table moonguard.alert_queues (
+  name text primary key,
+  alert_types text[],
+  severities text[],
+  strategy text not null,
+  priority integer not null default 100,
+  is_active boolean not null default true,
+  constraint alert_queues_name_check check (length(name) between 1 and 500),
+  constraint alert_queues_alert_types_check check (cardinality(alert_types) > 0),
+  constraint alert_queues_severities_check check (cardinality(severities) > 0 and severities <@ array['low', 'medium', 'high', 'critical']),
+  constraint alert_queues_strategy_check check (strategy in ('manual', 'least_loaded', 'round_robin'))
+);
+comment on table moonguard.alert_queues is 'Where alerts wait for a person: in the first active queue, by priority, that takes their type and severity.';
+comment on column moonguard.alert_queues.alert_types is 'null: every type.';
+comment on column moonguard.alert_queues.severities is 'null: every severity.';
+comment on column moonguard.alert_queues.strategy is 'manual: people take alerts themselves; least_loaded: to who has least; round_robin: in turn.';
+comment on column moonguard.alert_queues.priority is 'The least is asked first.';
+
+create table moonguard.alert_queue_members (
+  queue text not null references moonguard.alert_queues (name) on delete cascade,
+  person text not null references moonguard.alert_people (id) on delete cascade,
+  last_turn bigint not null default 0,
+  primary key (queue, person)
+);
+create index alert_queue_members_person_idx on moonguard.alert_queue_members (person);
+comment on table moonguard.alert_queue_members is 'Who gets alerts of which queue.';
+comment on column moonguard.alert_queue_members.last_turn is 'Rises with each alert that the queue gives out; the least is next in turn. A time would not do: two may be given out within a millisecond.';
+
+-- Opening hours are turned into moments day by day, and only differences of moments are counted: exact over weekends,
+-- holidays and changes of the clocks. Null when there is no such moment within ten years: better an alert without a deadline
+-- than no alert.
+create function moonguard.due_at(p_from timestamptz, p_minutes integer, p_in_business_hours boolean) returns timestamptz
+language plpgsql stable strict set search_path = '' as $$
+declare
+  v_settings moonguard.alert_settings%rowtype;
+  v_day date;
+  v_start timestamptz;
+  v_open double precision;
+  v_left double precision := p_minutes * 60.0;
+begin
+  if not p_in_business_hours then
+    return p_from + make_interval(secs => v_left);
+  end if;
+  select * into v_settings from moonguard.alert_settings;
+  v_day := (p_from at time zone v_settings.time_zone)::date;
+  for v_tried in 1..3660 loop
+    if extract(isodow from v_day)::integer = any (v_settings.business_days)
+        and not exists (select from moonguard.holidays where day = v_day) then
+      v_start := greatest((v_day + v_settings.opens_at) at time zone v_settings.time_zone, p_from);
+      -- A day plus 24:00 is the next midnight.
+      v_open := greatest(extract(epoch from (v_day + v_settings.closes_at) at time zone v_settings.time_zone - v_start), 0);
+      if v_open >= v_left then
+        return v_start + make_interval(secs => v_left);
+      end if;
+      v_left := v_left - v_open;
+    end if;
+    v_day := v_day + 1;
+  end loop;
+  return null;
+end
+$$;
+comment on function moonguard.due_at(timestamptz, integer, boolean) is
+  'The moment when so many minutes, or minutes of business hours, have passed since p_from.';
+
+create function moonguard.alert_keeps_deadline() returns trigger
+language plpgsql security definer set search_path = '' as $$
+declare
+  -- Not the start of the transaction, and not triggered_at: nobody could have seen the alert before.
+  v_now timestamptz := clock_timestamp();
+  v_rank text[] := array['low', 'medium', 'high', 'critical'];
+  v_rule moonguard.alert_deadlines%rowtype;
+  v_due timestamptz;
+  v_was_worked_on boolean := tg_op = 'UPDATE' and old.status not in ('resolved', 'dismissed') and old.merged_into is null;
+  -- By hand, or with the new alert.
+  v_is_given boolean := new.due_at is distinct from case when tg_op = 'UPDATE' then old.due_at end;
+  v_is_worse boolean;
+begin
+  if new.status in ('resolved', 'dismissed') or new.merged_into is not null then
+    -- The schedule may not have run between the deadline and a decision.
+    if v_was_worked_on and old.next_step_at is not null and v_now >= old.due_at then
+      new.breached_at := coalesce(old.breached_at, v_now);
+    end if;
+    new.deadline_step := 'none';
+    new.next_step_at := null;
+    return new;
+  end if;
+
+  v_is_worse := v_was_worked_on and array_position(v_rank, new.severity) > array_position(v_rank, old.severity);
+  if v_was_worked_on and not v_is_given and not v_is_worse and new.occurrence_count <= old.occurrence_count then
+    return new;
+  end if;
+
+  select * into v_rule from moonguard.alert_deadlines where severity = new.severity;
+  if not v_is_given then
+    v_due := moonguard.due_at(v_now, v_rule.minutes, v_rule.in_business_hours);
+    -- Worse by a person's judgement, without a new hit: never later than it was.
+    if v_was_worked_on and new.occurrence_count <= old.occurrence_count and (v_due is null or old.due_at <= v_due) then
+      return new;
+    end if;
+    new.due_at := v_due;
+    new.next_step_at := moonguard.due_at(v_now, v_rule.minutes - v_rule.warn_before_minutes, v_rule.in_business_hours);
+  else
+    new.next_step_at := new.due_at - make_interval(mins => coalesce(v_rule.warn_before_minutes, 0));
+    if new.next_step_at <= v_now then
+      new.next_step_at := new.due_at;
+    end if;
+  end if;
+  new.deadline_step := case when new.due_at is null then 'none' else 'running' end;
+  return new;
+end
+$$;
+create trigger alert_before_4_deadline before insert or update on public.moonpay_compliance_alerts
+  for each row execute function moonguard.alert_keeps_deadline();
+
+create function moonguard.alert_queue_for(p_alert_type text, p_severity text) returns text
+language sql stable set search_path = '' as $$
+  select name from moonguard.alert_queues
+  where is_active and (alert_types is null or p_alert_type = any (alert_types)) and (severities is null or p_severity = any (severities))
+  order by priority, name limit 1
+$$;
+
+create function moonguard.alert_enters_queue() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+  if new.queue is null then
+    new.queue := moonguard.alert_queue_for(new.alert_type, new.severity);
+  elsif not exists (select from moonguard.alert_queues where name = new.queue) then
+    raise exception using
+      errcode = 'check_violation', constraint = 'moonpay_compliance_alerts_queue_check',
+      message = format('there is no queue %s', new.queue), hint = 'See moonguard.alert_queues.';
+  end if;
+  return new;
+end
+$$;
+create trigger alert_before_5_queue before insert or update of queue on public.moonpay_compliance_alerts
+  for each row execute function moonguard.alert_enters_queue();
+
+-- Alerts that waited for no queue when they were raised.
+create function moonguard.queue_takes_waiting() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+  with waiting as (
+    select id, moonguard.alert_queue_for(alert_type, severity) as destination from public.moonpay_compliance_alerts
+    where queue is null and status in ('open', 'in_review', 'escalated')
+    order by id for no key update
+  )
+  update public.moonpay_compliance_alerts a set queue = destination from waiting where a.id = waiting.id and destination is not null;
+  return null;
+end
+$$;
+create trigger alert_queues_take_waiting after insert or update on moonguard.alert_queues
+  for each statement execute function moonguard.queue_takes_waiting();
+
+create function moonguard.alert_knows_assignee() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+  if new.assigned_to is distinct from (case when tg_op = 'UPDATE' then old.assigned_to end)
+      and not exists (select from moonguard.alert_people where id = new.assigned_to and is_active)
+      and exists (select from moonguard.alert_people where is_active) then
+    raise exception using
+      errcode = 'check_violation', constraint = 'moonpay_compliance_alerts_assignee',
+      message = format('%s is nobody who works on alerts', new.assigned_to), hint = 'See moonguard.alert_people.';
+  end if;
+  return new;
+end
+$$;
+create trigger alert_before_6_assignee before insert or update of assigned_to on public.moonpay_compliance_alerts
+  for each row when (new.assigned_to is not null) execute function moonguard.alert_knows_assignee();
+
+-- Tells the endpoints that subscribed to it by its exact name, and nobody else: not even a row of the event is there when there
+-- are none. Nothing in it names the customer.
+create function moonguard.raise_compliance_event(p_alert public.moonpay_compliance_alerts, p_name text) returns void
+language plpgsql set search_path = '' as $$
+declare
+  v_environment text := case when p_alert.metadata ->> 'environment' = 'sandbox' then 'sandbox' else 'production' end;
+  v_id uuid;
+  v_sequence bigint;
+  v_iso text := 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"';
+  v_body jsonb;
+begin
+  if not exists (select from public.moonpay_webhook_config
+      where environment = v_environment and deleted_at is null and events @> array[p_name]) then
+    return;
+  end if;
+  v_id := moonguard.uuid_v7();
+  v_sequence := nextval('moonguard.event_sequence');
+  v_body := jsonb_build_object('type', p_name, 'data', jsonb_build_object(
+    'id', v_id, 'createdAt', to_char(clock_timestamp() at time zone 'UTC', v_iso), 'alertId', p_alert.alert_id, 'alertType', p_alert.alert_type,
+    'severity', p_alert.severity, 'status', p_alert.status, 'assignedTo', p_alert.assigned_to, 'escalatedTo', p_alert.escalated_to,
+    'dueAt', to_char(p_alert.due_at at time zone 'UTC', v_iso)));
+  insert into public.moonpay_webhook_events (id, event_type, event_name, event_data, raw_body, signature, environment, dedupe_key,
+    entity_type, entity_id, occurred_at, processed, processed_at, sequence)
+  values (v_id, p_name, p_name, v_body, convert_to(v_body::text, 'UTF8'), '', v_environment, p_name || ':' || v_id,
+    'alert', p_alert.alert_id, now(), true, now(), v_sequence);
+  insert into moonguard.deliveries (event_id, endpoint_id, status, ordering_key, event_sequence)
+  select v_id, c.id, case when c.status in ('active', 'suspended') then 'pending' else 'held' end,
+    case when c.delivery_settings ->> 'ordering' = 'entity' then 'alert:' || p_alert.alert_id end, v_sequence
+  from public.moonpay_webhook_config c
+  where c.environment = v_environment and c.deleted_at is null and c.events @> array[p_name];
+  perform pg_notify('moonguard_deliveries', '');
+end
+$$;
+
+create function moonguard.alert_raises_events() returns trigger
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_word text;
+begin
+  -- One that was born suppressed is nothing that anybody must look at.
+  if tg_op = 'INSERT' and new.suppression_id is not null then
+    return null;
+  end if;
+  foreach v_word in array array_remove(array[
+    case when tg_op = 'INSERT' then 'created' end,
+    case when new.assigned_to is distinct from old.assigned_to and new.assigned_to is not null then 'assigned' end,
+    case when new.deadline_step is distinct from old.deadline_step then
+      case new.deadline_step when 'warned' then 'due_soon' when 'breached' then 'overdue' end end,
+    case when new.status <> old.status then
+      case when new.status <> 'open' then new.status when old.status in ('resolved', 'dismissed') then 'reopened' end end
+  ], null) loop
+    perform moonguard.raise_compliance_event(new, 'compliance.alert_' || v_word);
+  end loop;
+  return null;
+end
+$$;
+create trigger alert_after_4_events after insert or update on public.moonpay_compliance_alerts
+  for each row execute function moonguard.alert_raises_events();
+
+-- Gives out what waits in queues, the worst and oldest first. Here and not when the alert is raised: one at a time, so that
+-- nobody gets more than his capacity, and no new alert waits for another.
+create function moonguard.distribute_alerts(p_limit integer default 100) returns integer
+language plpgsql set search_path = '' as $$
+declare
+  v_queue record;
+  v_alert_id uuid;
+  v_member record;
+  v_distributed integer := 0;
+begin
+  perform pg_advisory_xact_lock(hashtextextended('moonguard.alert_schedule', 0));
+  for v_queue in select name, strategy from moonguard.alert_queues where is_active and strategy <> 'manual' order by priority, name loop
+    for v_alert_id in
+      select id from public.moonpay_compliance_alerts
+      where queue = v_queue.name and status = 'open' and assigned_to is null and merged_into is null
+      order by array_position(array['critical', 'high', 'medium', 'low'], severity), triggered_at, id
+      limit p_limit - v_distributed for no key update skip locked
+    loop
+      select m.person, t.has_had_it into v_member
+      from moonguard.alert_queue_members m
+      join moonguard.alert_people p on p.id = m.person and p.is_active
+      cross join lateral (
+        select count(*) as alerts from public.moonpay_compliance_alerts a
+        where a.assigned_to = m.person and a.status in ('open', 'in_review', 'escalated') and a.merged_into is null
+      ) as load
+      -- Whoever gave it back does not get it again.
+      cross join lateral (
+        select exists (select from moonguard.alert_timeline
+          where alert_id = v_alert_id and before ->> 'assigned_to' = m.person) as has_had_it
+      ) as t
+      where m.queue = v_queue.name and (p.capacity is null or load.alerts < p.capacity)
+      order by t.has_had_it, case when v_queue.strategy = 'least_loaded' then load.alerts end, m.last_turn, m.person
+      limit 1;
+      exit when not found;
+      continue when v_member.has_had_it;
+      update public.moonpay_compliance_alerts set assigned_to = v_member.person where id = v_alert_id;
+      update moonguard.alert_queue_members
+      set last_turn = 1 + (select max(last_turn) from moonguard.alert_queue_members where queue = v_queue.name)
+      where queue = v_queue.name and person = v_member.person;
+      v_distributed := v_distributed + 1;
+    end loop;
+  end loop;
+  return v_distributed;
+end
+$$;
+comment on function moonguard.distribute_alerts(integer) is
+  'Assigns at most p_limit open alerts of the queues to their members; returns how many. Waits while another session does.';
+
+select moonguard.add_index('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_archive_idx',
+  $$((coalesce(resolved_at, updated_at))) where archived_at is null and status in ('resolved', 'dismissed')$$);
+
+-- Alerts that cannot be changed are passed over: a row from before Moonguard that breaks a rule stays in the lists until
+-- somebody corrects it.
+create function moonguard.archive_batch(p_now timestamptz, p_limit integer, p_run uuid default moonguard.uuid_v7()) returns integer
+language plpgsql set search_path = '' as $$
+declare
+  -- In hours: days would follow the time zone of the session.
+  v_before timestamptz := p_now - make_interval(hours => 24 * (select archive_after_days from moonguard.alert_settings));
+  v_alert record;
+  v_archived integer := 0;
+  v_oldest timestamptz;
+  v_newest timestamptz;
+begin
+  for v_alert in
+    select a.id, coalesce(a.resolved_at, a.updated_at) as decided_at from public.moonpay_compliance_alerts a
+    where a.status in ('resolved', 'dismissed') and a.archived_at is null and coalesce(a.resolved_at, a.updated_at) < v_before
+      and not exists (
+        select from moonguard.legal_holds h
+        where h.lifted_at is null and h.policy_id is null
+          and (h.customer_id is null or h.customer_id = a.customer_id)
+          and (h.transaction_id is null or h.transaction_id = a.transaction_id)
+          and (h.correlation_id is null or h.correlation_id = a.correlation_id)
+          and (h.executed_from is null or h.executed_from <= a.triggered_at)
+          and (h.executed_to is null or h.executed_to >= a.triggered_at))
+    order by coalesce(a.resolved_at, a.updated_at) for no key update skip locked
+  loop
+    exit when v_archived = p_limit;
+    begin
+      update public.moonpay_compliance_alerts
+      set archived_at = p_now, metadata = coalesce(metadata, '{}') || '{"archived": true}' where id = v_alert.id;
+      v_archived := v_archived + 1;
+      v_oldest := coalesce(v_oldest, v_alert.decided_at);
+      v_newest := v_alert.decided_at;
+    exception when check_violation then null;
+    end;
+  end loop;
+  perform moonguard.note_retention(p_run, 'archive_old_moonpay_compliance_alerts', v_archived, v_oldest, v_newest);
+  return v_archived;
+end
+$$;
+
+create or replace function public.archive_old_moonpay_compliance_alerts(p_now timestamptz default now()) returns bigint
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_run uuid := moonguard.uuid_v7();
+  v_batch integer;
+  v_archived bigint := 0;
+begin
+  loop
+    v_batch := moonguard.archive_batch(p_now, 1000, v_run);
+    exit when v_batch = 0;
+    v_archived := v_archived + v_batch;
+  end loop;
+  return v_archived;
+end
+$$;
+comment on function public.archive_old_moonpay_compliance_alerts(timestamptz) is
+  'Archives alerts that were resolved or dismissed over a year ago (alert_settings.archive_after_days) and that no legal hold covers; returns how many. They stay readable.';
+comment on table moonguard.legal_holds is
+  'Rows of the policy log that match every given column of a hold that is not lifted are not removed; such alerts are not archived (executed_from and executed_to bound triggered_at; a hold with a policy_id covers no alert).';
+
+-- What is due, once: the lock ends with the transaction, and each step is written together with its event and its move, so
+-- that a crash leaves it undone. It waits for nobody longer than a second; what fails is tried again with the next run and
+-- does not hold up the rest.
+create function moonguard.run_alert_schedule(p_now timestamptz default now(), p_limit integer default 100)
+returns table (is_leader boolean, warned integer, breached integer, escalated integer, assigned integer, archived integer,
+  failure text, more boolean)
+language plpgsql set search_path = '' set lock_timeout = '1s' as $$
+declare
+  v_actor text := current_setting('moonguard.actor', true);
+  v_alert record;
+  v_target text;
+  v_task text;
+  v_done integer;
+begin
+  is_leader := pg_try_advisory_xact_lock(hashtextextended('moonguard.alert_schedule', 0));
+  warned := 0;
+  breached := 0;
+  escalated := 0;
+  assigned := 0;
+  archived := 0;
+  more := false;
+  if not is_leader then
+    return next;
+    return;
+  end if;
+  perform set_config('moonguard.actor', 'system', true);
+
+  for v_alert in
+    select id, severity, status, due_at from public.moonpay_compliance_alerts
+    where next_step_at <= p_now order by next_step_at for no key update skip locked
+  loop
+    exit when warned + breached = p_limit;
+    begin
+      if p_now < v_alert.due_at then
+        update public.moonpay_compliance_alerts set deadline_step = 'warned', next_step_at = due_at where id = v_alert.id;
+        warned := warned + 1;
+      else
+        v_target := (select escalate_to from moonguard.alert_deadlines
+          where severity = v_alert.severity and v_alert.status in ('open', 'in_review'));
+        update public.moonpay_compliance_alerts set deadline_step = 'breached', next_step_at = null, breached_at = coalesce(breached_at, p_now),
+          status = case when v_target is null then status else 'escalated' end,
+          escalated_to = coalesce(v_target, escalated_to),
+          status_reason = case when v_target is null then status_reason
+            else format('not decided by %s', to_char(due_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI "UTC"')) end
+        where id = v_alert.id;
+        breached := breached + 1;
+        escalated := escalated + (v_target is not null)::integer;
+      end if;
+    exception when others then
+      failure := sqlstate;
+    end;
+  end loop;
+
+  foreach v_task in array array['distribute_alerts($2)', 'archive_batch($1, $2)', 'repair_alert_links()', 'end_suppressions($1)', 'fold_alert_counts()'] loop
+    begin
+      execute 'select moonguard.' || v_task into v_done using p_now, p_limit;
+      case v_task
+        when 'distribute_alerts($2)' then assigned := v_done;
+        when 'archive_batch($1, $2)' then archived := v_done;
+        else null;
+      end case;
+    exception when others then
+      failure := sqlstate;
+    end;
+  end loop;
+
+  perform set_config('moonguard.actor', coalesce(v_actor, ''), true);
+  more := p_limit in (warned + breached, assigned, archived);
+  return next;
+end
+$$;
+comment on function moonguard.run_alert_schedule(timestamptz, integer) is
+  'Warns of deadlines, notes and escalates what is overdue, distributes, archives and tidies up: at most p_limit of each, more: call again. Of several sessions one does it (is_leader). failure: SQLSTATE of what could not be done.';
+
+-- Who may do what.
+revoke all on moonguard.alert_deadlines, moonguard.holidays, moonguard.alert_people, moonguard.alert_queues, moonguard.alert_queue_members
+  from public, anon, authenticated, service_role;
+revoke all on function moonguard.due_at(timestamptz, integer, boolean), moonguard.alert_keeps_deadline(), moonguard.alert_queue_for(text, text),
+  moonguard.alert_enters_queue(), moonguard.queue_takes_waiting(), moonguard.alert_knows_assignee(),
+  moonguard.raise_compliance_event(public.moonpay_compliance_alerts, text), moonguard.alert_raises_events(),
+  moonguard.distribute_alerts(integer), moonguard.archive_batch(timestamptz, integer, uuid),
+  moonguard.run_alert_schedule(timestamptz, integer)
+  from public, anon, authenticated, service_role;
+
+grant select, insert, update on moonguard.alert_deadlines, moonguard.holidays, moonguard.alert_people, moonguard.alert_queues, moonguard.alert_queue_members
+  to authenticated, service_role;
+grant delete on moonguard.holidays, moonguard.alert_queue_members to authenticated;
+
+do $policies$
+declare
+  v_table text;
+begin
+  foreach v_table in array array['alert_deadlines', 'holidays', 'alert_people', 'alert_queues', 'alert_queue_members'] loop
+    execute format('alter table moonguard.%I enable row level security', v_table);
+    execute format('create policy %I on moonguard.%I for select to authenticated
+      using ((select moonguard.has_role(''admin'', ''compliance_officer'', ''compliance_analyst'', ''auditor'')))', v_table || '_read', v_table);
+    execute format('create policy %I on moonguard.%I for insert to authenticated
+      with check ((select moonguard.has_role(''admin'', ''compliance_officer'')))', v_table || '_add', v_table);
+    execute format('create policy %I on moonguard.%I for update to authenticated
+      using ((select moonguard.has_role(''admin'', ''compliance_officer''))) with check ((select moonguard.has_role(''admin'', ''compliance_officer'')))',
+      v_table || '_change', v_table);
+  end loop;
+  foreach v_table in array array['holidays', 'alert_queue_members'] loop
+    execute format('create policy %I on moonguard.%I for delete to authenticated
+      using ((select moonguard.has_role(''admin'', ''compliance_officer'')))', v_table || '_remove', v_table);
+  end loop;
+end
+$policies$;
 $moonguard_0021$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (21, '0021_alert_schedule', 'c0a95e2a294bb0e4eea4f0b7f821e7a507fa8dec43d0adb0abf2a8449d7bfe42');
-  elsif v_applied <> 'c0a95e2a294bb0e4eea4f0b7f821e7a507fa8dec43d0adb0abf2a8449d7bfe42' then
+    insert into moonguard.schema_migrations (number, name, checksum) values (21, '0021_alert_schedule', '7c4b9cd053a81d527df8110459590272cacf8bb1769921b5deef6afb0df11be0');
+  elsif v_applied <> '7c4b9cd053a81d527df8110459590272cacf8bb1769921b5deef6afb0df11be0' then
     raise exception using
       errcode = 'MG002',
       message = 'the migration 0021_alert_schedule that was applied here had another text',
@@ -5160,22 +6360,13 @@ begin
 end
 $$;
 
--- Deliveries and counters of the past would come into sight with the endpoint.
-create function moonguard.refuse_disclosure() returns trigger
-language plpgsql set search_path = '' as $$
-begin
-  raise exception using
-    errcode = 'check_violation', schema = tg_table_schema, table = tg_table_name, constraint = tg_name,
-    message = 'an endpoint that names compliance or policy events goes on naming one', hint = 'Delete it and create another one.';
-end
-$$;
-create trigger moonpay_webhook_config_confidential_check before update of events on public.moonpay_webhook_config
+-- Its deliveries and counters of the past would come into sight with it.
+create constraint trigger moonpay_webhook_config_confidential_check after update of events on public.moonpay_webhook_config
   for each row when (moonguard.names_confidential(old.events) and not moonguard.names_confidential(new.events))
-  execute function moonguard.refuse_disclosure();
-revoke all on function moonguard.refuse_disclosure() from public, anon, authenticated, service_role;
+  execute function moonguard.refuse_breach();
 $moonguard_0023$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (23, '0023_confidential_endpoints', '7729e05377b3a20414698f67296208ef01e69f5a040358b878d3344f94d76ea3');
-  elsif v_applied <> '7729e05377b3a20414698f67296208ef01e69f5a040358b878d3344f94d76ea3' then
+    insert into moonguard.schema_migrations (number, name, checksum) values (23, '0023_confidential_endpoints', 'afcdc22dbe8174eca107745828d9118a44b987d35b4fe53e51c4bbdf9de77def');
+  elsif v_applied <> 'afcdc22dbe8174eca107745828d9118a44b987d35b4fe53e51c4bbdf9de77def' then
     raise exception using
       errcode = 'MG002',
       message = 'the migration 0023_confidential_endpoints that was applied here had another text',

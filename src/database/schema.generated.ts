@@ -77,10 +77,114 @@ export interface MoonguardAlertDayCounts {
   status: string;
 }
 
+export interface MoonguardAlertDeadlines {
+  /**
+   * To whom an alert is escalated that nobody decided in time; null: it stays where it is.
+   */
+  escalate_to: string | null;
+  /**
+   * Whether only minutes of business hours count (alert_settings, holidays); else it is round the clock.
+   */
+  in_business_hours: Generated<boolean>;
+  /**
+   * From the first hit, the last hit, or being reopened.
+   */
+  minutes: number;
+  severity: string;
+  /**
+   * 0: no warning.
+   */
+  warn_before_minutes: Generated<number>;
+}
+
+export interface MoonguardAlertGroupJoins {
+  group_id: string;
+  into_group_id: string;
+  joined_at: Generated<Timestamp>;
+  joined_by: string | null;
+}
+
+export interface MoonguardAlertHits {
+  alert_id: string;
+  at: Generated<Timestamp>;
+  correlation_id: string | null;
+  description: string | null;
+  details: Generated<Json>;
+  external_reference: string | null;
+  fingerprint: string | null;
+  hit_number: Generated<number>;
+  id: Generated<string>;
+  /**
+   * The alert's own; every other one counts on it.
+   */
+  is_first: Generated<boolean>;
+  metadata: Generated<Json>;
+  raised_by: Generated<string>;
+  risk_level: string | null;
+  risk_score: number | null;
+  screening_results: Json | null;
+  severity: string;
+  source: string | null;
+  title: string;
+  wallet_address: string | null;
+}
+
+export interface MoonguardAlertLinkRepairs {
+  alert_id: string;
+  noted_at: Generated<Timestamp>;
+  /**
+   * The alert_id of a row that somebody else was changing; null: others were raising alerts about the same at that moment, which none could see of the other.
+   */
+  related: string | null;
+}
+
 export interface MoonguardAlertMoves {
   from_status: string;
   needs: string;
   to_status: string;
+}
+
+export interface MoonguardAlertPeople {
+  /**
+   * How many undecided alerts are distributed to the person at a time; null: any number. By hand more may be assigned.
+   */
+  capacity: number | null;
+  /**
+   * As in assigned_to: the subject of the person's JWT.
+   */
+  id: string;
+  is_active: Generated<boolean>;
+  name: string | null;
+}
+
+export interface MoonguardAlertQueueMembers {
+  /**
+   * Rises with each alert that the queue gives out; the least is next in turn. A time would not do: two may be given out within a millisecond.
+   */
+  last_turn: Generated<number>;
+  person: string;
+  queue: string;
+}
+
+export interface MoonguardAlertQueues {
+  /**
+   * null: every type.
+   */
+  alert_types: string[] | null;
+  is_active: Generated<boolean>;
+  name: string;
+  /**
+   * The least is asked first.
+   */
+  priority: Generated<number>;
+  /**
+   * null: every severity.
+   */
+  severities: string[] | null;
+  /**
+   * manual: people take alerts themselves; least_loaded: to who has least; round_robin: in turn.
+   */
+  strategy: string;
 }
 
 export interface MoonguardAlertSearch {
@@ -141,6 +245,37 @@ export interface MoonguardAlertSettings {
   time_zone: Generated<string>;
   updated_at: Generated<Timestamp>;
   updated_by: string | null;
+}
+
+export interface MoonguardAlertSuppressions {
+  alert_type: string;
+  approved_at: Timestamp | null;
+  approved_by: string | null;
+  created_at: Generated<Timestamp>;
+  customer_id: string;
+  ended_at: Timestamp | null;
+  /**
+   * Null where it ended by itself.
+   */
+  ended_by: string | null;
+  ended_reason: string | null;
+  expires_at: Timestamp;
+  /**
+   * What was known of the customer when it was approved: moonguard.customer_facts.
+   */
+  facts_digest: string | null;
+  /**
+   * Which finding; null: any of the type.
+   */
+  fingerprint: string | null;
+  id: Generated<string>;
+  reason: string;
+  requested_by: string;
+}
+
+export interface MoonguardAlertTemplates {
+  alert_type: string;
+  recommended_actions: string[];
 }
 
 export interface MoonguardAlertTimeline {
@@ -317,6 +452,11 @@ export interface MoonguardEndpointStatusChanges {
   id: Generated<number>;
   reason: string | null;
   to_status: string;
+}
+
+export interface MoonguardHolidays {
+  day: string;
+  name: string;
 }
 
 export interface MoonguardInstallationFindings {
@@ -1567,10 +1707,19 @@ export interface DB {
   'moonguard.alert_count_changes': MoonguardAlertCountChanges;
   'moonguard.alert_counts': MoonguardAlertCounts;
   'moonguard.alert_day_counts': MoonguardAlertDayCounts;
+  'moonguard.alert_deadlines': MoonguardAlertDeadlines;
+  'moonguard.alert_group_joins': MoonguardAlertGroupJoins;
+  'moonguard.alert_hits': MoonguardAlertHits;
+  'moonguard.alert_link_repairs': MoonguardAlertLinkRepairs;
   'moonguard.alert_moves': MoonguardAlertMoves;
+  'moonguard.alert_people': MoonguardAlertPeople;
+  'moonguard.alert_queue_members': MoonguardAlertQueueMembers;
+  'moonguard.alert_queues': MoonguardAlertQueues;
   'moonguard.alert_search': MoonguardAlertSearch;
   'moonguard.alert_setting_changes': MoonguardAlertSettingChanges;
   'moonguard.alert_settings': MoonguardAlertSettings;
+  'moonguard.alert_suppressions': MoonguardAlertSuppressions;
+  'moonguard.alert_templates': MoonguardAlertTemplates;
   'moonguard.alert_timeline': MoonguardAlertTimeline;
   'moonguard.deliveries': MoonguardDeliveries;
   'moonguard.delivery_attempts': MoonguardDeliveryAttempts;
@@ -1578,6 +1727,7 @@ export interface DB {
   'moonguard.endpoint_pace': MoonguardEndpointPace;
   'moonguard.endpoint_secrets': MoonguardEndpointSecrets;
   'moonguard.endpoint_status_changes': MoonguardEndpointStatusChanges;
+  'moonguard.holidays': MoonguardHolidays;
   'moonguard.installation_findings': MoonguardInstallationFindings;
   'moonguard.legal_holds': MoonguardLegalHolds;
   'moonguard.master_key': MoonguardMasterKey;
