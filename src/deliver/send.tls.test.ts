@@ -3,8 +3,9 @@ import { getCACertificates, setDefaultCACertificates, TLSSocket } from 'node:tls
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { type Certificate, createAuthority, createCertificate } from '../../test/support/certificates.ts';
 import { httpServer, httpsServer } from '../../test/support/localServers.ts';
+import type { ClientCertificate } from './http1/connect.ts';
 import { HeaderLines } from './http1/HeaderLines.ts';
-import { type ClientCertificate, createSender, type Sender, type SendRequest, type SendResult } from './send.ts';
+import { createSender, type Sender, type SendRequest, type SendResult } from './send.ts';
 
 const host = 'hook.example';
 const trustedBefore = getCACertificates('default');

@@ -1,5 +1,5 @@
 import type { Db } from '../database/database.ts';
-import type { ClientCertificate } from '../deliver/send.ts';
+import type { ClientCertificate } from '../deliver/http1/connect.ts';
 import type { Runtime } from '../runtime.ts';
 import type { SecretBox } from '../secrets/secretBox.ts';
 import {

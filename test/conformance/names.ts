@@ -25,7 +25,7 @@ function lookup(name: string, ...rest: unknown[]): void {
   }
 }
 
-// The sender takes the resolver when it makes its first connection, long after this.
+// The sender takes the resolver when it is made, long after this.
 Object.assign(dns, { lookup });
 syncBuiltinESMExports();
 

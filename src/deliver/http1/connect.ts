@@ -1,27 +1,35 @@
 import { isIP, type LookupFunction, connect as netConnect, type OnReadOpts, type Socket } from 'node:net';
 import { type ConnectionOptions, connect as tlsConnect } from 'node:tls';
 
-/** Where a URL leads to. */
-export interface Origin {
+/** What a URL's origin stands for. */
+export interface Server {
+  readonly origin: string;
   readonly isSecure: boolean;
   /** A name, or an address without brackets. */
   readonly host: string;
   readonly port: number;
 }
 
+/** What the sender shows to a receiver that asks for it (mTLS). The same id always stands for the same certificate. */
+export interface ClientCertificate {
+  readonly id: string;
+  /** PEM: the certificate, then those that signed it. */
+  readonly cert: string;
+  /** PEM. */
+  readonly key: string;
+}
+
 export interface ConnectRules {
-  /** Gives out the addresses that a connection may be made to. */
   readonly lookup: LookupFunction;
   readonly verifySsl: boolean;
-  /** In PEM. */
-  readonly clientCertificate: { readonly cert: string; readonly key: string } | undefined;
+  readonly clientCertificate?: ClientCertificate | undefined;
 }
 
 /** Begins to connect; what is received goes to `onread`, past the machinery of streams. */
 export type Connect = (onread: OnReadOpts, onConnect: () => void) => Socket;
 
 export function connectTo(
-  { isSecure, host, port }: Origin,
+  { isSecure, host, port }: Server,
   { lookup, verifySsl, clientCertificate }: ConnectRules,
 ): Connect {
   if (!isSecure) return (onread, onConnect) => netConnect({ host, port, lookup, noDelay: true, onread }, onConnect);
