@@ -33,7 +33,7 @@ export async function openBullmq({ concurrency, enableAutoPipelining = false }: 
         connection,
         concurrency,
       });
-      worker.on('error', (error) => console.error('BullMQ:', error));
+      worker.on('error', (error) => console.error('BullMQ:', error.message));
       await worker.waitUntilReady();
     },
     stop: async () => {

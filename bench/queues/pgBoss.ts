@@ -15,7 +15,7 @@ export async function openPgBoss(
 ): Promise<JobQueue> {
   const { PgBoss } = await import('pg-boss');
   const boss = new PgBoss({ connectionString: databaseUrl, useListenNotify: notify });
-  boss.on('error', (error) => console.error('pg-boss:', error));
+  boss.on('error', (error) => console.error('pg-boss:', error.message));
   await boss.start();
   await boss.createQueue(QUEUE, { notify, retryLimit: 15, retryDelay: 0 });
   const database = boss.getDb();
