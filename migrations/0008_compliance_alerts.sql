@@ -1,6 +1,6 @@
--- Why: alerts, their workflow, and a timeline of every change. The workflow holds for every client, psql and supabase-js included.
+-- Why: alerts, the table of their workflow, and a timeline of every change. 0019 enforces them.
 -- Locks: ACCESS EXCLUSIVE on moonpay_compliance_alerts where an earlier version of it exists, for the time of one scan.
--- Older program: an older hand-made program may go on writing; moves that the workflow does not have are refused.
+-- Older program: an older hand-made program may go on writing.
 
 create function moonguard.risk_level(p_score integer) returns text
 language sql immutable parallel safe set search_path = '' as $$
@@ -208,87 +208,6 @@ insert into moonguard.alert_moves (from_status, to_status, needs) values
   ('resolved', 'open', 'reason'),
   ('dismissed', 'open', 'reason');
 
-create function moonguard.alert_before_write() returns trigger
-language plpgsql security definer set search_path = '' as $$
-declare
-  v_actor text := moonguard.current_actor();
-  v_needs text := 'nothing';
-  v_decided boolean := new.status in ('resolved', 'dismissed');
-begin
-  -- A level that somebody gave stays; one that came from the score follows it.
-  if new.risk_level is null or (tg_op = 'UPDATE' and new.risk_score is distinct from old.risk_score
-      and new.risk_level is not distinct from old.risk_level and old.risk_level is not distinct from moonguard.risk_level(old.risk_score)) then
-    new.risk_level := moonguard.risk_level(new.risk_score);
-  end if;
-
-  if tg_op = 'UPDATE' then
-    new.version := old.version + 1;
-    new.updated_at := now();
-    if new.status = old.status then
-      -- What was decided stands until the alert is reopened; what a row from before Moonguard lacks may be filled in.
-      if v_decided and ((old.resolved_by <> '' and new.resolved_by is distinct from old.resolved_by)
-          or (old.resolution_notes <> '' and new.resolution_notes is distinct from old.resolution_notes)) then
-        raise exception using
-          errcode = 'check_violation', constraint = 'moonpay_compliance_alerts_decision',
-          message = format('the notes and the person of an alert that is %s cannot change', old.status),
-          hint = 'Reopen the alert and decide it again.';
-      end if;
-      return new;
-    end if;
-
-    select needs into v_needs from moonguard.alert_moves where from_status = old.status and to_status = new.status;
-    -- A status from before Moonguard that the workflow does not know may be corrected to any that it knows.
-    if not found and exists (select from moonguard.alert_moves where from_status = old.status) then
-      raise exception using
-        errcode = 'check_violation', constraint = 'moonpay_compliance_alerts_workflow',
-        message = format('an alert that is %s cannot become %s', old.status, new.status),
-        hint = 'Allowed from ' || old.status || ': ' || coalesce((select string_agg(to_status, ', ' order by to_status) from moonguard.alert_moves where from_status = old.status), 'nothing') || '.';
-    end if;
-    -- The reason belongs to one move; the last one's does not serve the next.
-    if new.status_reason is not distinct from old.status_reason then
-      new.status_reason := null;
-    end if;
-    if v_needs = 'reason' and coalesce(trim(new.status_reason), '') = '' then
-      raise exception using
-        errcode = 'check_violation', constraint = 'moonpay_compliance_alerts_reason',
-        message = format('to reopen a %s alert a reason is needed', old.status), hint = 'Set status_reason.';
-    end if;
-  end if;
-
-  -- Whoever comes with a verified identity acts as himself.
-  if v_decided then
-    new.resolved_by := case when moonguard.claims() ? 'sub' then v_actor
-      when new.resolved_by is distinct from case when tg_op = 'UPDATE' then old.resolved_by end then coalesce(nullif(new.resolved_by, ''), v_actor)
-      else v_actor end;
-    if coalesce(new.resolved_by, '') = '' or coalesce(trim(new.resolution_notes), '') = '' then
-      raise exception using
-        errcode = 'check_violation', constraint = 'moonpay_compliance_alerts_resolution',
-        message = format('to make an alert %s notes and a person are needed', new.status), hint = 'Set resolution_notes and resolved_by.';
-    end if;
-    new.resolved_at := case when tg_op = 'INSERT' then coalesce(new.resolved_at, now()) else now() end;
-  elsif tg_op = 'UPDATE' then
-    new.resolved_by := null;
-    new.resolution_notes := null;
-    new.resolved_at := null;
-    -- Work to do is never out of the daily lists.
-    if old.archived_at is not null then
-      new.archived_at := null;
-      new.metadata := new.metadata - 'archived';
-    end if;
-  end if;
-  if new.status = 'in_review' then
-    new.reviewed_by := case when moonguard.claims() ? 'sub' then v_actor
-      when new.reviewed_by is distinct from case when tg_op = 'UPDATE' then old.reviewed_by end then new.reviewed_by else v_actor end;
-    new.reviewed_at := now();
-  elsif new.status = 'escalated' then
-    new.escalated_at := now();
-  end if;
-  return new;
-end
-$$;
-create trigger alert_before_write before insert or update on public.moonpay_compliance_alerts
-  for each row execute function moonguard.alert_before_write();
-
 create table moonguard.alert_timeline (
   id uuid primary key default moonguard.uuid_v7(),
   alert_id uuid not null references public.moonpay_compliance_alerts (id),
@@ -305,7 +224,17 @@ create table moonguard.alert_timeline (
   mentions text[] not null default '{}',
   attachment jsonb,
   constraint alert_timeline_action_check
-    check (action in ('created', 'moved', 'changed', 'hit', 'commented', 'attached', 'warned', 'breached'))
+    check (action in ('created', 'moved', 'changed', 'hit', 'commented', 'attached', 'warned', 'breached')),
+  constraint alert_timeline_reason_check check (octet_length(reason) <= 65536 and (action <> 'commented' or coalesce(reason, '') ~ '\S')),
+  constraint alert_timeline_mentions_check
+    check (cardinality(mentions) <= 100 and array_position(mentions, null) is null and octet_length(array_to_string(mentions, '')) <= 65536),
+  -- As attachmentSchema in src/compliance/timeline.ts.
+  constraint alert_timeline_attachment_check check ((action = 'attached') = (attachment is not null) and coalesce(
+    attachment is null or (attachment - '{name,uri,sha256,bytes}'::text[] = '{}'
+      and jsonb_typeof(attachment -> 'name') = 'string' and length(attachment ->> 'name') between 1 and 500
+      and jsonb_typeof(attachment -> 'uri') = 'string' and length(attachment ->> 'uri') <= 2000 and attachment ->> 'uri' ~* '^[a-z][a-z0-9+.-]*:\S+$'
+      and jsonb_typeof(attachment -> 'sha256') = 'string' and attachment ->> 'sha256' ~ '^[0-9a-f]{64}$'
+      and jsonb_typeof(attachment -> 'bytes') = 'number' and attachment ->> 'bytes' ~ '^\d{1,15}$'), false))
 );
 create index alert_timeline_alert_id_idx on moonguard.alert_timeline (alert_id, entry_number);
 comment on table moonguard.alert_timeline is 'Every change of every alert, append-only: who, when, what it was and what it became.';
@@ -315,7 +244,7 @@ comment on column moonguard.alert_timeline.after is 'The columns that changed, a
 comment on column moonguard.alert_timeline.mentions is 'Ids of the people that a comment speaks to.';
 comment on column moonguard.alert_timeline.attachment is 'A reference to a document kept elsewhere: name, uri, sha256, bytes.';
 
-create function moonguard.alert_after_write() returns trigger
+create function moonguard.write_alert_timeline() returns trigger
 language plpgsql security definer set search_path = '' as $$
 declare
   v_before jsonb := case when tg_op = 'UPDATE' then to_jsonb(old) else '{}' end;
@@ -325,14 +254,20 @@ begin
   if tg_op = 'UPDATE' then
     select coalesce(jsonb_object_agg(key, value), '{}') into v_after
     from jsonb_each(v_after) where value is distinct from v_before -> key and key <> all (v_noise);
-    select coalesce(jsonb_object_agg(key, value), '{}') into v_before from jsonb_each(v_before) where v_after ? key;
+    if v_after = '{}' then
+      return null;
+    end if;
+    select jsonb_object_agg(key, value) into v_before from jsonb_each(v_before) where v_after ? key;
   end if;
-  insert into moonguard.alert_timeline (alert_id, alert_version, actor, action, from_status, to_status, reason, before, after)
+  insert into moonguard.alert_timeline (alert_id, alert_version, at, actor, action, from_status, to_status, reason, before, after)
   values (
     new.id, new.version,
+    case when tg_op = 'UPDATE' and new.version <> old.version then new.updated_at else clock_timestamp() end,
     -- session_user, not current_user: the function runs as its owner.
-    coalesce(moonguard.current_actor(), session_user),
-    case when tg_op = 'INSERT' then 'created' when new.status <> old.status then 'moved' else 'changed' end,
+    coalesce(moonguard.current_actor(), v_after ->> 'resolved_by', v_after ->> 'reviewed_by', session_user),
+    case when tg_op = 'INSERT' then 'created' when new.status <> old.status then 'moved'
+      when new.occurrence_count > old.occurrence_count then 'hit'
+      when new.deadline_step in ('warned', 'breached') and new.deadline_step <> old.deadline_step then new.deadline_step else 'changed' end,
     case when tg_op = 'UPDATE' then old.status end, new.status,
     case when tg_op = 'INSERT' or new.status <> old.status
       then coalesce(case when new.status in ('resolved', 'dismissed') then new.resolution_notes end, new.status_reason) end,
@@ -340,8 +275,36 @@ begin
   return null;
 end
 $$;
-create trigger alert_after_write after insert or update on public.moonpay_compliance_alerts
-  for each row execute function moonguard.alert_after_write();
+create trigger alert_after_1_timeline after insert or update on public.moonpay_compliance_alerts
+  for each row execute function moonguard.write_alert_timeline();
+
+-- What people add. They may write these columns and no others; who it was and about which version is found here.
+create function moonguard.alert_timeline_before_insert() returns trigger
+language plpgsql set search_path = '' as $$
+begin
+  if new.action not in ('commented', 'attached') then
+    return new;
+  end if;
+  new.actor := moonguard.current_actor();
+  if new.actor is null then
+    raise exception using
+      errcode = 'check_violation', constraint = 'moonpay_compliance_alerts_actor',
+      message = 'nobody writes to a timeline: say who acts', hint = 'Set moonguard.actor, or sign in.';
+  end if;
+  -- Seen with the writer's eyes: to whoever may see no alert, there is none.
+  select version into new.alert_version from public.moonpay_compliance_alerts where id = new.alert_id;
+  if not found then
+    raise exception using
+      errcode = 'foreign_key_violation', constraint = 'alert_timeline_alert_id_fkey', message = 'there is no alert with this id';
+  end if;
+  new.at := clock_timestamp();
+  new.before := '{}';
+  new.after := '{}';
+  return new;
+end
+$$;
+create trigger alert_timeline_before_insert before insert on moonguard.alert_timeline
+  for each row execute function moonguard.alert_timeline_before_insert();
 
 create function moonguard.refuse_change() returns trigger
 language plpgsql set search_path = '' as $$

@@ -56,8 +56,6 @@ create trigger alert_setting_changes_append_only before update or delete on moon
   for each row execute function moonguard.refuse_change();
 create trigger alert_setting_changes_no_truncate before truncate on moonguard.alert_setting_changes
   for each statement execute function moonguard.refuse_change();
-create trigger alert_settings_stay before delete or truncate on moonguard.alert_settings
-  for each statement execute function moonguard.refuse_change();
 
 create function moonguard.alert_settings_before_change() returns trigger
 language plpgsql security definer set search_path = '' as $$
@@ -105,3 +103,295 @@ create policy alert_settings_change on moonguard.alert_settings for update to au
   using ((select moonguard.has_role('admin', 'compliance_officer'))) with check ((select moonguard.has_role('admin', 'compliance_officer')));
 create policy alert_setting_changes_read on moonguard.alert_setting_changes for select to authenticated
   using ((select moonguard.has_role('admin', 'compliance_officer', 'compliance_analyst', 'auditor')));
+
+-- The workflow.
+
+create function moonguard.refuse_alert(p_rule text, p_message text, p_hint text) returns void
+language plpgsql set search_path = '' as $$
+begin
+  raise exception using
+    errcode = 'check_violation', constraint = 'moonpay_compliance_alerts_' || p_rule, message = p_message, hint = p_hint;
+end
+$$;
+
+-- The person of a step. Whoever comes with a verified identity acts as himself; a program may name a person in the row.
+create function moonguard.alert_person(p_named text, p_before text) returns text
+language sql stable set search_path = '' as $$
+  select case when moonguard.claims() ? 'sub' or p_named is not distinct from p_before then moonguard.current_actor()
+    else coalesce(nullif(trim(p_named), ''), moonguard.current_actor()) end
+$$;
+
+create function moonguard.require_decision(p_alert public.moonpay_compliance_alerts) returns void
+language plpgsql set search_path = '' as $$
+begin
+  if p_alert.status in ('resolved', 'dismissed')
+      and (coalesce(p_alert.resolved_by, '') = '' or coalesce(p_alert.resolution_notes, '') !~ '\S') then
+    perform moonguard.refuse_alert('resolution', format('to make an alert %s notes and a person are needed', p_alert.status),
+      'Set resolution_notes and resolved_by.');
+  end if;
+end
+$$;
+
+-- Two persons for a decision on an alert that ever was severe: one proposed it, another one decides.
+create function moonguard.require_second_person(p_old public.moonpay_compliance_alerts, p_new public.moonpay_compliance_alerts) returns void
+language plpgsql set search_path = '' as $$
+declare
+  v_settings moonguard.alert_settings%rowtype;
+begin
+  select * into strict v_settings from moonguard.alert_settings;
+  if not v_settings.four_eyes or p_new.peak_severity <> all (v_settings.four_eyes_severities)
+      -- Two persons decided the alert that it is worked on with, which is as severe.
+      or p_old.merged_into is not null then
+    return;
+  end if;
+  if p_old.proposed_status is distinct from p_new.status then
+    perform moonguard.refuse_alert('second_person', format('two persons decide that an alert of %s severity is %s', p_new.peak_severity, p_new.status),
+      'Somebody proposes it first (proposed_status, proposed_notes), another person decides.');
+  elsif lower(trim(p_old.proposed_by)) = lower(trim(p_new.resolved_by)) or p_new.resolved_by = 'system' then
+    perform moonguard.refuse_alert('second_person', format('%s proposed that the alert is %s', p_old.proposed_by, p_new.status), 'Another person decides.');
+  elsif moonguard.claims() ? 'sub' and not moonguard.has_role('admin', 'compliance_officer') then
+    perform moonguard.refuse_alert('second_person', format('%s proposed that the alert is %s', p_old.proposed_by, p_new.status), 'An officer decides.');
+  end if;
+end
+$$;
+
+-- A merged alert does not move by itself: the one that it is worked on with is written first, then this one follows.
+create function moonguard.require_lead(p_old public.moonpay_compliance_alerts, p_new public.moonpay_compliance_alerts) returns void
+language plpgsql set search_path = '' as $$
+declare
+  v_lead record;
+begin
+  select alert_id, status, proposed_status into v_lead from public.moonpay_compliance_alerts where id = p_old.merged_into;
+  if found and (p_new.status not in (p_old.status, v_lead.status) or (p_new.proposed_status is distinct from p_old.proposed_status
+      and p_new.proposed_status is distinct from v_lead.proposed_status)) then
+    perform moonguard.refuse_alert('merged', format('the alert is worked on with %s', v_lead.alert_id), 'Move that one.');
+  end if;
+end
+$$;
+
+create function moonguard.move_alert(p_old public.moonpay_compliance_alerts, p_new public.moonpay_compliance_alerts)
+returns public.moonpay_compliance_alerts
+language plpgsql set search_path = '' as $$
+declare
+  v_is_decision boolean := p_new.status in ('resolved', 'dismissed');
+  v_person text := case when v_is_decision then moonguard.alert_person(p_new.resolved_by, p_old.resolved_by)
+    when p_new.status = 'in_review' then moonguard.alert_person(p_new.reviewed_by, p_old.reviewed_by) else moonguard.current_actor() end;
+  v_needs text;
+  v_other text;
+begin
+  if coalesce(trim(v_person), '') = '' then
+    perform moonguard.refuse_alert('actor', 'nobody moves an alert: say who acts', 'Set moonguard.actor, or sign in.');
+  end if;
+  select needs into v_needs from moonguard.alert_moves where from_status = p_old.status and to_status = p_new.status;
+  -- A status from before Moonguard that the workflow does not know may be corrected to any that it knows.
+  if not found and exists (select from moonguard.alert_moves where from_status = p_old.status) then
+    perform moonguard.refuse_alert('workflow', format('an alert that is %s cannot become %s', p_old.status, p_new.status), format('Allowed from %s: %s.',
+      p_old.status, (select string_agg(to_status, ', ' order by to_status) from moonguard.alert_moves where from_status = p_old.status)));
+  end if;
+  -- The reason belongs to one move; the last one's does not serve the next.
+  if p_new.status_reason is not distinct from p_old.status_reason then
+    p_new.status_reason := null;
+  end if;
+  if v_needs = 'reason' and coalesce(p_new.status_reason, '') !~ '\S' then
+    perform moonguard.refuse_alert('reason', format('to reopen a %s alert a reason is needed', p_old.status), 'Set status_reason.');
+  end if;
+
+  p_new.proposed_status := case when p_new.status = p_old.proposed_status then p_old.proposed_status end;
+  p_new.proposed_notes := p_old.proposed_notes;
+  if v_is_decision then
+    p_new.resolved_by := v_person;
+    p_new.resolved_at := p_new.updated_at;
+    if p_new.proposed_status is not null and coalesce(p_new.resolution_notes, '') !~ '\S' then
+      p_new.resolution_notes := p_old.proposed_notes;
+    end if;
+    perform moonguard.require_decision(p_new);
+    perform moonguard.require_second_person(p_old, p_new);
+  else
+    select null, null, null into p_new.resolved_by, p_new.resolution_notes, p_new.resolved_at;
+    -- Work to do is never out of the daily lists.
+    if p_old.archived_at is not null then
+      p_new.archived_at := null;
+      p_new.metadata := p_new.metadata - 'archived';
+    end if;
+    select alert_id into v_other from public.moonpay_compliance_alerts
+    where p_old.status in ('resolved', 'dismissed') and dedupe_key = p_new.dedupe_key and status in ('open', 'in_review', 'escalated') and id <> p_new.id;
+    if found then
+      perform moonguard.refuse_alert('duplicate', format('%s with the same dedupe_key is under work', v_other), 'Work on that one.');
+    end if;
+  end if;
+
+  if p_new.status = 'in_review' then
+    p_new.reviewed_by := v_person;
+    p_new.reviewed_at := p_new.updated_at;
+  elsif p_new.status = 'escalated' then
+    p_new.escalated_at := p_new.updated_at;
+  end if;
+  if v_is_decision or p_new.status = 'in_review' then
+    p_new.first_reviewed_at := coalesce(p_old.first_reviewed_at, p_new.updated_at);
+  end if;
+  return p_new;
+end
+$$;
+
+-- A change that is no move: a proposal, or anything else.
+create function moonguard.edit_alert(p_old public.moonpay_compliance_alerts, p_new public.moonpay_compliance_alerts)
+returns public.moonpay_compliance_alerts
+language plpgsql set search_path = '' as $$
+declare
+  v_is_proposal boolean := (p_new.proposed_status, p_new.proposed_notes) is distinct from (p_old.proposed_status, p_old.proposed_notes)
+    and p_new.proposed_status is not null;
+begin
+  if p_new.status in ('resolved', 'dismissed') then
+    -- What was decided stands until the alert is reopened; what a row from before Moonguard lacks may be filled in.
+    if (p_old.resolved_by <> '' and p_new.resolved_by is distinct from p_old.resolved_by)
+        or (p_old.resolution_notes <> '' and p_new.resolution_notes is distinct from p_old.resolution_notes) then
+      perform moonguard.refuse_alert('decision', format('the notes and the person of an alert that is %s cannot change', p_old.status),
+        'Reopen the alert and decide it again.');
+    elsif v_is_proposal then
+      perform moonguard.refuse_alert('workflow', format('an alert that is %s cannot become %s', p_old.status, p_new.proposed_status),
+        format('Allowed from %s: open.', p_old.status));
+    end if;
+    p_new.resolved_at := coalesce(p_old.resolved_at, p_new.resolved_at);
+    p_new.proposed_status := p_old.proposed_status;
+    p_new.proposed_notes := p_old.proposed_notes;
+    return p_new;
+  end if;
+
+  p_new.resolved_by := p_old.resolved_by;
+  p_new.resolved_at := p_old.resolved_at;
+  if v_is_proposal then
+    if coalesce(moonguard.current_actor(), 'system') = 'system' then
+      perform moonguard.refuse_alert('actor', 'nobody proposes a decision: say who acts', 'Set moonguard.actor, or sign in.');
+    elsif coalesce(p_new.proposed_notes, '') !~ '\S' then
+      perform moonguard.refuse_alert('resolution', format('to propose that an alert is %s notes are needed', p_new.proposed_status), 'Set proposed_notes.');
+    end if;
+    p_new.proposed_by := moonguard.current_actor();
+    p_new.proposed_at := p_new.updated_at;
+  elsif p_new.occurrence_count > p_old.occurrence_count or p_new.severity is distinct from p_old.severity then
+    -- Proposed on other facts.
+    p_new.proposed_status := null;
+  end if;
+  return p_new;
+end
+$$;
+
+create function moonguard.begin_alert() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+  if moonguard.claims() ? 'sub' and new.status <> 'open' and new.suppression_id is null then
+    perform moonguard.refuse_alert('workflow', 'a new alert is open', 'Raise it first, then move it.');
+  end if;
+  -- A program may bring history: alerts that were worked on elsewhere.
+  if new.status in ('resolved', 'dismissed') then
+    new.resolved_by := coalesce(nullif(new.resolved_by, ''), moonguard.current_actor());
+    new.resolved_at := coalesce(new.resolved_at, now());
+    if new.suppression_id is null then
+      new.first_reviewed_at := coalesce(new.first_reviewed_at, new.resolved_at);
+    end if;
+  else
+    select null, null, null into new.resolved_by, new.resolution_notes, new.resolved_at;
+  end if;
+  perform moonguard.require_decision(new);
+  if new.status = 'in_review' then
+    new.reviewed_by := coalesce(nullif(new.reviewed_by, ''), moonguard.current_actor());
+    new.reviewed_at := coalesce(new.reviewed_at, now());
+    new.first_reviewed_at := coalesce(new.first_reviewed_at, new.reviewed_at);
+  elsif new.status = 'escalated' then
+    new.escalated_at := coalesce(new.escalated_at, now());
+  end if;
+  new.version := 1;
+  new.peak_severity := new.severity;
+  select null, null, null, null into new.proposed_status, new.proposed_by, new.proposed_at, new.proposed_notes;
+  return new;
+end
+$$;
+
+-- What follows from other columns is what it makes of them, whoever writes: the service role may write every column.
+create function moonguard.change_alert() returns trigger
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_quiet text[] := '{related_alerts,group_id,queue,deadline_step,next_step_at}';
+begin
+  if new.version <> old.version then
+    perform moonguard.refuse_alert('version', format('the alert has version %s by now, not %s', old.version, new.version),
+      'Read it again, then repeat the change on what it says now.');
+  end if;
+  if old.merged_into is not null then
+    perform moonguard.require_lead(old, new);
+  end if;
+
+  new.updated_at := old.updated_at;
+  new.peak_severity := moonguard.worse_severity(coalesce(old.peak_severity, old.severity), new.severity);
+  new.reviewed_at := old.reviewed_at;
+  new.escalated_at := old.escalated_at;
+  new.first_reviewed_at := old.first_reviewed_at;
+  new.proposed_by := old.proposed_by;
+  new.proposed_at := old.proposed_at;
+  if new.deadline_step <> 'breached' then
+    new.breached_at := old.breached_at;
+  end if;
+  -- What correlation and schedule note is no step of the case: nobody's version goes stale by it.
+  if to_jsonb(new) - v_quiet = to_jsonb(old) - v_quiet then
+    return new;
+  end if;
+
+  new.version := old.version + 1;
+  -- Not now(): a transaction that began earlier may write later, and the times of the steps would run backwards.
+  new.updated_at := greatest(clock_timestamp(), old.updated_at);
+  if new.status <> old.status then
+    new := moonguard.move_alert(old, new);
+  else
+    new := moonguard.edit_alert(old, new);
+  end if;
+  if new.proposed_status is null then
+    select null, null, null into new.proposed_by, new.proposed_at, new.proposed_notes;
+  end if;
+  return new;
+end
+$$;
+
+-- Triggers run in the order of their names: intake and risk before it, deadline, queue and assignee after it.
+create trigger alert_before_3_begin before insert on public.moonpay_compliance_alerts
+  for each row execute function moonguard.begin_alert();
+create trigger alert_before_3_change before update on public.moonpay_compliance_alerts
+  for each row execute function moonguard.change_alert();
+
+-- Access.
+
+revoke all on function moonguard.refuse_alert(text, text, text), moonguard.alert_person(text, text), moonguard.require_decision(public.moonpay_compliance_alerts),
+  moonguard.require_second_person(public.moonpay_compliance_alerts, public.moonpay_compliance_alerts),
+  moonguard.require_lead(public.moonpay_compliance_alerts, public.moonpay_compliance_alerts),
+  moonguard.move_alert(public.moonpay_compliance_alerts, public.moonpay_compliance_alerts),
+  moonguard.edit_alert(public.moonpay_compliance_alerts, public.moonpay_compliance_alerts), moonguard.begin_alert(), moonguard.change_alert() from public, anon, authenticated, service_role;
+grant insert (alert_id, action, reason, mentions, attachment) on moonguard.alert_timeline to authenticated, service_role;
+create policy alert_timeline_add on moonguard.alert_timeline for insert to authenticated
+  with check (action in ('commented', 'attached') and exists (
+    select from public.moonpay_compliance_alerts a
+    where a.id = alert_timeline.alert_id and ((select moonguard.has_role('admin', 'compliance_officer'))
+      or ((select moonguard.has_role('compliance_analyst')) and (a.assigned_to is null or a.assigned_to = (select moonguard.current_actor()))))));
+
+-- What follows from other columns nobody writes who signs in. Further columns of an adopted table stay his.
+do $columns$
+declare
+  v_follows text := 'occurrence_count created_at updated_at reviewed_by reviewed_at resolved_at escalated_at first_reviewed_at archived_at peak_severity
+    proposed_by proposed_at group_id merged_into suppression_id queue deadline_step next_step_at breached_at';
+  v_identity text := 'id alert_id alert_type customer_id transaction_id entity_type entity_id auto_generated source triggered_at dedupe_key wallet_address
+    correlation_id fingerprint';
+  v_insert text;
+  v_update text;
+begin
+  select string_agg(quote_ident(attname), ', ') filter (where attname <> all (regexp_split_to_array(v_follows || ' version proposed_status proposed_notes', '\s+'))),
+    string_agg(quote_ident(attname), ', ') filter (where attname <> all (regexp_split_to_array(v_follows || ' ' || v_identity, '\s+')))
+  into v_insert, v_update
+  from pg_catalog.pg_attribute
+  where attrelid = 'public.moonpay_compliance_alerts'::regclass and attnum > 0 and not attisdropped;
+  revoke insert, update on public.moonpay_compliance_alerts from authenticated;
+  execute format('grant insert (%s), update (%s) on public.moonpay_compliance_alerts to authenticated', v_insert, v_update);
+
+  -- Unless it is something of the user's that has its name.
+  if exists (select from pg_catalog.pg_class where oid = to_regclass('public.moonpay_alert_timeline') and relkind = 'v'
+      and pg_catalog.pg_get_viewdef(oid) like '%moonguard.alert_timeline%') then
+    grant insert (alert_id, action, reason, mentions, attachment) on public.moonpay_alert_timeline to authenticated, service_role;
+  end if;
+end
+$columns$;
