@@ -1,3 +1,4 @@
+import { AlertScheduler } from './compliance/AlertScheduler.ts';
 import { ComplianceService } from './compliance/ComplianceService.ts';
 import { CustomerService } from './compliance/CustomerService.ts';
 import { connectDatabase, type DatabaseOptions } from './database/connect.ts';
@@ -80,7 +81,7 @@ export interface Moonguard {
   inventory(): Promise<Inventory>;
   /** What waits to be delivered. Cheap: for whoever watches. */
   deliveryQueue(): Promise<DeliveryQueue>;
-  /** Begins to deliver and to decide in this process. Receiving and the services work without it. */
+  /** Begins to deliver, to decide and to watch the deadlines of alerts in this process. Receiving and the services work without it. */
   start(): Promise<void>;
   /** Finishes what is under way and closes the database. */
   stop(): Promise<void>;
@@ -177,7 +178,7 @@ async function wire(database: Database, options: WiringOptions): Promise<Moongua
     allowLoopbackDestinations,
   });
   const compliance = new ComplianceService({ database });
-  const policies = new PolicyService({ database });
+  const policies = new PolicyService({ database, compliance });
   const customers = new CustomerService({ database, compliance, policies });
   const accounts = new AccountService({ policies });
 
@@ -187,6 +188,7 @@ async function wire(database: Database, options: WiringOptions): Promise<Moongua
   const partitions = new PartitionKeeper({ database, observe });
   const vacuum = new VacuumKeeper({ database, observe });
   const decider = new Decider({ database, runtime, observe, compliance, policies });
+  const alertScheduler = new AlertScheduler({ database, observe });
 
   return {
     database,
@@ -202,12 +204,13 @@ async function wire(database: Database, options: WiringOptions): Promise<Moongua
     deliveryQueue: () => readDeliveryQueue(database.db),
     start: async () => {
       await Promise.all([worker.start(), replayer.start(), decider.start(), partitions.start()]);
+      alertScheduler.start();
       retentionKeeper.start();
       vacuum.start();
     },
     stop: async () => {
       await Promise.all([worker.stop(), replayer.stop(), decider.stop(), partitions.stop()]);
-      await Promise.all([retentionKeeper.stop(), vacuum.stop()]);
+      await Promise.all([alertScheduler.stop(), retentionKeeper.stop(), vacuum.stop()]);
       await providerKeys.close();
       await sender.close();
       if (options.database === undefined) await database.close();
