@@ -68,7 +68,7 @@ export const errorCatalogue = {
   alert_actor_missing: { status: 422, action: 'Say who acts.' },
   alert_second_person_needed: {
     status: 409,
-    action: 'Let one person propose the decision and another one, an officer, decide.',
+    action: 'Let one person propose the decision (moonguard alerts propose) and another one, an officer, decide.',
   },
   alert_duplicate: { status: 409, action: 'Work on the alert that the message names.' },
   alert_merged: { status: 409, action: 'Move the alert that the message names.' },
