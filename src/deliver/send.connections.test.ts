@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
+import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { buffer } from 'node:stream/consumers';
 import { getCACertificates, setDefaultCACertificates, TLSSocket } from 'node:tls';
@@ -138,6 +139,27 @@ describe('a connection', () => {
     await once(onlyOf(connections), 'close');
     expect(performance.now() - startedAt).toBeGreaterThan(3_500);
   }, 10_000);
+});
+
+test.each(['http', 'https'])('of several addresses the next one is tried: %s', async (scheme) => {
+  const answer = (_: unknown, response: ServerResponse) => response.end('ok');
+  const certificate = await createCertificate('hook.example');
+  const { port } = scheme === 'http' ? await httpServer(answer) : await httpsServer(certificate, answer);
+  const sender = startSender({
+    resolve: (_name, _options, callback) => {
+      // The server listens on the second one alone.
+      callback(
+        null,
+        ['127.0.0.2', '127.0.0.1'].map((address) => ({ address, family: 4 })),
+      );
+    },
+  });
+
+  const results = [];
+  for (let count = 0; count < 2; count += 1) {
+    results.push(await sendTo(sender, `${scheme}://hook.example:${port}/`, { verifySsl: false }));
+  }
+  expect(results).toMatchObject([{ body: Buffer.from('ok') }, { body: Buffer.from('ok') }]);
 });
 
 describe('what comes without a request', () => {

@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import { getCACertificates, setDefaultCACertificates, TLSSocket } from 'node:tls';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { type Certificate, createAuthority, createCertificate } from '../../test/support/certificates.ts';
@@ -131,22 +130,4 @@ describe('a receiver that asks for a client certificate', () => {
     expect(await sendTo(sender, port, { clientCertificate: expired })).toMatchObject(refused);
     expect(asked).toEqual([]);
   });
-
-  test('keeps the connections of the certificates that were used last', async () => {
-    const certificate = await createCertificate(host, { authority });
-    const options = { ...certificate, requestCert: true, rejectUnauthorized: false };
-    const { port, connections } = await httpsServer(options, (_, response) => response.end());
-    const sender = createLocalSender();
-    const { cert, key } = await certificateOf('any');
-    const send = (id: string) => sendTo(sender, port, { clientCertificate: { id, cert, key } });
-
-    await send('first');
-    const [first] = connections;
-    if (first === undefined) throw new Error('There was no connection.');
-    const closed = once(first, 'close');
-    for (let place = 1; place <= 200; place += 1) await send(`certificate ${place}`);
-
-    await closed;
-    expect(await send('first')).toMatchObject({ status: 200 });
-  }, 60_000);
 });

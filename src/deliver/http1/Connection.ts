@@ -92,7 +92,8 @@ export class Connection {
     // Nobody asked: these must not become the answer to the next request.
     if (this.#exchange === undefined) return this.close();
     const read = this.#reader.read(bytes);
-    if (read === 'malformed') this.close('protocol_error', 'the response is not valid HTTP/1.1');
+    if (read === 'malformed')
+      this.close('protocol_error', 'the response is not valid HTTP/1.1, or its headers exceed 16 KiB');
     else if (read !== 'incomplete') this.#finish(this.#exchange, read);
   }
 
