@@ -145,10 +145,11 @@ select moonguard.add_check('public.moonpay_compliance_alerts', 'moonpay_complian
 select moonguard.add_check('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_risk_score_check', $$risk_score between 0 and 100$$);
 select moonguard.add_check('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_risk_level_check',
   $$risk_level in ('low', 'medium', 'high', 'extreme')$$);
+-- jsonb as text has more blanks than the 256 KiB of JSON that the program takes.
 select moonguard.add_check('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_metadata_check',
-  $$jsonb_typeof(metadata) = 'object' and octet_length(metadata::text) <= 262144$$);
-select moonguard.add_check('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_details_check', $$octet_length(details::text) <= 262144$$);
-select moonguard.add_check('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_screening_results_check', $$octet_length(screening_results::text) <= 262144$$);
+  $$jsonb_typeof(metadata) = 'object' and octet_length(metadata::text) <= 524288$$);
+select moonguard.add_check('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_details_check', $$octet_length(details::text) <= 524288$$);
+select moonguard.add_check('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_screening_results_check', $$octet_length(screening_results::text) <= 524288$$);
 select moonguard.add_check('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_occurrence_count_check', $$occurrence_count > 0$$);
 select moonguard.add_check('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_proposed_status_check', $$proposed_status in ('resolved', 'dismissed')$$);
 select moonguard.add_check('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_deadline_step_check', $$deadline_step in ('none', 'running', 'warned', 'breached')$$);
@@ -363,7 +364,7 @@ comment on column public.moonpay_compliance_alerts.updated_at is 'When the row l
 comment on column public.moonpay_compliance_alerts.wallet_address is 'The wallet it is about.';
 comment on column public.moonpay_compliance_alerts.correlation_id is 'What belongs to one matter has one.';
 comment on column public.moonpay_compliance_alerts.fingerprint is 'What exactly was found, such as an entry of a list; a suppression can name it.';
-comment on column public.moonpay_compliance_alerts.group_id is 'Alerts of one matter have one; null: the alert is on its own.';
+comment on column public.moonpay_compliance_alerts.group_id is 'The first alert of its group, by id; null: its own id.';
 comment on column public.moonpay_compliance_alerts.merged_into is 'id of the alert that it is worked on with.';
 comment on column public.moonpay_compliance_alerts.suppression_id is 'The suppression by which it was dismissed when it came.';
 comment on column public.moonpay_compliance_alerts.peak_severity is 'The worst severity it ever had: four-eyes goes by it.';

@@ -77,13 +77,10 @@ create function moonguard.alert_settings_after_change() returns trigger
 language plpgsql security definer set search_path = '' as $$
 declare
   v_before jsonb := to_jsonb(old) - '{updated_at,updated_by}'::text[];
-  v_after jsonb := to_jsonb(new) - '{updated_at,updated_by}'::text[];
 begin
-  if v_before <> v_after then
-    insert into moonguard.alert_setting_changes (actor, before, after)
-    select new.updated_by, jsonb_object_agg(key, v_before -> key), jsonb_object_agg(key, value)
-    from jsonb_each(v_after) where value <> v_before -> key;
-  end if;
+  insert into moonguard.alert_setting_changes (actor, before, after)
+  select new.updated_by, jsonb_object_agg(key, v_before -> key), jsonb_object_agg(key, value)
+  from jsonb_each(to_jsonb(new)) where value <> v_before -> key having count(*) > 0;
   return null;
 end
 $$;
@@ -114,10 +111,14 @@ begin
 end
 $$;
 
--- The person of a step. Whoever comes with a verified identity acts as himself; a program may name a person in the row.
+-- Whoever comes with a verified identity acts as himself; a program may name a person in the row.
+create function moonguard.is_signed_in() returns boolean
+language sql stable set search_path = '' as $$
+  select moonguard.claims() ? 'sub' or coalesce(moonguard.claims() -> 'app_metadata' ? 'moonpay_role', false)
+$$;
 create function moonguard.alert_person(p_named text, p_before text) returns text
 language sql stable set search_path = '' as $$
-  select case when moonguard.claims() ? 'sub' or p_named is not distinct from p_before then moonguard.current_actor()
+  select case when moonguard.is_signed_in() or p_named is not distinct from p_before then moonguard.current_actor()
     else coalesce(nullif(trim(p_named), ''), moonguard.current_actor()) end
 $$;
 
@@ -149,7 +150,7 @@ begin
       'Somebody proposes it first (proposed_status, proposed_notes), another person decides.');
   elsif lower(trim(p_old.proposed_by)) = lower(trim(p_new.resolved_by)) or p_new.resolved_by = 'system' then
     perform moonguard.refuse_alert('second_person', format('%s proposed that the alert is %s', p_old.proposed_by, p_new.status), 'Another person decides.');
-  elsif moonguard.claims() ? 'sub' and not moonguard.has_role('admin', 'compliance_officer') then
+  elsif moonguard.is_signed_in() and not moonguard.has_role('admin', 'compliance_officer') then
     perform moonguard.refuse_alert('second_person', format('%s proposed that the alert is %s', p_old.proposed_by, p_new.status), 'An officer decides.');
   end if;
 end
@@ -241,6 +242,9 @@ declare
   v_is_proposal boolean := (p_new.proposed_status, p_new.proposed_notes) is distinct from (p_old.proposed_status, p_old.proposed_notes)
     and p_new.proposed_status is not null;
 begin
+  if v_is_proposal and coalesce(moonguard.current_actor(), 'system') = 'system' then
+    perform moonguard.refuse_alert('actor', 'nobody proposes a decision: say who acts', 'Set moonguard.actor, or sign in.');
+  end if;
   if p_new.status in ('resolved', 'dismissed') then
     -- What was decided stands until the alert is reopened; what a row from before Moonguard lacks may be filled in.
     if (p_old.resolved_by <> '' and p_new.resolved_by is distinct from p_old.resolved_by)
@@ -260,9 +264,7 @@ begin
   p_new.resolved_by := p_old.resolved_by;
   p_new.resolved_at := p_old.resolved_at;
   if v_is_proposal then
-    if coalesce(moonguard.current_actor(), 'system') = 'system' then
-      perform moonguard.refuse_alert('actor', 'nobody proposes a decision: say who acts', 'Set moonguard.actor, or sign in.');
-    elsif coalesce(p_new.proposed_notes, '') !~ '\S' then
+    if coalesce(p_new.proposed_notes, '') !~ '\S' then
       perform moonguard.refuse_alert('resolution', format('to propose that an alert is %s notes are needed', p_new.proposed_status), 'Set proposed_notes.');
     end if;
     p_new.proposed_by := moonguard.current_actor();
@@ -278,7 +280,7 @@ $$;
 create function moonguard.begin_alert() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
-  if moonguard.claims() ? 'sub' and new.status <> 'open' and new.suppression_id is null then
+  if moonguard.is_signed_in() and new.status <> 'open' and new.suppression_id is null then
     perform moonguard.refuse_alert('workflow', 'a new alert is open', 'Raise it first, then move it.');
   end if;
   -- A program may bring history: alerts that were worked on elsewhere.
@@ -358,7 +360,7 @@ create trigger alert_before_3_change before update on public.moonpay_compliance_
 
 -- Access.
 
-revoke all on function moonguard.refuse_alert(text, text, text), moonguard.alert_person(text, text), moonguard.require_decision(public.moonpay_compliance_alerts),
+revoke all on function moonguard.refuse_alert(text, text, text), moonguard.is_signed_in(), moonguard.alert_person(text, text), moonguard.require_decision(public.moonpay_compliance_alerts),
   moonguard.require_second_person(public.moonpay_compliance_alerts, public.moonpay_compliance_alerts),
   moonguard.require_lead(public.moonpay_compliance_alerts, public.moonpay_compliance_alerts),
   moonguard.move_alert(public.moonpay_compliance_alerts, public.moonpay_compliance_alerts),

@@ -2143,10 +2143,11 @@ select moonguard.add_check('public.moonpay_compliance_alerts', 'moonpay_complian
 select moonguard.add_check('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_risk_score_check', $$risk_score between 0 and 100$$);
 select moonguard.add_check('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_risk_level_check',
   $$risk_level in ('low', 'medium', 'high', 'extreme')$$);
+-- jsonb as text has more blanks than the 256 KiB of JSON that the program takes.
 select moonguard.add_check('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_metadata_check',
-  $$jsonb_typeof(metadata) = 'object' and octet_length(metadata::text) <= 262144$$);
-select moonguard.add_check('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_details_check', $$octet_length(details::text) <= 262144$$);
-select moonguard.add_check('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_screening_results_check', $$octet_length(screening_results::text) <= 262144$$);
+  $$jsonb_typeof(metadata) = 'object' and octet_length(metadata::text) <= 524288$$);
+select moonguard.add_check('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_details_check', $$octet_length(details::text) <= 524288$$);
+select moonguard.add_check('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_screening_results_check', $$octet_length(screening_results::text) <= 524288$$);
 select moonguard.add_check('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_occurrence_count_check', $$occurrence_count > 0$$);
 select moonguard.add_check('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_proposed_status_check', $$proposed_status in ('resolved', 'dismissed')$$);
 select moonguard.add_check('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_deadline_step_check', $$deadline_step in ('none', 'running', 'warned', 'breached')$$);
@@ -2361,7 +2362,7 @@ comment on column public.moonpay_compliance_alerts.updated_at is 'When the row l
 comment on column public.moonpay_compliance_alerts.wallet_address is 'The wallet it is about.';
 comment on column public.moonpay_compliance_alerts.correlation_id is 'What belongs to one matter has one.';
 comment on column public.moonpay_compliance_alerts.fingerprint is 'What exactly was found, such as an entry of a list; a suppression can name it.';
-comment on column public.moonpay_compliance_alerts.group_id is 'Alerts of one matter have one; null: the alert is on its own.';
+comment on column public.moonpay_compliance_alerts.group_id is 'The first alert of its group, by id; null: its own id.';
 comment on column public.moonpay_compliance_alerts.merged_into is 'id of the alert that it is worked on with.';
 comment on column public.moonpay_compliance_alerts.suppression_id is 'The suppression by which it was dismissed when it came.';
 comment on column public.moonpay_compliance_alerts.peak_severity is 'The worst severity it ever had: four-eyes goes by it.';
@@ -2375,8 +2376,8 @@ comment on column public.moonpay_compliance_alerts.deadline_step is 'none, runni
 comment on column public.moonpay_compliance_alerts.next_step_at is 'When the schedule must look at its deadline.';
 comment on column public.moonpay_compliance_alerts.breached_at is 'When it was first overdue.';
 $moonguard_0008$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (8, '0008_compliance_alerts', 'fcbcc409ec318d5485417ddcc511ed46f298dfbb178e95f01dda0b6bbbdf2011');
-  elsif v_applied <> 'fcbcc409ec318d5485417ddcc511ed46f298dfbb178e95f01dda0b6bbbdf2011' then
+    insert into moonguard.schema_migrations (number, name, checksum) values (8, '0008_compliance_alerts', 'de6b05f2a43bd0a68fddabebc797300e835f023519b1c81613bb4786b3b95d8f');
+  elsif v_applied <> 'de6b05f2a43bd0a68fddabebc797300e835f023519b1c81613bb4786b3b95d8f' then
     raise exception using
       errcode = 'MG002',
       message = 'the migration 0008_compliance_alerts that was applied here had another text',
@@ -4745,13 +4746,10 @@ create function moonguard.alert_settings_after_change() returns trigger
 language plpgsql security definer set search_path = '' as $$
 declare
   v_before jsonb := to_jsonb(old) - '{updated_at,updated_by}'::text[];
-  v_after jsonb := to_jsonb(new) - '{updated_at,updated_by}'::text[];
 begin
-  if v_before <> v_after then
-    insert into moonguard.alert_setting_changes (actor, before, after)
-    select new.updated_by, jsonb_object_agg(key, v_before -> key), jsonb_object_agg(key, value)
-    from jsonb_each(v_after) where value <> v_before -> key;
-  end if;
+  insert into moonguard.alert_setting_changes (actor, before, after)
+  select new.updated_by, jsonb_object_agg(key, v_before -> key), jsonb_object_agg(key, value)
+  from jsonb_each(to_jsonb(new)) where value <> v_before -> key having count(*) > 0;
   return null;
 end
 $$;
@@ -4782,10 +4780,14 @@ begin
 end
 $$;
 
--- The person of a step. Whoever comes with a verified identity acts as himself; a program may name a person in the row.
+-- Whoever comes with a verified identity acts as himself; a program may name a person in the row.
+create function moonguard.is_signed_in() returns boolean
+language sql stable set search_path = '' as $$
+  select moonguard.claims() ? 'sub' or coalesce(moonguard.claims() -> 'app_metadata' ? 'moonpay_role', false)
+$$;
 create function moonguard.alert_person(p_named text, p_before text) returns text
 language sql stable set search_path = '' as $$
-  select case when moonguard.claims() ? 'sub' or p_named is not distinct from p_before then moonguard.current_actor()
+  select case when moonguard.is_signed_in() or p_named is not distinct from p_before then moonguard.current_actor()
     else coalesce(nullif(trim(p_named), ''), moonguard.current_actor()) end
 $$;
 
@@ -4817,7 +4819,7 @@ begin
       'Somebody proposes it first (proposed_status, proposed_notes), another person decides.');
   elsif lower(trim(p_old.proposed_by)) = lower(trim(p_new.resolved_by)) or p_new.resolved_by = 'system' then
     perform moonguard.refuse_alert('second_person', format('%s proposed that the alert is %s', p_old.proposed_by, p_new.status), 'Another person decides.');
-  elsif moonguard.claims() ? 'sub' and not moonguard.has_role('admin', 'compliance_officer') then
+  elsif moonguard.is_signed_in() and not moonguard.has_role('admin', 'compliance_officer') then
     perform moonguard.refuse_alert('second_person', format('%s proposed that the alert is %s', p_old.proposed_by, p_new.status), 'An officer decides.');
   end if;
 end
@@ -4909,6 +4911,9 @@ declare
   v_is_proposal boolean := (p_new.proposed_status, p_new.proposed_notes) is distinct from (p_old.proposed_status, p_old.proposed_notes)
     and p_new.proposed_status is not null;
 begin
+  if v_is_proposal and coalesce(moonguard.current_actor(), 'system') = 'system' then
+    perform moonguard.refuse_alert('actor', 'nobody proposes a decision: say who acts', 'Set moonguard.actor, or sign in.');
+  end if;
   if p_new.status in ('resolved', 'dismissed') then
     -- What was decided stands until the alert is reopened; what a row from before Moonguard lacks may be filled in.
     if (p_old.resolved_by <> '' and p_new.resolved_by is distinct from p_old.resolved_by)
@@ -4928,9 +4933,7 @@ begin
   p_new.resolved_by := p_old.resolved_by;
   p_new.resolved_at := p_old.resolved_at;
   if v_is_proposal then
-    if coalesce(moonguard.current_actor(), 'system') = 'system' then
-      perform moonguard.refuse_alert('actor', 'nobody proposes a decision: say who acts', 'Set moonguard.actor, or sign in.');
-    elsif coalesce(p_new.proposed_notes, '') !~ '\S' then
+    if coalesce(p_new.proposed_notes, '') !~ '\S' then
       perform moonguard.refuse_alert('resolution', format('to propose that an alert is %s notes are needed', p_new.proposed_status), 'Set proposed_notes.');
     end if;
     p_new.proposed_by := moonguard.current_actor();
@@ -4946,7 +4949,7 @@ $$;
 create function moonguard.begin_alert() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
-  if moonguard.claims() ? 'sub' and new.status <> 'open' and new.suppression_id is null then
+  if moonguard.is_signed_in() and new.status <> 'open' and new.suppression_id is null then
     perform moonguard.refuse_alert('workflow', 'a new alert is open', 'Raise it first, then move it.');
   end if;
   -- A program may bring history: alerts that were worked on elsewhere.
@@ -5026,7 +5029,7 @@ create trigger alert_before_3_change before update on public.moonpay_compliance_
 
 -- Access.
 
-revoke all on function moonguard.refuse_alert(text, text, text), moonguard.alert_person(text, text), moonguard.require_decision(public.moonpay_compliance_alerts),
+revoke all on function moonguard.refuse_alert(text, text, text), moonguard.is_signed_in(), moonguard.alert_person(text, text), moonguard.require_decision(public.moonpay_compliance_alerts),
   moonguard.require_second_person(public.moonpay_compliance_alerts, public.moonpay_compliance_alerts),
   moonguard.require_lead(public.moonpay_compliance_alerts, public.moonpay_compliance_alerts),
   moonguard.move_alert(public.moonpay_compliance_alerts, public.moonpay_compliance_alerts),
@@ -5064,8 +5067,8 @@ begin
 end
 $columns$;
 $moonguard_0019$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (19, '0019_alert_workflow', '1a1e404c5bb00421faa750168bf63b6381c98d5d955b9a37ed8b0ac9a359d1b9');
-  elsif v_applied <> '1a1e404c5bb00421faa750168bf63b6381c98d5d955b9a37ed8b0ac9a359d1b9' then
+    insert into moonguard.schema_migrations (number, name, checksum) values (19, '0019_alert_workflow', '870602197935a6694ca350d2ba35a195fee06fbf915a9f4bdbb32bcb18541553');
+  elsif v_applied <> '870602197935a6694ca350d2ba35a195fee06fbf915a9f4bdbb32bcb18541553' then
     raise exception using
       errcode = 'MG002',
       message = 'the migration 0019_alert_workflow that was applied here had another text',
@@ -5975,16 +5978,18 @@ language plpgsql security definer set search_path = '' as $$
 declare
   -- Not the start of the transaction, and not triggered_at: nobody could have seen the alert before.
   v_now timestamptz := clock_timestamp();
-  v_rank text[] := array['low', 'medium', 'high', 'critical'];
   v_rule moonguard.alert_deadlines%rowtype;
   v_due timestamptz;
-  v_was_worked_on boolean := tg_op = 'UPDATE' and old.status not in ('resolved', 'dismissed') and old.merged_into is null;
+  -- A row from before Moonguard may have no status and no severity.
+  v_was_worked_on boolean := tg_op = 'UPDATE' and coalesce(old.status, '') not in ('resolved', 'dismissed') and old.merged_into is null;
+  v_begins boolean := not v_was_worked_on or coalesce(new.occurrence_count > old.occurrence_count, false);
+  v_gets_worse boolean := new.severity is distinct from old.severity
+    and coalesce(moonguard.worse_severity(old.severity, new.severity) = new.severity, false);
   -- By hand, or with the new alert.
-  v_is_given boolean := new.due_at is distinct from case when tg_op = 'UPDATE' then old.due_at end;
-  v_is_worse boolean;
+  v_is_given boolean := new.due_at is distinct from old.due_at;
 begin
   if new.status in ('resolved', 'dismissed') or new.merged_into is not null then
-    -- The schedule may not have run between the deadline and a decision.
+    -- The schedule may not have run between the deadline and the decision.
     if v_was_worked_on and old.next_step_at is not null and v_now >= old.due_at then
       new.breached_at := coalesce(old.breached_at, v_now);
     end if;
@@ -5992,17 +5997,15 @@ begin
     new.next_step_at := null;
     return new;
   end if;
-
-  v_is_worse := v_was_worked_on and array_position(v_rank, new.severity) > array_position(v_rank, old.severity);
-  if v_was_worked_on and not v_is_given and not v_is_worse and new.occurrence_count <= old.occurrence_count then
+  if not (v_begins or v_gets_worse or v_is_given) then
     return new;
   end if;
 
   select * into v_rule from moonguard.alert_deadlines where severity = new.severity;
   if not v_is_given then
     v_due := moonguard.due_at(v_now, v_rule.minutes, v_rule.in_business_hours);
-    -- Worse by a person's judgement, without a new hit: never later than it was.
-    if v_was_worked_on and new.occurrence_count <= old.occurrence_count and (v_due is null or old.due_at <= v_due) then
+    -- Worse by a person's judgement: never later than it was.
+    if not v_begins and (v_due is null or old.due_at <= v_due) then
       return new;
     end if;
     new.due_at := v_due;
@@ -6062,7 +6065,7 @@ create trigger alert_queues_take_waiting after insert or update on moonguard.ale
 create function moonguard.alert_knows_assignee() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
-  if new.assigned_to is distinct from (case when tg_op = 'UPDATE' then old.assigned_to end)
+  if new.assigned_to is distinct from old.assigned_to
       and not exists (select from moonguard.alert_people where id = new.assigned_to and is_active)
       and exists (select from moonguard.alert_people where is_active) then
     raise exception using
@@ -6114,8 +6117,8 @@ language plpgsql security definer set search_path = '' as $$
 declare
   v_word text;
 begin
-  -- One that was born suppressed is nothing that anybody must look at.
-  if tg_op = 'INSERT' and new.suppression_id is not null then
+  -- Suppressed, or history from elsewhere: nothing that anybody must look at.
+  if tg_op = 'INSERT' and new.status in ('resolved', 'dismissed') then
     return null;
   end if;
   foreach v_word in array array_remove(array[
@@ -6298,7 +6301,7 @@ begin
     end;
   end loop;
 
-  foreach v_task in array array['distribute_alerts($2)', 'archive_batch($1, $2)', 'repair_alert_links()', 'end_suppressions($1)', 'fold_alert_counts()'] loop
+  foreach v_task in array array['distribute_alerts($2)', 'archive_batch($1, $2)', 'repair_alert_links($1, $2)', 'end_suppressions($1)', 'fold_alert_counts()'] loop
     begin
       execute 'select moonguard.' || v_task into v_done using p_now, p_limit;
       case v_task
@@ -6354,8 +6357,8 @@ begin
 end
 $policies$;
 $moonguard_0021$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (21, '0021_alert_schedule', '7c4b9cd053a81d527df8110459590272cacf8bb1769921b5deef6afb0df11be0');
-  elsif v_applied <> '7c4b9cd053a81d527df8110459590272cacf8bb1769921b5deef6afb0df11be0' then
+    insert into moonguard.schema_migrations (number, name, checksum) values (21, '0021_alert_schedule', 'bf7f806c27e6c8175207b6cef14d6df39d25eec6be4e6fcd7606555ddd07b1e0');
+  elsif v_applied <> 'bf7f806c27e6c8175207b6cef14d6df39d25eec6be4e6fcd7606555ddd07b1e0' then
     raise exception using
       errcode = 'MG002',
       message = 'the migration 0021_alert_schedule that was applied here had another text',

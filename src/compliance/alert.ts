@@ -85,7 +85,7 @@ export interface Alert {
   readonly correlationId: string | null;
   /** What exactly was found, such as an entry of a list. */
   readonly fingerprint: string | null;
-  /** Alerts of one matter have one; null: the alert is on its own. */
+  /** The first alert of its group, by row id; null: itself. */
   readonly groupId: string | null;
   /** Row id of the alert that it is worked on with. */
   readonly mergedInto: string | null;

@@ -1,5 +1,5 @@
 import { databaseErrorReport } from '../database/databaseError.ts';
-import { MoonguardError } from '../errors.ts';
+import { type ErrorCode, MoonguardError } from '../errors.ts';
 import { inputError } from '../input/parseInput.ts';
 import { refusedRow } from '../input/refusedRow.ts';
 import type { AlertStatus } from './alert.ts';
@@ -32,18 +32,37 @@ export function alertWriteError(error: unknown): unknown {
   const { constraint, message, hint } = databaseErrorReport(error);
   switch (constraint) {
     case 'moonpay_compliance_alerts_workflow':
-      return new MoonguardError('alert_move_not_allowed', `${sentence(message)} ${hint ?? ''}`.trim(), {
+    case 'moonpay_compliance_alerts_decision':
+      return refused('alert_move_not_allowed');
+    case 'moonpay_compliance_alerts_second_person':
+      return refused('alert_second_person_needed');
+    case 'moonpay_compliance_alerts_merged':
+      return refused('alert_merged');
+    case 'moonpay_compliance_alerts_duplicate':
+      return refused('alert_duplicate');
+    case 'moonpay_compliance_alerts_open_dedupe_key': // two at the same moment
+      return new MoonguardError('alert_duplicate', 'Another alert with the same dedupe_key is under work.', {
         cause: error,
       });
+    case 'moonpay_compliance_alerts_version':
+      return new MoonguardError('alert_version_stale', sentence(message), { cause: error });
     case 'moonpay_compliance_alerts_resolution':
       return new MoonguardError('alert_resolution_incomplete', sentence(message), { cause: error });
     case 'moonpay_compliance_alerts_reason':
       return invalidReason(message);
+    case 'moonpay_compliance_alerts_actor':
+      return inputError('alert_actor_missing', [{ code: 'required', field: 'actor', message }], error);
+    case 'moonpay_compliance_alerts_assignee':
+      return inputError('alert_assignee_unknown', [{ code: 'unknown_value', field: 'assignedTo', message }], error);
     case undefined:
     default: {
       const problem = refusedRow(error, 'moonpay_compliance_alerts');
       return problem === undefined ? error : inputError('alert_invalid', [problem], error);
     }
+  }
+
+  function refused(code: ErrorCode): MoonguardError {
+    return new MoonguardError(code, `${sentence(message)} ${hint ?? ''}`.trim(), { cause: error });
   }
 }
 

@@ -1,6 +1,7 @@
 import { z } from 'zod';
-import { identifier, json, jsonObject, oneOrMore, pageFields, text } from '../input/fields.ts';
-import { alertStatuses, alertTypes, riskLevels, severities } from './alert.ts';
+import { identifier, jsonObject, text } from '../input/fields.ts';
+import { alertStatuses, alertTypes, decidedStatuses, riskLevels, severities } from './alert.ts';
+import { screeningResultsSchema } from './screening.ts';
 
 export const newAlertSchema = z.strictObject({
   alertType: z.enum(alertTypes),
@@ -13,11 +14,19 @@ export const newAlertSchema = z.strictObject({
   /** What the alert is about. Default: the transaction, or else the customer. */
   entityType: z.string().min(1).max(100).optional(),
   entityId: identifier.optional(),
+  /** Default: details.walletAddress. */
+  walletAddress: identifier.optional(),
+  /** What belongs to one matter has one. Default: metadata.correlationId. */
+  correlationId: identifier.optional(),
+  /** What exactly was found; suppressions name it. Default: the list entries of screeningResults. */
+  fingerprint: identifier.optional(),
   riskScore: z.int().min(0).max(100).optional(),
-  /** Default: from the score. */
+  /** Default: from the score; it may be worse than that, not better. */
   riskLevel: z.enum(riskLevels).optional(),
   details: jsonObject.optional(),
-  screeningResults: json.optional(),
+  /** What a search of lists found: one search or several. */
+  screeningResults: screeningResultsSchema.optional(),
+  /** Default: what moonguard.alert_templates has for the type. */
   recommendedActions: z.array(text).max(100).optional(),
   assignedTo: identifier.optional(),
   /** Whether a program raised it; default false. */
@@ -25,6 +34,8 @@ export const newAlertSchema = z.strictObject({
   source: identifier.optional(),
   externalReference: identifier.optional(),
   metadata: jsonObject.optional(),
+  /** When what it is about happened; default: now. */
+  triggeredAt: z.date().optional(),
   /** By when somebody must have decided it. */
   dueAt: z.date().optional(),
   /** While an alert with this key is not decided, another one with it counts as a further hit on it. */
@@ -33,27 +44,17 @@ export const newAlertSchema = z.strictObject({
 export type NewAlertInput = z.input<typeof newAlertSchema>;
 export type NewAlert = z.output<typeof newAlertSchema>;
 
-export const alertFilterSchema = z.strictObject({
-  status: oneOrMore(alertStatuses),
-  severity: oneOrMore(severities),
-  alertType: oneOrMore(alertTypes),
-  customerId: identifier.optional(),
-  transactionId: identifier.optional(),
-  /** null: assigned to nobody. */
-  assignedTo: identifier.nullable().optional(),
-  /** Default false. */
-  archived: z.boolean().default(false),
-  ...pageFields,
-});
-export type AlertFilterInput = z.input<typeof alertFilterSchema>;
-export type AlertFilter = z.output<typeof alertFilterSchema>;
-
 /** A move and what comes with it; blank words are none. */
 export const alertMoveSchema = z.strictObject({
   status: z.enum(alertStatuses),
   notes: blankIsNone(text).optional(),
   reason: blankIsNone(text).optional(),
   escalatedTo: identifier.optional(),
+});
+
+export const alertProposalSchema = z.strictObject({
+  status: z.enum(decidedStatuses),
+  notes: blankIsNone(text).optional(),
 });
 
 function blankIsNone<Schema extends z.ZodType>(schema: Schema) {

@@ -787,7 +787,7 @@ export interface MoonpayComplianceAlerts {
    */
   first_reviewed_at: Timestamp | null;
   /**
-   * Alerts of one matter have one; null: the alert is on its own.
+   * The first alert of its group, by id; null: its own id.
    */
   group_id: string | null;
   /**

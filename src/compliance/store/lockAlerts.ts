@@ -5,7 +5,7 @@ import type { AlertRow, AlertWords } from '../alert.ts';
 
 /**
  * The alerts as they are until the transaction ends: nobody else can change them. Locked in the order of their id, so that
- * two transactions that want the same alerts never wait for each other.
+ * two transactions that want the same alerts never wait for each other. Hits and comments, which refer to it, go on.
  */
 export async function lockAlerts(transaction: Db, alertIds: readonly string[]): Promise<AlertRow[]> {
   return transaction
@@ -19,6 +19,6 @@ export async function lockAlerts(transaction: Db, alertIds: readonly string[]): 
       )}`,
     )
     .orderBy('id')
-    .forUpdate()
+    .forNoKeyUpdate()
     .execute();
 }

@@ -6,7 +6,13 @@ import type { AlertRow, AlertWords } from '../alert.ts';
 /** What people change of an alert; everything else follows from it in the database. */
 export type AlertChange = Pick<
   Updateable<MoonpayComplianceAlerts>,
-  'status' | 'status_reason' | 'resolution_notes' | 'assigned_to' | 'escalated_to'
+  | 'status'
+  | 'status_reason'
+  | 'resolution_notes'
+  | 'assigned_to'
+  | 'escalated_to'
+  | 'proposed_status'
+  | 'proposed_notes'
 >;
 
 export async function updateAlert(transaction: Db, id: string, change: AlertChange): Promise<AlertRow> {
