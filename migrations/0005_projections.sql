@@ -189,7 +189,66 @@ $$;
 comment on function moonguard.project_transactions(uuid[]) is
   'Moves moonpay_transactions forward by stored events; returns the ids of those that came late.';
 
--- The same for the identity state of customers. It has no end: a newer check may reverse an older one.
+-- The same for the identity state of a customer; false: it stays as it is. It has no end: a newer check may reverse an older
+-- one. p_check is what MoonPay says of the check.
+create function moonguard.move_customer(p_environment text, p_customer_id text, p_external_customer_id text, p_status text, p_check jsonb, p_at timestamptz)
+returns boolean
+language plpgsql set search_path = '' as $$
+declare
+  v_row_id uuid;
+  v_external_customer_id text;
+  v_level integer := case when p_check ->> 'level' ~ '^[0-9]{1,4}$' then (p_check ->> 'level')::integer end;
+begin
+  perform pg_advisory_xact_lock(hashtextextended('moonpay_customers:' || coalesce(p_customer_id, p_external_customer_id), 0));
+  -- A row from before Moonguard, and your own id of the customer, belong to production: in the sandbox anybody passes the
+  -- check, under any id.
+  if p_environment = 'production' and p_customer_id is not null then
+    update public.moonpay_customers c
+    set moonpay_customer_id = p_customer_id, environment = p_environment
+    where c.external_customer_id = p_external_customer_id and c.moonpay_customer_id is null
+      and not exists (select from public.moonpay_customers other where other.moonpay_customer_id = p_customer_id);
+    update public.moonpay_customers c set external_customer_id = null
+    where c.external_customer_id = p_external_customer_id and c.environment = 'sandbox';
+  end if;
+
+  if p_customer_id is not null then
+    select c.id into v_row_id from public.moonpay_customers c where c.moonpay_customer_id = p_customer_id;
+  else
+    select c.id into v_row_id from public.moonpay_customers c where c.external_customer_id = p_external_customer_id;
+  end if;
+  -- The same customer of yours has another id at MoonPay in each environment.
+  if not exists (select from public.moonpay_customers other where other.external_customer_id = p_external_customer_id) then
+    v_external_customer_id := p_external_customer_id;
+  end if;
+
+  if v_row_id is null then
+    insert into public.moonpay_customers (
+      id, moonpay_customer_id, external_customer_id, environment, identity_verification_status,
+      kyc_check_id, kyc_result, kyc_reject_type, kyc_checked_level, kyc_updated_at
+    ) values (
+      moonguard.uuid_v7(), p_customer_id, v_external_customer_id, p_environment, p_status,
+      p_check ->> 'id', p_check ->> 'result', p_check ->> 'rejectType', v_level, p_at);
+    return true;
+  end if;
+  update public.moonpay_customers c set
+    environment = p_environment,
+    external_customer_id = coalesce(c.external_customer_id, v_external_customer_id),
+    identity_verification_status = p_status,
+    kyc_check_id = p_check ->> 'id',
+    kyc_result = p_check ->> 'result',
+    kyc_reject_type = p_check ->> 'rejectType',
+    kyc_checked_level = coalesce(v_level, c.kyc_checked_level),
+    kyc_updated_at = coalesce(p_at, c.kyc_updated_at),
+    updated_at = now()
+  where c.id = v_row_id
+    and (c.environment = p_environment or c.environment is null and (p_customer_id is not null or p_environment = 'production'))
+    and (c.kyc_updated_at is null or p_at is null or p_at >= c.kyc_updated_at);
+  return found;
+end
+$$;
+comment on function moonguard.move_customer(text, text, text, text, jsonb, timestamptz) is
+  'Moves the identity state of a customer forward by a check; by your own id alone where MoonPay''s is not known.';
+
 create function moonguard.project_customers(p_event_ids uuid[]) returns setof uuid
 language plpgsql set search_path = '' set enable_seqscan = 'off' set jit = 'off' set plan_cache_mode = 'force_generic_plan' as $$
 declare
@@ -205,41 +264,7 @@ begin
     where e.id = any (p_event_ids) and e.entity_type = 'customer'
     order by e.environment, e.entity_id, e.sequence
   loop
-    perform pg_advisory_xact_lock(hashtextextended('moonpay_customers:' || v_event.entity_id, 0));
-    -- A row from before Moonguard, and your own id of the customer, belong to production: in the sandbox anybody passes the
-    -- check, under any id.
-    if v_event.environment = 'production' then
-      update public.moonpay_customers c
-      set moonpay_customer_id = v_event.entity_id, environment = v_event.environment
-      where c.external_customer_id = v_event.external_customer_id and c.moonpay_customer_id is null
-        and not exists (select from public.moonpay_customers other where other.moonpay_customer_id = v_event.entity_id);
-      update public.moonpay_customers c set external_customer_id = null
-      where c.external_customer_id = v_event.external_customer_id and c.environment = 'sandbox';
-    end if;
-
-    insert into public.moonpay_customers as c (
-      id, moonpay_customer_id, external_customer_id, environment, identity_verification_status,
-      kyc_check_id, kyc_result, kyc_reject_type, kyc_checked_level, kyc_updated_at
-    )
-    select moonguard.uuid_v7(), v_event.entity_id,
-      -- The same customer of yours has another id at MoonPay in each environment.
-      case when not exists (select from public.moonpay_customers other where other.external_customer_id = v_event.external_customer_id)
-        then v_event.external_customer_id end,
-      v_event.environment, v_event.status, v_event.data ->> 'id', v_event.data ->> 'result', v_event.data ->> 'rejectType',
-      case when v_event.data ->> 'level' ~ '^[0-9]{1,4}$' then (v_event.data ->> 'level')::integer end, v_event.occurred_at
-    on conflict (moonpay_customer_id) do update set
-      environment = excluded.environment,
-      external_customer_id = coalesce(c.external_customer_id, excluded.external_customer_id),
-      identity_verification_status = excluded.identity_verification_status,
-      kyc_check_id = excluded.kyc_check_id,
-      kyc_result = excluded.kyc_result,
-      kyc_reject_type = excluded.kyc_reject_type,
-      kyc_checked_level = coalesce(excluded.kyc_checked_level, c.kyc_checked_level),
-      kyc_updated_at = coalesce(excluded.kyc_updated_at, c.kyc_updated_at),
-      updated_at = now()
-    where (c.environment is null or c.environment = excluded.environment)
-      and (c.kyc_updated_at is null or excluded.kyc_updated_at is null or excluded.kyc_updated_at >= c.kyc_updated_at);
-    if not found then
+    if not moonguard.move_customer(v_event.environment, v_event.entity_id, v_event.external_customer_id, v_event.status, v_event.data, v_event.occurred_at) then
       return next v_event.event_id;
     end if;
   end loop;

@@ -111,9 +111,11 @@ create table moonguard.alert_suppressions (
   ended_reason text,
   created_at timestamptz not null default now(),
   constraint alert_suppressions_customer_id_check check (length(customer_id) between 1 and 500),
+  constraint alert_suppressions_alert_type_check check (alert_type in ('aml_screening', 'sanctions_check', 'pep_screening', 'transaction_monitoring',
+    'kyc_verification', 'suspicious_activity', 'risk_threshold', 'policy_violation', 'document_verification', 'identity_verification', 'address_verification')),
   constraint alert_suppressions_fingerprint_check check (length(fingerprint) between 1 and 500),
-  constraint alert_suppressions_reason_check check (trim(reason) <> '' and octet_length(reason) <= 65536),
-  constraint alert_suppressions_ended_reason_check check (trim(ended_reason) <> '' and octet_length(ended_reason) <= 65536),
+  constraint alert_suppressions_reason_check check (reason ~ '\S' and octet_length(reason) <= 65536),
+  constraint alert_suppressions_ended_reason_check check (ended_reason ~ '\S' and octet_length(ended_reason) <= 65536),
   constraint alert_suppressions_approval_check check (
     num_nulls(approved_by, approved_at) in (0, 2) and lower(trim(approved_by)) <> lower(trim(requested_by)))
 );
@@ -270,6 +272,19 @@ end
 $$;
 comment on function moonguard.group_root(uuid) is 'The group that a group is part of by now.';
 
+create function moonguard.alerts_of_group(p_group uuid) returns setof public.moonpay_compliance_alerts
+language sql stable set search_path = '' as $$
+  with recursive parts (id) as (
+    select moonguard.group_root(p_group)
+    union
+    select j.group_id from parts join moonguard.alert_group_joins j on j.into_group_id = parts.id
+  )
+  select a.* from public.moonpay_compliance_alerts a where a.group_id = any (array(select id from parts))
+  union all
+  select a.* from public.moonpay_compliance_alerts a where a.id = any (array(select id from parts)) and a.group_id is null
+$$;
+comment on function moonguard.alerts_of_group(uuid) is 'The alerts of a group, under any name that it has or had.';
+
 create function moonguard.join_groups(p_one uuid, p_other uuid) returns void
 language plpgsql set search_path = '' as $$
 declare
@@ -298,7 +313,7 @@ comment on table moonguard.alert_link_repairs is 'Links that the schedule comple
 comment on column moonguard.alert_link_repairs.related is
   'The alert_id of a row that somebody else was changing; null: others were raising alerts about the same at that moment, which none could see of the other.';
 
--- The newest of the same customer, wallet, transaction or correlation id around the time of the alert.
+-- The newest of the same customer, wallet, transaction or correlation id around the time of the alert, ten of each.
 create function moonguard.alerts_like(p_alert public.moonpay_compliance_alerts) returns table (alert_id text, group_id uuid)
 language plpgsql stable set search_path = '' set enable_seqscan = 'off' set jit = 'off' as $$
 #variable_conflict use_column
@@ -313,18 +328,21 @@ begin
   return query
   select alike.alert_id, alike.group_id from (
     (select a.id, a.alert_id, coalesce(a.group_id, a.id) as group_id, a.triggered_at from public.moonpay_compliance_alerts a
-      where a.customer_id = p_alert.customer_id and a.triggered_at between v_from and v_to order by a.triggered_at desc limit 11)
+      where a.customer_id = p_alert.customer_id and a.id <> p_alert.id and a.triggered_at between v_from and v_to
+      order by a.triggered_at desc limit 10)
     union
     (select a.id, a.alert_id, coalesce(a.group_id, a.id), a.triggered_at from public.moonpay_compliance_alerts a
-      where a.wallet_address = p_alert.wallet_address and a.triggered_at between v_from and v_to order by a.triggered_at desc limit 11)
+      where a.wallet_address = p_alert.wallet_address and a.id <> p_alert.id and a.triggered_at between v_from and v_to
+      order by a.triggered_at desc limit 10)
     union
     (select a.id, a.alert_id, coalesce(a.group_id, a.id), a.triggered_at from public.moonpay_compliance_alerts a
-      where a.transaction_id = p_alert.transaction_id and a.triggered_at between v_from and v_to order by a.triggered_at desc limit 11)
+      where a.transaction_id = p_alert.transaction_id and a.id <> p_alert.id and a.triggered_at between v_from and v_to
+      order by a.triggered_at desc limit 10)
     union
     (select a.id, a.alert_id, coalesce(a.group_id, a.id), a.triggered_at from public.moonpay_compliance_alerts a
-      where a.correlation_id = p_alert.correlation_id and a.triggered_at between v_from and v_to order by a.triggered_at desc limit 11)
+      where a.correlation_id = p_alert.correlation_id and a.id <> p_alert.id and a.triggered_at between v_from and v_to
+      order by a.triggered_at desc limit 10)
   ) alike
-  where alike.id <> p_alert.id
   order by alike.triggered_at desc, alike.id desc
   limit 20;
 end
@@ -597,6 +615,28 @@ create trigger alert_hit_counts after insert on moonguard.alert_hits
 select moonguard.add_index('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_suppressed_key_idx',
   '(dedupe_key, id) where suppression_id is not null');
 
+-- As src/compliance/screening.ts has it. Asked of new alerts only: what older programs wrote stays as it is.
+create function moonguard.screening_results_are_valid(p_results jsonb) returns boolean
+language sql immutable parallel safe set search_path = '' as $$
+  select jsonb_typeof(p_results) = 'array' and not exists (
+    select from jsonb_array_elements(p_results) as screening
+    where not coalesce(jsonb_typeof(screening -> 'provider') = 'string' and jsonb_typeof(screening -> 'list') = 'string'
+      and jsonb_typeof(screening -> 'listDate') = 'string' and screening ->> 'listDate' ~ '^\d{4}-\d\d-\d\d$'
+      and jsonb_typeof(screening -> 'query' -> 'name') = 'string' and jsonb_typeof(screening -> 'candidates') = 'array'
+      and not exists (
+        select from jsonb_array_elements(case jsonb_typeof(screening -> 'candidates') when 'array' then screening -> 'candidates' else '[]' end) as candidate
+        where not coalesce(jsonb_typeof(candidate -> 'name') = 'string' and jsonb_typeof(candidate -> 'reasons') = 'array'
+          and candidate @@ '$.score >= 0 && $.score <= 1', false)), false))
+$$;
+-- Other entries of a list, or the same ones under other names, are another finding; a newer issue of the list is not.
+create function moonguard.screening_fingerprint(p_results jsonb) returns text
+language sql immutable parallel safe set search_path = '' as $$
+  select 'screening:' || encode(sha256(convert_to(string_agg(distinct entry, e'\n' order by entry), 'UTF8')), 'hex')
+  from jsonb_array_elements(p_results) as screening
+  cross join jsonb_array_elements(screening -> 'candidates') as candidate
+  cross join lateral (values (jsonb_build_array(screening -> 'list', candidate -> 'entryId', candidate -> 'name')::text)) as found (entry)
+$$;
+
 create function moonguard.raise_alert(p_alert jsonb, p_actor text default null) returns setof public.moonpay_compliance_alerts
 language plpgsql set search_path = '' as $$
 declare
@@ -616,6 +656,17 @@ begin
   v_new.severity := coalesce(v_new.severity, 'medium');
   v_new.details := coalesce(v_new.details, '{}');
   v_new.metadata := coalesce(v_new.metadata, '{}');
+  if v_new.screening_results is not null then
+    if jsonb_typeof(v_new.screening_results) = 'object' then
+      v_new.screening_results := jsonb_build_array(v_new.screening_results);
+    end if;
+    if not moonguard.screening_results_are_valid(v_new.screening_results) then
+      raise exception using errcode = 'check_violation', constraint = 'moonpay_compliance_alerts_screening_results_check',
+        message = 'screening_results is not as documented',
+        hint = 'One object a list: provider, list, listDate (YYYY-MM-DD), query with a name, candidates with name, score (0 to 1) and reasons.';
+    end if;
+    v_new.fingerprint := coalesce(v_new.fingerprint, moonguard.screening_fingerprint(v_new.screening_results));
+  end if;
 
   <<attempts>>
   for v_attempt in 1..10 loop
@@ -670,12 +721,15 @@ revoke all on sequence moonguard.alert_hits_hit_number_seq from public, anon, au
 revoke all on function moonguard.worse_severity(text, text), moonguard.worse_risk_level(text, text), moonguard.risk_level(integer),
   moonguard.risk_level(integer, moonguard.alert_settings), moonguard.keep_risk_consistent(), moonguard.apply_risk_bands(), moonguard.customer_facts(text),
   moonguard.alert_suppression_before_write(), moonguard.suppression_holds(moonguard.alert_suppressions), moonguard.end_suppressions(timestamptz, text),
-  moonguard.suppression_for(public.moonpay_compliance_alerts), moonguard.group_root(uuid), moonguard.join_groups(uuid, uuid),
+  moonguard.suppression_for(public.moonpay_compliance_alerts), moonguard.group_root(uuid), moonguard.alerts_of_group(uuid), moonguard.join_groups(uuid, uuid),
   moonguard.alerts_like(public.moonpay_compliance_alerts), moonguard.claim_matter(public.moonpay_compliance_alerts), moonguard.take_in_alert(),
   moonguard.link_back(), moonguard.join_related(), moonguard.repair_alert_links(timestamptz, integer), moonguard.check_merge(), moonguard.carry_to_merged(),
-  moonguard.note_first_hit(), moonguard.count_hit(), moonguard.raise_alert(jsonb, text)
+  moonguard.note_first_hit(), moonguard.count_hit(), moonguard.screening_results_are_valid(jsonb), moonguard.screening_fingerprint(jsonb),
+  moonguard.raise_alert(jsonb, text)
   from public, anon, authenticated, service_role;
-grant execute on function moonguard.raise_alert(jsonb, text), moonguard.group_root(uuid) to authenticated, service_role;
+grant execute on function moonguard.raise_alert(jsonb, text), moonguard.screening_results_are_valid(jsonb), moonguard.screening_fingerprint(jsonb),
+  moonguard.group_root(uuid), moonguard.alerts_of_group(uuid) to authenticated, service_role;
+grant execute on function moonguard.move_customer(text, text, text, text, jsonb, timestamptz) to service_role;
 
 grant select on moonguard.alert_templates, moonguard.alert_suppressions, moonguard.alert_group_joins, moonguard.alert_hits to authenticated, service_role;
 grant insert, update on moonguard.alert_templates to authenticated, service_role;

@@ -11,10 +11,11 @@ import { evaluate } from '../policy/evaluate.ts';
 import type { EventFacts } from '../policy/eventFacts.ts';
 import type { PolicyService } from '../policy/PolicyService.ts';
 import { type Alert, type AlertType, undecidedStatuses } from './alert.ts';
-import type { AlertFilterInput } from './alertInput.ts';
+import type { AlertFilterInput } from './alertFilter.ts';
 import type { ComplianceService } from './ComplianceService.ts';
-import { type Customer, decodeCustomer } from './customer.ts';
+import { type Customer, decodeCustomer, type VerificationStatus } from './customer.ts';
 import { findCustomer } from './store/findCustomer.ts';
+import { type IdentityState, recordIdentityState } from './store/recordIdentityState.ts';
 
 const word = z.string().min(1).max(200);
 
@@ -32,6 +33,8 @@ const identityCheckSchema = z
     rejectType: word.nullish(),
     rejectLabels: z.array(word).nullish(),
     escalationReasons: z.array(word).nullish(),
+    /** When it came to this result; default: now. */
+    checkedAt: z.date().optional(),
   })
   .refine(({ customerId, externalCustomerId }) => customerId !== undefined || externalCustomerId !== undefined, {
     path: ['customerId'],
@@ -39,6 +42,7 @@ const identityCheckSchema = z
     params: { code: 'required' },
   });
 export type IdentityCheckInput = z.input<typeof identityCheckSchema>;
+type IdentityCheck = z.output<typeof identityCheckSchema>;
 
 const kycAlertTypes: readonly AlertType[] = [
   'kyc_verification',
@@ -62,19 +66,20 @@ export class CustomerService {
   }
 
   /**
-   * Judges an identity check by the same rules as MoonPay's events, for checks that came by another way. Raises a KYC alert
-   * when it is rejected or escalated: high when that is final, else medium; a further call about the same check with the
-   * same result counts on that alert. Returns the alert; undefined when there is nothing to alert about.
+   * Judges an identity check by the same rules as MoonPay's events, for checks that came by another way, and moves the
+   * customer's identity state forward by it. Raises a KYC alert when it is rejected or escalated: high when that is final,
+   * else medium; a further call about the same check with the same result counts on that alert. Returns the alert;
+   * undefined when there is nothing to alert about.
    * @throws MoonguardError request_invalid
    */
   async recordIdentityCheck(input: IdentityCheckInput, options: WriteOptions = {}): Promise<Alert | undefined> {
-    const decision = evaluate(factsOf(parseInput(identityCheckSchema, input, 'request_invalid')));
+    const check = parseInput(identityCheckSchema, input, 'request_invalid');
     const { database, ...services } = this.#dependencies;
-    const [alert] = await database.transaction(
-      (transaction) => carryOut(decision, services, { ...options, transaction }),
-      options.transaction,
-    );
-    return alert;
+    return database.transaction(async (transaction) => {
+      await recordIdentityState(transaction, stateOf(check));
+      const [alert] = await carryOut(evaluate(factsOf(check)), services, { ...options, transaction });
+      return alert;
+    }, options.transaction);
   }
 
   /**
@@ -106,7 +111,25 @@ export class CustomerService {
   }
 }
 
-function factsOf(check: z.output<typeof identityCheckSchema>): EventFacts {
+function stateOf(check: IdentityCheck): IdentityState {
+  const { environment, customerId, externalCustomerId, checkId: id, result, rejectType, checkedAt } = check;
+  return {
+    environment,
+    customerId,
+    externalCustomerId,
+    status: statusOf(result),
+    check: { id, result, rejectType: rejectType ?? undefined },
+    checkedAt,
+  };
+}
+
+/** As for MoonPay's events: anything but an end is pending. */
+function statusOf(result: string | undefined): VerificationStatus {
+  if (result === 'clear') return 'completed';
+  return result === 'rejected' ? 'failed' : 'pending';
+}
+
+function factsOf(check: IdentityCheck): EventFacts {
   const customerId = check.customerId ?? check.externalCustomerId;
   return {
     eventId: undefined,
@@ -123,6 +146,7 @@ function factsOf(check: z.output<typeof identityCheckSchema>): EventFacts {
       rejectLabels: check.rejectLabels ?? [],
       escalationReasons: check.escalationReasons ?? [],
     },
+    walletAddress: undefined,
     failureCodes: [],
     failedStages: [],
   };

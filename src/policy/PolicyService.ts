@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
+import type { ComplianceService } from '../compliance/ComplianceService.ts';
 import type { Database, Db } from '../database/database.ts';
 import { MoonguardError } from '../errors.ts';
 import { identifier, text } from '../input/fields.ts';
@@ -35,10 +36,17 @@ import { insertPolicy } from './store/insertPolicy.ts';
 import { listLogRows } from './store/listLogRows.ts';
 import { listPolicies, type PolicyFilter } from './store/listPolicies.ts';
 import { updatePolicy } from './store/updatePolicy.ts';
+import { violationAlert } from './violationAlert.ts';
 
 export interface PolicyWriteOptions extends WriteOptions {
   /** Why the policy is changed; kept in the log. */
   readonly reason?: string | undefined;
+}
+
+export interface PolicyServiceDependencies {
+  readonly database: Database;
+  /** Gets the violations. */
+  readonly compliance: Pick<ComplianceService, 'createAlert'>;
 }
 
 /**
@@ -47,9 +55,11 @@ export interface PolicyWriteOptions extends WriteOptions {
  */
 export class PolicyService {
   readonly #database: Database;
+  readonly #compliance: PolicyServiceDependencies['compliance'];
 
-  constructor({ database }: { readonly database: Database }) {
+  constructor({ database, compliance }: PolicyServiceDependencies) {
     this.#database = database;
+    this.#compliance = compliance;
   }
 
   /**
@@ -70,11 +80,17 @@ export class PolicyService {
 
   /**
    * Logs that a policy was violated: violation_detected with status failure, severity error, impact medium, and action
-   * required, unless given otherwise.
+   * required, unless given otherwise. Raises an alert with it, as severe as the impact.
    * @throws MoonguardError policy_log_invalid, policy_log_duplicate
    */
-  async logViolation(violation: PolicyViolationInput, options: WriteOptions = {}): Promise<LoggedRow> {
-    return this.#logOne(parseInput(policyViolationSchema, violation, 'policy_log_invalid'), options);
+  async logViolation(given: PolicyViolationInput, options: WriteOptions = {}): Promise<LoggedRow> {
+    const { alert, ...violation } = parseInput(policyViolationSchema, given, 'policy_log_invalid');
+    if (!alert) return this.#logOne(violation, options);
+    return this.#database.transaction(async (transaction) => {
+      const logged = await this.#logOne(violation, { ...options, transaction });
+      await this.#compliance.createAlert(violationAlert(violation, logged), { ...options, transaction });
+      return logged;
+    }, options.transaction);
   }
 
   /**

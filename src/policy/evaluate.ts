@@ -36,6 +36,8 @@ function alertsFor(facts: EventFacts, hits: readonly Hit[]): NewAlertInput[] {
       severity: worst.rule.alert.severity,
       title: worst.rule.alert.title,
       ...subjectOf(facts),
+      walletAddress: facts.walletAddress,
+      correlationId: correlationId(facts),
       details: {
         rules: hitsOnIt.map(({ rule }) => rule.id),
         ...Object.fromEntries(hitsOnIt.flatMap(({ evidence }) => Object.entries(evidence))),

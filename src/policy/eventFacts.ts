@@ -14,6 +14,8 @@ export interface EventFacts {
   /** MoonPay's id of the customer, else yours. */
   readonly customerId: string | undefined;
   readonly identityCheck: IdentityCheckFacts | undefined;
+  /** The customer's: paid to by a buy, refunded to by a sale. */
+  readonly walletAddress: string | undefined;
   /** Why the transaction or stages of it failed, as MoonPay's codes. */
   readonly failureCodes: readonly string[];
   /** The stages of the transaction that failed. */
@@ -57,6 +59,7 @@ export function factsOf(event: StoredEventFacts): EventFacts {
     entityId: event.entity_id ?? undefined,
     customerId: word(data['customerId']) ?? word(data['externalCustomerId']) ?? word(root['externalCustomerId']),
     identityCheck: event.event_name.startsWith('customer.kyc_') ? identityCheckOf(data) : undefined,
+    walletAddress: word(data['walletAddress']) ?? word(data['refundWalletAddress']),
     failureCodes: words([data['failureReason'], ...stages.map((stage) => stage['failureReason'])]).map(failureCode),
     failedStages: words(stages.filter(({ status }) => word(status) === 'failed').map(({ stage }) => stage)),
   };

@@ -61,8 +61,11 @@ export const policyViolationSchema = z.strictObject({
   severity: z.enum(logSeverities).default('error'),
   complianceImpact: z.enum(complianceImpacts).default('medium'),
   requiresAction: z.boolean().default(true),
+  /** Whether it raises an alert too; default true. */
+  alert: z.boolean().default(true),
 });
 export type PolicyViolationInput = z.input<typeof policyViolationSchema>;
+export type PolicyViolation = Omit<z.output<typeof policyViolationSchema>, 'alert'>;
 
 export const policyLogFilterSchema = z.strictObject({
   policyId: identifier.optional(),

@@ -23,7 +23,7 @@ forEachDatabase('customers', (open) => {
   beforeAll(async () => {
     database = await open();
     compliance = new ComplianceService({ database });
-    policies = new PolicyService({ database });
+    policies = new PolicyService({ database, compliance });
     customerService = new CustomerService({ database, compliance, policies });
   });
   afterAll(() => database.close());

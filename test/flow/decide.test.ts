@@ -28,12 +28,13 @@ const failedBuy = (id: string, failureReason = 'rejected_other'): string =>
   buyEvent({ id, status: 'failed', failureReason }, 'transaction_failed');
 
 function servicesOn(database: Database, { observe }: Pick<Observed, 'observe'>): DeciderDependencies {
+  const compliance = new ComplianceService({ database });
   return {
     database,
     runtime: systemRuntime,
     observe,
-    compliance: new ComplianceService({ database }),
-    policies: new PolicyService({ database }),
+    compliance,
+    policies: new PolicyService({ database, compliance }),
   };
 }
 

@@ -1,5 +1,6 @@
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { ComplianceService } from '../../src/compliance/ComplianceService.ts';
 import { AccountService } from '../../src/policy/AccountService.ts';
 import { PolicyService } from '../../src/policy/PolicyService.ts';
 import { refusal } from '../support/refusal.ts';
@@ -11,7 +12,7 @@ forEachDatabase('policies', (open) => {
 
   beforeAll(async () => {
     database = await open();
-    policyService = new PolicyService({ database });
+    policyService = new PolicyService({ database, compliance: new ComplianceService({ database }) });
   });
   afterAll(() => database.close());
 

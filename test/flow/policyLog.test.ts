@@ -1,5 +1,6 @@
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { ComplianceService } from '../../src/compliance/ComplianceService.ts';
 import { PolicyService } from '../../src/policy/PolicyService.ts';
 import { policyLogWriteError } from '../../src/policy/policyErrors.ts';
 import type { PolicyExecutionInput, PolicyLogFilterInput } from '../../src/policy/policyLogInput.ts';
@@ -14,7 +15,7 @@ forEachDatabase('the policy log', (open) => {
 
   beforeAll(async () => {
     database = await open();
-    policyService = new PolicyService({ database });
+    policyService = new PolicyService({ database, compliance: new ComplianceService({ database }) });
   });
   afterAll(() => database.close());
 
