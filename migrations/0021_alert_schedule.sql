@@ -111,16 +111,18 @@ language plpgsql security definer set search_path = '' as $$
 declare
   -- Not the start of the transaction, and not triggered_at: nobody could have seen the alert before.
   v_now timestamptz := clock_timestamp();
-  v_rank text[] := array['low', 'medium', 'high', 'critical'];
   v_rule moonguard.alert_deadlines%rowtype;
   v_due timestamptz;
-  v_was_worked_on boolean := tg_op = 'UPDATE' and old.status not in ('resolved', 'dismissed') and old.merged_into is null;
+  -- A row from before Moonguard may have no status and no severity.
+  v_was_worked_on boolean := tg_op = 'UPDATE' and coalesce(old.status, '') not in ('resolved', 'dismissed') and old.merged_into is null;
+  v_begins boolean := not v_was_worked_on or coalesce(new.occurrence_count > old.occurrence_count, false);
+  v_gets_worse boolean := new.severity is distinct from old.severity
+    and coalesce(moonguard.worse_severity(old.severity, new.severity) = new.severity, false);
   -- By hand, or with the new alert.
-  v_is_given boolean := new.due_at is distinct from case when tg_op = 'UPDATE' then old.due_at end;
-  v_is_worse boolean;
+  v_is_given boolean := new.due_at is distinct from old.due_at;
 begin
   if new.status in ('resolved', 'dismissed') or new.merged_into is not null then
-    -- The schedule may not have run between the deadline and a decision.
+    -- The schedule may not have run between the deadline and the decision.
     if v_was_worked_on and old.next_step_at is not null and v_now >= old.due_at then
       new.breached_at := coalesce(old.breached_at, v_now);
     end if;
@@ -128,17 +130,15 @@ begin
     new.next_step_at := null;
     return new;
   end if;
-
-  v_is_worse := v_was_worked_on and array_position(v_rank, new.severity) > array_position(v_rank, old.severity);
-  if v_was_worked_on and not v_is_given and not v_is_worse and new.occurrence_count <= old.occurrence_count then
+  if not (v_begins or v_gets_worse or v_is_given) then
     return new;
   end if;
 
   select * into v_rule from moonguard.alert_deadlines where severity = new.severity;
   if not v_is_given then
     v_due := moonguard.due_at(v_now, v_rule.minutes, v_rule.in_business_hours);
-    -- Worse by a person's judgement, without a new hit: never later than it was.
-    if v_was_worked_on and new.occurrence_count <= old.occurrence_count and (v_due is null or old.due_at <= v_due) then
+    -- Worse by a person's judgement: never later than it was.
+    if not v_begins and (v_due is null or old.due_at <= v_due) then
       return new;
     end if;
     new.due_at := v_due;
@@ -198,7 +198,7 @@ create trigger alert_queues_take_waiting after insert or update on moonguard.ale
 create function moonguard.alert_knows_assignee() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
-  if new.assigned_to is distinct from (case when tg_op = 'UPDATE' then old.assigned_to end)
+  if new.assigned_to is distinct from old.assigned_to
       and not exists (select from moonguard.alert_people where id = new.assigned_to and is_active)
       and exists (select from moonguard.alert_people where is_active) then
     raise exception using
@@ -250,8 +250,8 @@ language plpgsql security definer set search_path = '' as $$
 declare
   v_word text;
 begin
-  -- One that was born suppressed is nothing that anybody must look at.
-  if tg_op = 'INSERT' and new.suppression_id is not null then
+  -- Suppressed, or history from elsewhere: nothing that anybody must look at.
+  if tg_op = 'INSERT' and new.status in ('resolved', 'dismissed') then
     return null;
   end if;
   foreach v_word in array array_remove(array[
@@ -434,7 +434,7 @@ begin
     end;
   end loop;
 
-  foreach v_task in array array['distribute_alerts($2)', 'archive_batch($1, $2)', 'repair_alert_links()', 'end_suppressions($1)', 'fold_alert_counts()'] loop
+  foreach v_task in array array['distribute_alerts($2)', 'archive_batch($1, $2)', 'repair_alert_links($1, $2)', 'end_suppressions($1)', 'fold_alert_counts()'] loop
     begin
       execute 'select moonguard.' || v_task into v_done using p_now, p_limit;
       case v_task

@@ -3578,7 +3578,7 @@ $$;
 create function moonguard.claim_deliveries(p_limit integer, p_default_room integer, p_rooms jsonb, p_lease_ms integer, p_lease_token uuid,
   p_probe_ms integer, p_now timestamptz default null)
 returns table (delivery json, escaped_body text, endpoint jsonb, has_more boolean, to_be_chosen boolean, wait_ms double precision, spacing_ms double precision)
-language plpgsql set search_path = '' set enable_seqscan = 'off' set enable_bitmapscan = 'off' set jit = 'off' as $$
+language plpgsql set search_path = '' set enable_seqscan = 'off' set enable_bitmapscan = 'off' set jit = 'off' set plan_cache_mode = 'force_generic_plan' as $$
 #variable_conflict use_column
 declare
   v_now timestamptz := coalesce(p_now, now());
@@ -3706,7 +3706,7 @@ $$;
 -- endpoints.
 create function moonguard.settle_deliveries(p_results json, p_count integer, p_endpoint_ids uuid[], p_breaker_failures integer, p_probe_ms integer, p_disable_after_ms bigint)
 returns table (delivery_id uuid, endpoint_id uuid, endpoint_status text, changed_because text)
-language plpgsql set search_path = '' set enable_seqscan = 'off' set enable_bitmapscan = 'off' set jit = 'off' as $$
+language plpgsql set search_path = '' set enable_seqscan = 'off' set enable_bitmapscan = 'off' set jit = 'off' set plan_cache_mode = 'force_generic_plan' as $$
 #variable_conflict use_column
 declare
   v_settled uuid[];
@@ -3825,8 +3825,8 @@ revoke all on function moonguard.endpoint_pace_now(uuid, double precision, times
   moonguard.claim_deliveries(integer, integer, jsonb, integer, uuid, integer, timestamptz),
   moonguard.settle_deliveries(json, integer, uuid[], integer, integer, bigint) from public, anon, authenticated, service_role;
 $moonguard_0014$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (14, '0014_delivery_engine', '376ee1726e6b05f612e2eb8f29f555e767137337bcc64bd64b6ec0c50e5329bf');
-  elsif v_applied <> '376ee1726e6b05f612e2eb8f29f555e767137337bcc64bd64b6ec0c50e5329bf' then
+    insert into moonguard.schema_migrations (number, name, checksum) values (14, '0014_delivery_engine', 'f0ff280a7ff2cead90dcf2d932aee0bc974eb43e580ba2752e77806da5a9b45a');
+  elsif v_applied <> 'f0ff280a7ff2cead90dcf2d932aee0bc974eb43e580ba2752e77806da5a9b45a' then
     raise exception using
       errcode = 'MG002',
       message = 'the migration 0014_delivery_engine that was applied here had another text',

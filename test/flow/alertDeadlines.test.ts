@@ -140,6 +140,22 @@ forEachDatabase('deadlines of alerts', (open, kind) => {
     }
   });
 
+  test('one session at a time does it; whoever comes meanwhile does nothing', async () => {
+    const due = () => raise('critical', { dueAt: inMinutes(1) });
+    const run = (within = database.db) => runAlertSchedule(within, { now: inMinutes(5) });
+    await due();
+    const runs = await database.transaction(async (transaction) => {
+      const first = await run(transaction);
+      if (kind === 'postgres') await due();
+      return [first, kind === 'postgres' ? await run() : undefined];
+    });
+    expect(runs[0]).toMatchObject({ isLeader: true, breached: 1 });
+    if (kind === 'postgres') {
+      expect(runs[1]).toEqual({ ...nothing, isLeader: false });
+      expect(await run()).toMatchObject({ isLeader: true, breached: 1 });
+    }
+  });
+
   test('the next scheduler goes on where the one before ended', async () => {
     await subscribe('compliance.alert_due_soon,compliance.alert_overdue,compliance.alert_escalated');
     const run = async () => {
@@ -252,6 +268,8 @@ forEachDatabase('deadlines of alerts', (open, kind) => {
     await subscribe('compliance.alert_created', 'sandbox');
     const alert = await raiseIn('production');
     await raiseIn('sandbox');
+    await query(`insert into moonpay_compliance_alerts (alert_type, title, status, resolved_by, resolution_notes)
+      values ('aml_screening', 'History', 'resolved', 'mia', 'Settled')`);
     await compliance.assign(alert.id, 'anna');
     await compliance.assign(alert.id, null);
     await compliance.startReview(alert.id, { actor: 'anna' });

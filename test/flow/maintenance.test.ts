@@ -202,6 +202,62 @@ forEachDatabase('the SQL functions for maintenance', (open) => {
         { alert_id: 'dismissed', metadata: { archived: true } },
         { alert_id: 'resolved', metadata: { archived: true } },
       ]);
+      expect(await query('select task, removed_count, oldest, newest from moonguard.retention_runs')).toEqual([
+        {
+          task: 'archive_old_moonpay_compliance_alerts',
+          removed_count: 2,
+          oldest: new Date('2025-03-10T12:00:00Z'),
+          newest: new Date('2025-03-10T12:00:00Z'),
+        },
+      ]);
+    });
+
+    test('goes by the days of the settings, over a change of the clocks as well', async () => {
+      await alert('decided', 'resolved');
+      await query('update moonguard.alert_settings set archive_after_days = 30');
+
+      expect(await archive('2025-04-09 11:59+00')).toBe(0);
+      expect(await archive('2025-04-09 12:01+00')).toBe(1);
+    });
+
+    test.each([
+      ["customer_id) values ('c'", "customer_id = 'c'"],
+      ["transaction_id) values ('t'", "transaction_id = 't'"],
+      ["correlation_id) values ('x'", "correlation_id = 'x'"],
+      ["executed_from, executed_to) values ('2025-02-01', '2025-02-28'", "triggered_at = '2025-02-28'"],
+      ["customer_id, transaction_id) values ('c', 't'", "customer_id = 'c', transaction_id = 't'"],
+    ])('leaves in the lists what a legal hold covers: %s', async (hold, covered) => {
+      await query(`insert into moonguard.legal_holds (reason, ${hold.replace('values (', "values ('case 7', ")})`);
+      for (const id of ['held', 'free']) await alert(id, 'dismissed');
+      await query(`update moonpay_compliance_alerts set customer_id = 'c', triggered_at = '2025-03-01'`);
+      await query(
+        `update moonpay_compliance_alerts set customer_id = 'd', correlation_id = 'y' where alert_id = 'free'`,
+      );
+      await query(`update moonpay_compliance_alerts set ${covered} where alert_id = 'held'`);
+
+      expect(await archive('2027-01-01')).toBe(1);
+      expect(await query('select alert_id from moonpay_compliance_alerts where archived_at is null')).toEqual([
+        { alert_id: 'held' },
+      ]);
+      await query("update moonguard.legal_holds set lifted_at = now(), lifted_by = 'sam', lifted_reason = 'closed'");
+      expect(await archive('2027-01-01')).toBe(1);
+    });
+
+    test('a hold on a policy covers no alert', async () => {
+      await query("insert into moonguard.legal_holds (reason, customer_id, policy_id) values ('case 7', 'c', 'p')");
+      await alert('decided', 'dismissed');
+      await query("update moonpay_compliance_alerts set customer_id = 'c'");
+      expect(await archive('2027-01-01')).toBe(1);
+    });
+
+    test('passes over what cannot be changed, and goes on when there are more than fit one batch', async () => {
+      await query(`insert into moonpay_compliance_alerts (alert_id, alert_type, title, status, resolved_by, resolution_notes, resolved_at)
+        select 'alert_' || n, 'aml_screening', 'x', 'resolved', 'sam', 'n', timestamptz '2025-01-01 00:00+00' + n * interval '1 second'
+        from generate_series(1, 1100) as n`);
+      await query("alter table moonpay_compliance_alerts add check (alert_id <> 'alert_1') not valid");
+
+      expect(await archive('2027-01-01')).toBe(1_099);
+      expect(await query('select removed_count from moonguard.retention_runs')).toEqual([{ removed_count: 1_099 }]);
     });
   });
 
