@@ -2,42 +2,38 @@ import { sql } from 'kysely';
 import type { Db } from '../../database/database.ts';
 import type { Position } from '../../input/page.ts';
 import type { AlertRow, AlertWords } from '../alert.ts';
-import type { AlertFilter } from '../alertInput.ts';
+import type { AlertCondition, AlertOrder } from '../alertFilter.ts';
+import { alertMatches } from './alertMatches.ts';
 
-export interface AlertQuery extends Omit<AlertFilter, 'cursor'> {
-  /** Words that title, description or notes hold. */
-  readonly text?: string | undefined;
+export interface AlertQuery {
+  readonly conditions: readonly AlertCondition[];
+  readonly order: AlertOrder;
   /** The last alert of the page before. */
-  readonly after?: Position | undefined;
+  readonly after: Position | undefined;
+  readonly limit: number;
 }
 
-/** `position` is `triggered_at` with all its digits: a Date has only milliseconds. */
+/** `position` is the time it is ordered by, with all its digits: a Date has only milliseconds. */
 export type ListedAlertRow = AlertRow & { readonly position: string };
 
-/** The newest first; at most `limit`. */
-export async function listAlerts(db: Db, query: AlertQuery): Promise<ListedAlertRow[]> {
-  const { status, severity, alertType, customerId, transactionId, assignedTo, text, after } = query;
+const orders = {
+  newest: { column: 'triggered_at', direction: 'desc', isAfter: sql`<` },
+  due: { column: 'due_at', direction: 'asc', isAfter: sql`>` },
+} as const satisfies Record<AlertOrder, object>;
+
+/** At most `limit`; what has the same time is in the order of its ids. */
+export async function listAlerts(db: Db, { conditions, order, after, limit }: AlertQuery): Promise<ListedAlertRow[]> {
+  const { column, direction, isAfter } = orders[order];
   let alerts = db
     .selectFrom('moonpay_compliance_alerts')
     .selectAll()
     .$narrowType<AlertWords>()
-    .select(sql<string>`to_jsonb(triggered_at) #>> '{}'`.as('position'))
-    .where('archived_at', query.archived ? 'is not' : 'is', null);
-  if (status !== undefined) alerts = alerts.where('status', 'in', status);
-  if (severity !== undefined) alerts = alerts.where('severity', 'in', severity);
-  if (alertType !== undefined) alerts = alerts.where('alert_type', 'in', alertType);
-  if (customerId !== undefined) alerts = alerts.where('customer_id', '=', customerId);
-  if (transactionId !== undefined) alerts = alerts.where('transaction_id', '=', transactionId);
-  if (assignedTo === null) alerts = alerts.where('assigned_to', 'is', null);
-  else if (assignedTo !== undefined) alerts = alerts.where('assigned_to', '=', assignedTo);
-  if (text !== undefined) {
-    const pattern = `%${text.replaceAll(/[\\%_]/g, String.raw`\$&`)}%`;
+    .select(sql<string>`to_jsonb(${sql.ref(column)}) #>> '{}'`.as('position'))
+    .where(alertMatches(conditions));
+  if (after !== undefined) {
     alerts = alerts.where(
-      sql<boolean>`(title ilike ${pattern} or description ilike ${pattern} or resolution_notes ilike ${pattern})`,
+      sql<boolean>`(${sql.ref(column)}, id) ${isAfter} (${after.at}::timestamptz, ${after.id}::uuid)`,
     );
   }
-  if (after !== undefined) {
-    alerts = alerts.where(sql<boolean>`(triggered_at, id) < (${after.at}::timestamptz, ${after.id}::uuid)`);
-  }
-  return alerts.orderBy('triggered_at', 'desc').orderBy('id', 'desc').limit(query.limit).execute();
+  return alerts.orderBy(column, direction).orderBy('id', direction).limit(limit).execute();
 }
