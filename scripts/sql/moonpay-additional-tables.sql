@@ -5315,7 +5315,7 @@ declare
 begin
   for v_suppression in
     select * from moonguard.alert_suppressions s
-    where s.customer_id = p_alert.customer_id and s.alert_type = p_alert.alert_type and s.ended_at is null
+    where s.customer_id = p_alert.customer_id and s.alert_type = p_alert.alert_type and s.approved_at is not null and s.ended_at is null
       and (s.fingerprint is null or s.fingerprint = p_alert.fingerprint)
     order by s.id
   loop
@@ -5447,6 +5447,7 @@ create function moonguard.take_in_alert() returns trigger
 language plpgsql security definer set search_path = '' as $$
 declare
   v_suppression moonguard.alert_suppressions;
+  v_groups uuid[];
 begin
   -- Where programs from before these columns say it. What is no identifier is none.
   new.correlation_id := coalesce(new.correlation_id, (select value from jsonb_each_text(case jsonb_typeof(new.metadata) when 'object' then new.metadata end)
@@ -5471,11 +5472,12 @@ begin
   end if;
 
   if not moonguard.claim_matter(new) then
-    insert into moonguard.alert_link_repairs (alert_id) values (new.id);
+    insert into moonguard.alert_link_repairs (alert_id) values (new.id) on conflict do nothing;
   end if;
   select coalesce(new.related_alerts, '{}') || array_agg(alike.alert_id) filter (where alike.alert_id <> all (coalesce(new.related_alerts, '{}'))),
-    (array_agg(moonguard.group_root(alike.group_id) order by moonguard.group_root(alike.group_id)))[1]
-  into new.related_alerts, new.group_id from moonguard.alerts_like(new) alike;
+    array_agg(distinct alike.group_id)
+  into new.related_alerts, v_groups from moonguard.alerts_like(new) alike;
+  new.group_id := (select moonguard.group_root(group_id) as root from unnest(v_groups) as group_id order by root limit 1);
   return new;
 end
 $$;
@@ -5505,11 +5507,15 @@ create trigger alert_after_3_links after insert on public.moonpay_compliance_ale
 
 create function moonguard.join_related() returns trigger
 language plpgsql security definer set search_path = '' as $$
+declare
+  v_added text[] := new.related_alerts;
 begin
+  if tg_op = 'UPDATE' then
+    v_added := array(select unnest(new.related_alerts) except select unnest(old.related_alerts));
+  end if;
   perform moonguard.join_groups(coalesce(new.group_id, new.id), coalesce(a.group_id, a.id))
   from public.moonpay_compliance_alerts a
-  where a.alert_id = any (new.related_alerts) and (tg_op = 'INSERT' or a.alert_id <> all (old.related_alerts))
-    and coalesce(a.group_id, a.id) <> coalesce(new.group_id, new.id);
+  where a.alert_id = any (v_added) and coalesce(a.group_id, a.id) <> coalesce(new.group_id, new.id);
   return null;
 end
 $$;
@@ -5849,8 +5855,8 @@ create policy alert_hits_read on moonguard.alert_hits for select to authenticate
 create policy alert_hits_add on moonguard.alert_hits for insert to authenticated
   with check ((select moonguard.has_role('admin', 'compliance_officer', 'compliance_analyst')));
 $moonguard_0020$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (20, '0020_alert_intake', 'fce1d00f758d59b296eb5c4d0b06d44da36e5a00ea5a9f95ed894735b33f0b10');
-  elsif v_applied <> 'fce1d00f758d59b296eb5c4d0b06d44da36e5a00ea5a9f95ed894735b33f0b10' then
+    insert into moonguard.schema_migrations (number, name, checksum) values (20, '0020_alert_intake', 'f914db03ba1d434fe06f7014429d951e19115b0cec2b5ee22d5eb48846edb247');
+  elsif v_applied <> 'f914db03ba1d434fe06f7014429d951e19115b0cec2b5ee22d5eb48846edb247' then
     raise exception using
       errcode = 'MG002',
       message = 'the migration 0020_alert_intake that was applied here had another text',
