@@ -73,6 +73,12 @@ export const constraintProblems: Readonly<Record<string, Refusal>> = {
     field: 'filter',
     message: 'must be a CEL expression of at most 4096 characters, or null',
   },
+  moonpay_webhook_config_confidential_check: {
+    code: 'events_confidential',
+    field: 'events',
+    message:
+      'must name a compliance or policy event as before, or its deliveries would come into sight; delete it and create another endpoint',
+  },
   moonpay_webhook_config_live_url_key: {
     error: 'webhook_duplicate',
     code: 'url_duplicate',
