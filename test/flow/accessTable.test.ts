@@ -7,6 +7,7 @@ const oneOfEverything = readFileSync(new URL('fixtures/one-of-everything.sql', i
 /** Rows of the fixture. */
 const endpoint = '00000000-0000-4000-8000-00000000000a';
 const event = '00000000-0000-4000-8000-00000000000e';
+const alert = '00000000-0000-4000-8000-0000000000aa';
 
 const callers: Readonly<Record<string, Caller>> = {
   admin: signedIn('admin'),
@@ -35,8 +36,24 @@ const access = `
   moonpay_webhook_replays           | r     | r       | -       | r       | r         | -     | -    | r
   moonguard.replay_lanes            | -     | -       | -       | -       | -         | -     | -    | -
   moonpay_compliance_alerts         | rcu   | rcu     | rcu     | r       | -         | -     | -    | rcu
-  moonpay_alert_timeline            | r     | r       | r       | r       | -         | -     | -    | r
-  moonguard.alert_timeline          | r     | r       | r       | r       | -         | -     | -    | r
+  moonpay_alert_timeline            | rc    | rc      | rc      | r       | -         | -     | -    | rc
+  moonguard.alert_timeline          | rc    | rc      | rc      | r       | -         | -     | -    | rc
+  moonguard.alert_hits              | rc    | rc      | rc      | r       | -         | -     | -    | rc
+  moonguard.alert_suppressions      | rcu   | rcu     | rc      | r       | -         | -     | -    | rcu
+  moonguard.alert_settings          | ru    | ru      | r       | r       | -         | -     | -    | ru
+  moonguard.alert_setting_changes   | r     | r       | r       | r       | -         | -     | -    | r
+  moonguard.alert_templates         | rcu   | rcu     | r       | r       | -         | -     | -    | rcu
+  moonguard.alert_deadlines         | rcu   | rcu     | r       | r       | -         | -     | -    | rcu
+  moonguard.holidays                | rcud  | rcud    | r       | r       | -         | -     | -    | rcu
+  moonguard.alert_people            | rcu   | rcu     | r       | r       | -         | -     | -    | rcu
+  moonguard.alert_queues            | rcu   | rcu     | r       | r       | -         | -     | -    | rcu
+  moonguard.alert_queue_members     | rcud  | rcud    | r       | r       | -         | -     | -    | rcu
+  moonguard.alert_group_joins       | r     | r       | r       | r       | -         | -     | -    | r
+  moonguard.alert_counts            | r     | r       | r       | r       | -         | -     | -    | r
+  moonguard.alert_day_counts        | r     | r       | r       | r       | -         | -     | -    | r
+  moonguard.alert_count_changes     | r     | r       | r       | r       | -         | -     | -    | r
+  moonguard.alert_search            | -     | -       | -       | -       | -         | -     | -    | -
+  moonguard.alert_link_repairs      | -     | -       | -       | -       | -         | -     | -    | -
   moonpay_policy_logs               | r     | r       | r       | r       | -         | -     | -    | rc
   moonpay_policies                  | rcu   | rcu     | r       | r       | -         | -     | -    | rcu
   moonguard.legal_holds             | rcu   | rcu     | -       | r       | -         | -     | -    | rcu
@@ -53,10 +70,29 @@ const access = `
   moonguard.schema_migrations       | -     | -       | -       | -       | -         | -     | -    | -
 `;
 
+/** By somebody: whoever is not signed in says who acts. */
+const comment = `(alert_id, action, reason) select '${alert}', 'commented', set_config('moonguard.actor', 'mine', true)`;
+
 const creations: Readonly<Record<string, string>> = {
   moonpay_webhook_config: "(url, environment, events) values ('https://other.example.com', 'production', '{*}')",
   'moonguard.deliveries': `(event_id, endpoint_id, event_sequence) values ('${event}', '${endpoint}', 1) on conflict do nothing`,
   moonpay_compliance_alerts: "(alert_type, title) values ('aml_screening', 'Another')",
+  moonpay_alert_timeline: comment,
+  'moonguard.alert_timeline': comment,
+  'moonguard.alert_hits': `(alert_id, severity, title) values ('${alert}', 'low', 'Again')`,
+  'moonguard.alert_suppressions':
+    "(customer_id, alert_type, reason, requested_by, expires_at) values ('customer_3', 'aml_screening', 'x', 'mine', 'infinity')",
+  // There is one row.
+  'moonguard.alert_settings': '(is_the_one) values (true) on conflict do nothing',
+  'moonguard.alert_setting_changes': "(actor, before, after) values ('mine', '{}', '{}')",
+  'moonguard.alert_templates': "(alert_type, recommended_actions) values ('mine', '{}')",
+  'moonguard.alert_deadlines': "(severity, minutes) values ('low', 1) on conflict do nothing",
+  'moonguard.holidays': "(day, name) values ('2026-12-26', 'mine')",
+  'moonguard.alert_people': "(id) values ('mine')",
+  'moonguard.alert_queues': "(name, strategy) values ('mine', 'manual')",
+  'moonguard.alert_queue_members': "(queue, person) values ('documents', 'x') on conflict do nothing",
+  'moonguard.alert_group_joins': `(group_id, into_group_id) values ('${alert}', '${event}')`,
+  'moonguard.alert_link_repairs': `(alert_id) values ('${event}')`,
   moonpay_policy_logs: "(policy_id, action_type) values ('p', 'rule_passed')",
   moonpay_policies: "(name, type, is_active) values ('Others', 'kyc', true)",
   'moonguard.legal_holds': "(reason, customer_id) values ('another', 'customer_2')",
@@ -86,6 +122,22 @@ const changes: Readonly<Record<string, string>> = {
   moonpay_compliance_alerts: "title = 'mine'",
   moonpay_alert_timeline: "actor = 'mine'",
   'moonguard.alert_timeline': "actor = 'mine'",
+  'moonguard.alert_hits': "title = 'mine'",
+  'moonguard.alert_suppressions': "ended_reason = 'mine'",
+  'moonguard.alert_settings': 'four_eyes = true',
+  'moonguard.alert_setting_changes': "actor = 'mine'",
+  'moonguard.alert_templates': "recommended_actions = '{mine}'",
+  'moonguard.alert_deadlines': 'minutes = 1000',
+  'moonguard.holidays': "name = 'mine'",
+  'moonguard.alert_people': "name = 'mine'",
+  'moonguard.alert_queues': 'priority = 1',
+  'moonguard.alert_queue_members': 'last_turn = 1',
+  'moonguard.alert_group_joins': "joined_by = 'mine'",
+  'moonguard.alert_counts': 'alerts = 0',
+  'moonguard.alert_day_counts': 'alerts = 0',
+  'moonguard.alert_count_changes': 'change = 0',
+  'moonguard.alert_search': 'triggered_at = now()',
+  'moonguard.alert_link_repairs': "related = 'mine'",
   moonpay_policy_logs: "reason = 'mine'",
   moonpay_policies: "name = 'mine'",
   'moonguard.legal_holds': "reason = 'mine'",
