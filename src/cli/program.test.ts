@@ -37,6 +37,7 @@ test('has the commands that the issue names', () => {
       ...['list', 'show', 'create', 'assign', 'review', 'escalate', 'resolve', 'dismiss', 'reopen', 'comment'].map(
         named('alerts'),
       ),
+      ...['propose', 'attach', 'stats', 'watch'].map(named('alerts')),
       ...['list', 'show', 'add'].map(named('logs')),
       ...['add', 'list', 'remove'].map(named('keys')),
     ]),
@@ -50,7 +51,7 @@ function named(parent: string) {
 test.each([
   { line: 'alerts list --sverity high', says: "unknown option '--sverity'\n(Did you mean --severity?)" },
   { line: 'alerts list --severity awful', says: 'Allowed choices are low, medium, high, critical.' },
-  { line: 'alerts resolve alert_1', says: "required option '--notes <text>' not specified" },
+  { line: 'alerts reopen alert_1', says: "required option '--reason <text>' not specified" },
   { line: 'webhooks create --url https://example.com', says: "required option '--events <names>' not specified" },
   { line: 'webhooks create --url https://example.com --events "*" --retry "{"', says: 'It must be JSON' },
   {
@@ -84,12 +85,15 @@ async function commandsRun(lines: readonly string[]): Promise<string[]> {
   return ran;
 }
 
-test.each(['README.md', 'docs/running.md'])('the commands in %s are accepted by the command line', async (page) => {
-  const text = readFileSync(new URL(`../../${page}`, import.meta.url), 'utf8');
-  const lines = Array.from(text.matchAll(/^npm run moonguard -- ([^#\n]*)/gm), ([, line = '']) => line);
-  expect(lines.length).toBeGreaterThan(1);
-  expect(await commandsRun(lines)).toHaveLength(lines.length);
-});
+test.each(['README.md', 'docs/running.md', 'docs/alerts.md'])(
+  'the commands in %s are accepted by the command line',
+  async (page) => {
+    const text = readFileSync(new URL(`../../${page}`, import.meta.url), 'utf8');
+    const lines = Array.from(text.matchAll(/^npm run moonguard -- ([^#\n]*)/gm), ([, line = '']) => line);
+    expect(lines.length).toBeGreaterThan(1);
+    expect(await commandsRun(lines)).toHaveLength(lines.length);
+  },
+);
 
 test.each(names)('the examples in the help of %s are accepted by the command line', async (name) => {
   const prefix = `  ${invocation('')}`;

@@ -46,7 +46,7 @@ function fit(text: string, width: number, align: 'right' | undefined): string {
   return align === 'right' ? cut.padStart(width) : cut.padEnd(width);
 }
 
-function oneLine(value: string | number | null | undefined): string {
+export function oneLine(value: string | number | null | undefined): string {
   if (value === null || value === undefined || value === '') return '–';
   return printable(String(value)).replaceAll(/\s+/g, ' ');
 }

@@ -2,12 +2,9 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, onTestFinished, test, vi } from 'vitest';
-import { createProgram } from '../../src/cli/program.ts';
 import { createCertificate } from '../support/certificates.ts';
-import { shellWords } from '../support/shellWords.ts';
+import { document, run } from '../support/commands.ts';
 import { openTestDatabase, type TestPostgres } from '../support/testDatabase.ts';
-
-/** The commands that work with data, in this process: cli.test.ts looks at them as processes. */
 
 let database: TestPostgres;
 beforeAll(async () => {
@@ -28,78 +25,6 @@ function fileWith(text: string): string {
   writeFileSync(path, text);
   return path;
 }
-
-/** What a command prints to standard output. */
-async function run(line: string): Promise<string> {
-  let printed = '';
-  const log = vi.spyOn(console, 'log').mockImplementation((printedLine: string) => {
-    printed += `${printedLine}\n`;
-  });
-  try {
-    await createProgram().parseAsync(shellWords(line), { from: 'user' });
-  } finally {
-    log.mockRestore();
-  }
-  return printed;
-}
-
-/** The one JSON document that a command prints with --json. */
-async function document(line: string): Promise<Record<string, unknown>> {
-  const parsed: unknown = JSON.parse(await run(`${line} --json`));
-  if (typeof parsed !== 'object' || parsed === null) throw new Error('the command printed no JSON object');
-  return { ...parsed };
-}
-
-test('an alert goes its way, and the history names who did what', async () => {
-  const created = await document(
-    'alerts create --alert-type aml_screening --severity high --customer-id customer_123 --risk-score 85 --title "High Risk Customer Detected" --as anna',
-  );
-  expect(created).toMatchObject({ status: 'open', riskLevel: 'extreme', customerId: 'customer_123' });
-  const id = String(created['alertId']);
-
-  const assigned = await run(`alerts assign ${id} maria --as anna`);
-  expect(assigned).toBe(`${id} is open, assigned to maria (version 2).\n`);
-  await run(`alerts review ${id} --as maria`);
-  await run(`alerts comment ${id} "Asked for a proof of address" --as maria`);
-  await run(`alerts escalate ${id} --to head --reason "large amounts" --as maria`);
-  await run(`alerts resolve ${id} --notes Reported --as head`);
-  await run(`alerts reopen ${id} --reason "New documents" --as anna`);
-  await expect(run(`alerts review ${id} --expected-version 2`)).rejects.toMatchObject({
-    code: 'alert_version_stale',
-  });
-
-  expect(await document(`alerts show ${id}`)).toMatchObject({
-    status: 'open',
-    timeline: [
-      { actor: 'anna', action: 'created', toStatus: 'open' },
-      { actor: 'anna', action: 'changed' },
-      { actor: 'maria', toStatus: 'in_review' },
-      { actor: 'maria', action: 'commented', reason: 'Asked for a proof of address' },
-      { actor: 'maria', toStatus: 'escalated', reason: 'large amounts' },
-      { actor: 'head', toStatus: 'resolved', reason: 'Reported' },
-      { actor: 'anna', toStatus: 'open', reason: 'New documents' },
-    ],
-  });
-});
-
-test('lists are tables for people and pages for programs', async () => {
-  for (const title of ['First', 'Second']) {
-    await run(`alerts create --alert-type pep_screening --severity low --title ${title}`);
-  }
-  const list = 'alerts list --alert-type pep_screening';
-  expect((await run(list)).split('\n')).toEqual([
-    expect.stringMatching(/^ALERT +SEVERITY +STATUS +TYPE +HITS +TRIGGERED +ASSIGNED TO +TITLE$/),
-    expect.stringMatching(/^alert_[0-9a-f]{32} +low +open +pep_screening +1 +20.* Second$/),
-    expect.stringMatching(/^alert_[0-9a-f]{32} +low +open +pep_screening +1 +20.* First$/),
-    '',
-  ]);
-
-  const first = await document(`${list} --limit 1`);
-  expect(first).toMatchObject({ items: [{ title: 'Second' }] });
-  const second = await document(`${list} --cursor ${String(first['nextCursor'])}`);
-  expect(second).toMatchObject({ items: [{ title: 'First' }] });
-  expect(await document('alerts list --search firs')).toMatchObject({ items: [{ title: 'First' }] });
-});
 
 test('an endpoint is made, changed, stopped, resumed and deleted', async () => {
   const created = await document(

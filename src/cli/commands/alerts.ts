@@ -1,29 +1,24 @@
 import { Command, Option } from 'commander';
-import { type Alert, alertStatuses, alertTypes, riskLevels, severities } from '../../compliance/alert.ts';
-import type { AlertFilterInput, NewAlertInput } from '../../compliance/alertInput.ts';
-import type { TimelineEntry } from '../../compliance/timeline.ts';
-import {
-  type ChangeOptions,
-  changeCommand,
-  type DataOptions,
-  listCommand,
-  readCommand,
-  withExample,
-} from '../command.ts';
+import { type Alert, alertTypes, riskLevels, severities } from '../../compliance/alert.ts';
+import type { NewAlertInput } from '../../compliance/alertInput.ts';
+import { type AlertFilterOptions, alertFilterOf, withAlertFilter } from '../alertFilterOptions.ts';
+import { type ChangeOptions, changeCommand, type DataOptions, listCommand, withExample } from '../command.ts';
 import { integer, json, list, time } from '../optionValues.ts';
-import { print, printFields, printPage, printTable, timeText } from '../output.ts';
+import { printFields, printPage, timeText } from '../output.ts';
 import { answer } from '../session.ts';
 import type { Column } from '../table.ts';
+import { noteCommands } from './alertNotes.ts';
+import { showCommand } from './alertShow.ts';
+import { statisticsCommand } from './alertStatistics.ts';
+import { watchCommand } from './alertWatch.ts';
 import { workflowCommands } from './alertWorkflow.ts';
-
-const SOME_ALERT = 'alert_0199f2c4a1b27d3e8c5f6a7b8c9d0e1f';
 
 export function alertsCommand(): Command {
   const alerts = new Command('alerts').description('findings that somebody must work on');
   alerts.commandsGroup('Alerts:');
-  for (const make of [listAll, show, create]) alerts.addCommand(make());
+  for (const make of [listAll, watchCommand, showCommand, create, statisticsCommand]) alerts.addCommand(make());
   alerts.commandsGroup('Workflow:');
-  for (const command of workflowCommands(SOME_ALERT)) alerts.addCommand(command);
+  for (const command of [...workflowCommands(), ...noteCommands()]) alerts.addCommand(command);
   return alerts;
 }
 
@@ -38,21 +33,24 @@ export const alertColumns: readonly Column<Alert>[] = [
   { title: 'TITLE', value: ({ title }) => title, mayCut: true },
 ];
 
-type AlertListOptions = DataOptions & AlertFilterInput & { readonly search?: string; readonly unassigned?: true };
+type AlertListOptions = DataOptions &
+  AlertFilterOptions & {
+    readonly limit: number;
+    readonly cursor?: string;
+    readonly search?: string;
+    readonly sort?: 'newest' | 'due';
+  };
 
 function listAll(): Command {
-  const command = listCommand('list', 'list alerts, the newest first')
-    .addOption(new Option('--status <status...>', 'only of these').choices(alertStatuses))
-    .addOption(new Option('--severity <severity...>', 'only of these').choices(severities))
-    .addOption(new Option('--alert-type <type...>', 'only of these').choices(alertTypes))
-    .option('--customer-id <id>', 'only about this customer')
-    .option('--transaction-id <id>', 'only about this transaction')
-    .option('--assigned-to <who>', 'only of this person')
-    .option('--unassigned', 'only of nobody')
-    .option('--archived', 'the archived ones instead')
-    .option('--search <text>', 'only with this text in title, description or notes')
-    .action(({ json: asJson, dataDirectory, search, unassigned, ...given }: AlertListOptions) => {
-      const filter = unassigned ? { ...given, assignedTo: null } : given;
+  const command = withAlertFilter(listCommand('list', 'list alerts, the newest first'))
+    .option('--search <words>', 'only with words that begin like these in title, description or notes')
+    .addOption(
+      new Option('--sort <order>', 'due: what is to be decided next comes first')
+        .choices(['newest', 'due'])
+        .conflicts('search'),
+    )
+    .action(({ json: asJson, dataDirectory, search, ...given }: AlertListOptions) => {
+      const filter = alertFilterOf(given);
       return answer(
         { json: asJson, dataDirectory },
         ({ compliance }) =>
@@ -60,27 +58,11 @@ function listAll(): Command {
         (page) => printPage(page, alertColumns, 'No alerts.'),
       );
     });
-  return withExample(command, 'alerts list --status open escalated --severity high critical');
-}
-
-function show(): Command {
-  const command = readCommand('show', 'show one alert and its history')
-    .argument('<alert>', 'alert_id or id')
-    .action((alertId: string, options: DataOptions) =>
-      answer(
-        options,
-        async ({ compliance }) => ({
-          ...(await compliance.getAlert(alertId)),
-          timeline: await compliance.getTimeline(alertId),
-        }),
-        ({ timeline, ...alert }) => {
-          printFields(alert);
-          print('');
-          printTimeline(timeline);
-        },
-      ),
-    );
-  return withExample(command, `alerts show ${SOME_ALERT}`);
+  return withExample(
+    command,
+    'alerts list --status open escalated --severity high critical',
+    'alerts list --unassigned --sort due',
+  );
 }
 
 function create(): Command {
@@ -91,6 +73,9 @@ function create(): Command {
     .option('--description <text>', 'what was seen')
     .option('--customer-id <id>', "MoonPay's id of the customer, or yours")
     .option('--transaction-id <id>', 'the transaction')
+    .option('--wallet-address <address>', 'the wallet')
+    .option('--correlation-id <id>', 'the same for all that belongs to one matter')
+    .option('--dedupe-key <key>', 'while an alert with it is not decided, this is a further hit on that one')
     .option('--risk-score <number>', '0 to 100', integer)
     .addOption(new Option('--risk-level <level>', 'default: from the score').choices(riskLevels))
     .option('--recommended-actions <actions>', 'comma-separated', list)
@@ -108,19 +93,5 @@ function create(): Command {
   return withExample(
     command,
     'alerts create --alert-type aml_screening --severity high --customer-id customer_123 --risk-score 85 --title "High Risk Customer Detected"',
-  );
-}
-
-function printTimeline(timeline: readonly TimelineEntry[]): void {
-  printTable(
-    timeline,
-    [
-      { title: 'AT', value: ({ at }) => timeText(at) },
-      { title: 'WHO', value: ({ actor }) => actor },
-      { title: 'WHAT', value: ({ action }) => action },
-      { title: 'STATUS', value: ({ toStatus }) => toStatus },
-      { title: 'REASON', value: ({ reason }) => reason, mayCut: true },
-    ],
-    'No history.',
   );
 }

@@ -54,9 +54,9 @@ function replay(): Command {
       positive,
     )
     .option(...WATCH)
-    .action(({ json, dataDirectory, as: actor, watch, all, ...request }: ReplayOptions, command: Command) => {
+    .action(({ json, dataDirectory, as: actor, watch, all, ...request }: ReplayOptions, self: Command) => {
       if (!all && narrowing.every((name) => request[name] === undefined)) {
-        command.error('error: say which: --endpoint, --status, --type, --since or --until, or --all');
+        self.error('error: say which: --endpoint, --status, --type, --since or --until, or --all');
       }
       const { endpoint: webhookId, ...others } = request;
       return answer(

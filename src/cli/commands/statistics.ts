@@ -5,12 +5,11 @@ import {
   type TrendPoint,
   trendBuckets,
 } from '../../webhooks/statistics.ts';
+import { bar } from '../bar.ts';
 import { type DataOptions, readCommand, withExample } from '../command.ts';
 import { timeOrAgo } from '../optionValues.ts';
 import { print, printFields, printTable, timeText } from '../output.ts';
 import { answer } from '../session.ts';
-
-const BAR_WIDTH = 30;
 
 interface StatisticsOptions extends Omit<StatisticsWindow, 'webhookId'> {
   readonly endpoint?: string;
@@ -62,16 +61,10 @@ function printTrend(trend: readonly TrendPoint[]): void {
       { title: 'ATTEMPTS', value: ({ attempts }) => attempts, align: 'right' },
       { title: 'FAILED', value: ({ failed }) => failed, align: 'right' },
       { title: 'P95 MS', value: ({ p95 }) => p95, align: 'right' },
-      { title: '█ DELIVERED ░ FAILED', value: (point) => bar(point, most) },
+      { title: '█ DELIVERED ░ FAILED', value: ({ delivered, failed }) => bar(delivered, failed, most) },
     ],
     '',
   );
-}
-
-/** Whatever there is shows, be it one failure among a million. */
-function bar({ delivered, failed }: TrendPoint, most: number): string {
-  const width = (number: number): number => Math.ceil((number / most) * BAR_WIDTH);
-  return '█'.repeat(width(delivered)) + '░'.repeat(width(failed)) || ' ';
 }
 
 function inMilliseconds(durations: Readonly<Record<string, number | null>>): Record<string, string> {

@@ -1,0 +1,87 @@
+import { setTimeout as wait } from 'node:timers/promises';
+import type { Command } from 'commander';
+import type { Alert } from '../../compliance/alert.ts';
+import type { AlertFilterInput } from '../../compliance/alertFilter.ts';
+import type { ComplianceService } from '../../compliance/ComplianceService.ts';
+import { MoonguardError } from '../../errors.ts';
+import { systemRuntime } from '../../runtime.ts';
+import { type AlertFilterOptions, alertFilterOf, withAlertFilter } from '../alertFilterOptions.ts';
+import { type DataOptions, readCommand, withExample } from '../command.ts';
+import { print, timeText } from '../output.ts';
+import { withMoonguard } from '../session.ts';
+import { untilSignal } from '../shutdown.ts';
+import { oneLine } from '../table.ts';
+
+/** Not LISTEN, which needs no right: a notification would tell anybody with a login that there is an alert. */
+const LOOK_EVERY_MS = 1_000;
+/** A transaction may commit after another one that began later. */
+const LOOK_BACK_MS = 60_000;
+
+export function watchCommand(): Command {
+  const command = withAlertFilter(readCommand('watch', 'print alerts as they are raised, until Ctrl-C')).action(
+    ({ json, dataDirectory, ...given }: DataOptions & AlertFilterOptions) =>
+      withMoonguard({ dataDirectory }, async ({ compliance, database }) => {
+        if (database.kind === 'embedded') {
+          const message = 'While this command has the embedded database nobody else can raise an alert.';
+          throw new MoonguardError('database_serves_one_process', message);
+        }
+        await watch(compliance, alertFilterOf(given), json);
+      }),
+  );
+  return withExample(command, 'alerts watch --severity high critical');
+}
+
+async function watch(compliance: ComplianceService, filter: AlertFilterInput, json: true | undefined): Promise<void> {
+  const stopped = new AbortController();
+  void untilSignal().then(() => stopped.abort());
+  const { items: newest } = await compliance.listAlerts({ ...filter, limit: 1 });
+  let { seen } = await look(compliance, filter, { since: lookBackFrom(newest), ids: new Set() });
+  if (!json) print('Watching for new alerts. Ctrl-C ends it.');
+  while (!stopped.signal.aborted) {
+    const found = await look(compliance, filter, seen);
+    for (const alert of found.alerts) print(json ? JSON.stringify(alert) : lineOf(alert));
+    seen = found.seen;
+    await wait(LOOK_EVERY_MS, undefined, { signal: stopped.signal }).catch(() => {});
+  }
+}
+
+interface Seen {
+  /** What was triggered before is not looked at again. */
+  readonly since: Date | undefined;
+  /** Those triggered after that. */
+  readonly ids: ReadonlySet<string>;
+}
+
+/** Alerts that were not seen before, oldest first. */
+async function look(
+  compliance: ComplianceService,
+  filter: AlertFilterInput,
+  { since, ids }: Seen,
+): Promise<{ readonly alerts: readonly Alert[]; readonly seen: Seen }> {
+  const recent = await allAlerts(compliance, { ...filter, triggeredFrom: since });
+  return {
+    alerts: recent.filter(({ id }) => !ids.has(id)).toReversed(),
+    seen: { since: lookBackFrom(recent) ?? since, ids: new Set(recent.map(({ id }) => id)) },
+  };
+}
+
+/** @param alerts newest first; somebody may have given one a time that is still to come */
+function lookBackFrom([newest]: readonly Alert[]): Date | undefined {
+  if (newest === undefined) return undefined;
+  return new Date(Math.min(newest.triggeredAt.getTime(), systemRuntime.now()) - LOOK_BACK_MS);
+}
+
+async function allAlerts(compliance: ComplianceService, filter: AlertFilterInput): Promise<Alert[]> {
+  const alerts: Alert[] = [];
+  let cursor: string | undefined;
+  do {
+    const page = await compliance.listAlerts({ ...filter, limit: 200, cursor });
+    alerts.push(...page.items);
+    cursor = page.nextCursor;
+  } while (cursor !== undefined);
+  return alerts;
+}
+
+function lineOf({ triggeredAt, severity, alertId, alertType, title }: Alert): string {
+  return `${timeText(triggeredAt)}  ${severity.padEnd(8)}  ${alertId}  ${alertType}  ${oneLine(title)}`;
+}
