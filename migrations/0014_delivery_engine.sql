@@ -104,7 +104,7 @@ $$;
 create function moonguard.claim_deliveries(p_limit integer, p_default_room integer, p_rooms jsonb, p_lease_ms integer, p_lease_token uuid,
   p_probe_ms integer, p_now timestamptz default null)
 returns table (delivery json, escaped_body text, endpoint jsonb, has_more boolean, to_be_chosen boolean, wait_ms double precision, spacing_ms double precision)
-language plpgsql set search_path = '' set enable_seqscan = 'off' set enable_bitmapscan = 'off' set jit = 'off' as $$
+language plpgsql set search_path = '' set enable_seqscan = 'off' set enable_bitmapscan = 'off' set jit = 'off' set plan_cache_mode = 'force_generic_plan' as $$
 #variable_conflict use_column
 declare
   v_now timestamptz := coalesce(p_now, now());
@@ -232,7 +232,7 @@ $$;
 -- endpoints.
 create function moonguard.settle_deliveries(p_results json, p_count integer, p_endpoint_ids uuid[], p_breaker_failures integer, p_probe_ms integer, p_disable_after_ms bigint)
 returns table (delivery_id uuid, endpoint_id uuid, endpoint_status text, changed_because text)
-language plpgsql set search_path = '' set enable_seqscan = 'off' set enable_bitmapscan = 'off' set jit = 'off' as $$
+language plpgsql set search_path = '' set enable_seqscan = 'off' set enable_bitmapscan = 'off' set jit = 'off' set plan_cache_mode = 'force_generic_plan' as $$
 #variable_conflict use_column
 declare
   v_settled uuid[];

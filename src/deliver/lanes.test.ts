@@ -76,6 +76,16 @@ describe('Lanes', () => {
     expect(lanes.nextBeginAtMs).toBe(Number.POSITIVE_INFINITY);
   });
 
+  test('one that has had 64 is given the next ones 32 at a time', () => {
+    const lanes = new Lanes(256);
+    lanes.add('a', leased('a', 200), false);
+    takeAll(lanes);
+    for (let ended = 0; ended < 31; ended++) lanes.end('a', NOW);
+    expect(takeAll(lanes)).toEqual([]);
+    lanes.end('a', NOW);
+    expect(takeAll(lanes)).toHaveLength(32);
+  });
+
   test('those that take long do not count among the 64, whatever ends between them', () => {
     const lanes = new Lanes(256);
     lanes.add('a', leased('a', 10_000), false);

@@ -5,7 +5,8 @@ import type { Observe } from '../observe/observation.ts';
 import type { BreakerSettings } from './breaker.ts';
 import { type SettledDelivery, type Settlements, settleDeliveries } from './store/settleDeliveries.ts';
 
-/** Results are written together: the larger a batch, the cheaper a result. */
+/** Results are written together, when so many have come or the first of them so long ago. */
+const FULL_BATCH = 250;
 const FLUSH_AFTER_MS = 50;
 const LARGEST_BATCH = 1_000;
 const RETRY_AFTER_MS = 500;
@@ -61,7 +62,7 @@ export class Settlement {
 
   #schedule(delayMs: number): void {
     if (this.#isWriting || this.#isDatabaseAway || this.#results.length === 0) return;
-    if (this.#results.length >= LARGEST_BATCH || this.#isAwaited) this.#flush();
+    if (this.#results.length >= FULL_BATCH || this.#isAwaited) this.#flush();
     else this.#timer ??= setTimeout(() => this.#flush(), delayMs);
   }
 

@@ -3,6 +3,7 @@ import type { ErrorClass } from '../errorClass.ts';
 import type { Connect } from './connect.ts';
 import type { Exchange } from './Exchange.ts';
 import { type Response, ResponseReader } from './ResponseReader.ts';
+import { writeTogether } from './writeTogether.ts';
 
 /** Most responses come in one piece of this size. */
 const READ_BYTES = 8 * 1024;
@@ -79,7 +80,7 @@ export class Connection {
       const request = Buffer.allocUnsafe(head.length + body.length);
       request.write(head, 'latin1');
       request.set(body, head.length);
-      this.#socket.write(request);
+      writeTogether(this.#socket, request);
       return;
     }
     this.#socket.cork();
