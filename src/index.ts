@@ -1,8 +1,30 @@
-export type { Alert, AlertStatus, AlertType, RiskLevel, Severity } from './compliance/alert.ts';
+export { AlertQueues } from './compliance/AlertQueues.ts';
+export { AlertSettings, type Settings as AlertSettingsValues } from './compliance/AlertSettings.ts';
+export type {
+  Alert,
+  AlertStatus,
+  AlertType,
+  DeadlineStep,
+  DecidedStatus,
+  RiskLevel,
+  Severity,
+} from './compliance/alert.ts';
+export type { AlertWriteOptions, PersonalWriteOptions } from './compliance/alertChange.ts';
+export type { AlertFilterInput, CountFilterInput, SearchFilterInput } from './compliance/alertFilter.ts';
 export type { NewAlertInput } from './compliance/alertInput.ts';
+export type { AlertCount } from './compliance/alertLists.ts';
+export type { AlertCounts, AlertMetrics, AlertMetricsReport, AlertTrendDay } from './compliance/alertStatistics.ts';
+export type { BulkResult } from './compliance/bulk.ts';
 export { ComplianceService } from './compliance/ComplianceService.ts';
 export { CustomerService } from './compliance/CustomerService.ts';
-export type { TimelineEntry } from './compliance/timeline.ts';
+export type { AttachmentInput } from './compliance/comments.ts';
+export type { AlertGroup } from './compliance/groups.ts';
+export type { AlertHit } from './compliance/hits.ts';
+export type { AlertPerson, AlertQueue, PersonInput, QueueInput } from './compliance/queue.ts';
+export { SuppressionService } from './compliance/SuppressionService.ts';
+export type { ScreeningResults } from './compliance/screening.ts';
+export type { NewSuppressionInput, Suppression } from './compliance/suppression.ts';
+export type { Attachment, TimelineEntry } from './compliance/timeline.ts';
 export type { Database, Db } from './database/database.ts';
 export type { Database as SupabaseDatabase } from './database/supabase.generated.ts';
 export { transactionOf } from './database/transaction.ts';

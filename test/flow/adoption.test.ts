@@ -245,7 +245,9 @@ onEveryServer('adopting tables made by hand', (create) => {
 
   test('moves adopted alerts through the workflow, and lets what broke a rule be corrected', async () => {
     const move = (alert: string, set: string) =>
-      database.run(`update moonpay_compliance_alerts set ${set} where alert_id = '${alert}' returning status`);
+      database.run(
+        `set moonguard.actor = 'sam'; update moonpay_compliance_alerts set ${set} where alert_id = '${alert}' returning status`,
+      );
 
     expect(await move('alert_open', "status = 'in_review', reviewed_by = 'sam'")).toEqual([{ status: 'in_review' }]);
     expect(await move('alert_array', "status = 'escalated'")).toEqual([{ status: 'escalated' }]);

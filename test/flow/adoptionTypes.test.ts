@@ -140,7 +140,7 @@ const operation = `
   update moonpay_webhook_config set delivery_attempts_count = delivery_attempts_count + 1 where is_active;
   insert into moonpay_webhook_config (url, environment, events) values ('https://new.example.com', 'sandbox', '{*}');
   insert into moonpay_compliance_alerts (alert_type, title) values ('aml_screening', 'a new one');
-  update moonpay_compliance_alerts set status = 'in_review' where title = 'a new one';
+  update moonpay_compliance_alerts set status = 'in_review', reviewed_by = 'sam' where title = 'a new one';
   insert into moonpay_policy_logs (policy_id, action_type) values ('p', 'rule_passed');
   select moonguard.ensure_policy_log_partitions(6), archive_old_moonpay_compliance_alerts(), cleanup_old_moonpay_policy_logs();
   select * from get_moonpay_webhook_stats();`;

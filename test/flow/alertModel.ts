@@ -40,25 +40,25 @@ type Words = 'because' | ' ' | undefined;
 const people = ['anna', 'otto', 'mia'] as const;
 const person = fc.constantFrom(...people);
 const anybody = fc.constantFrom(...people, ...people, ...people, undefined);
-const words = fc.constantFrom<Words[]>('because', 'because', 'because', ' ', undefined);
-const severity = fc.constantFrom<Severity[]>('low', 'medium', 'high', 'critical');
+const anyWords = fc.constantFrom<Words[]>('because', 'because', 'because', ' ', undefined);
+const anySeverity = fc.constantFrom<Severity[]>('low', 'medium', 'high', 'critical');
 const decision = fc.constantFrom<DecidedStatus[]>('resolved', 'dismissed');
-const status = fc.constantFrom<AlertStatus[]>('open', 'in_review', 'escalated', 'resolved', 'dismissed');
+const anyStatus = fc.constantFrom<AlertStatus[]>('open', 'in_review', 'escalated', 'resolved', 'dismissed');
 
-export const moveStep: fc.Arbitrary<Step> = fc.oneof(
-  { weight: 6, arbitrary: fc.record({ does: fc.constant('move'), by: anybody, to: status, words }) },
-  { weight: 4, arbitrary: fc.record({ does: fc.constant('propose'), by: anybody, to: decision, words }) },
-  { weight: 4, arbitrary: fc.record({ does: fc.constant('move'), by: anybody, to: decision, words }) },
+export const anyMove: fc.Arbitrary<Step> = fc.oneof(
+  { weight: 6, arbitrary: fc.record({ does: fc.constant('move'), by: anybody, to: anyStatus, words: anyWords }) },
+  { weight: 4, arbitrary: fc.record({ does: fc.constant('propose'), by: anybody, to: decision, words: anyWords }) },
+  { weight: 4, arbitrary: fc.record({ does: fc.constant('move'), by: anybody, to: decision, words: anyWords }) },
 );
-export const step: fc.Arbitrary<Step> = fc.oneof(
-  { weight: 14, arbitrary: moveStep },
+export const anyStep: fc.Arbitrary<Step> = fc.oneof(
+  { weight: 14, arbitrary: anyMove },
   {
     weight: 2,
     arbitrary: fc.record({ does: fc.constant('assign'), by: anybody, to: fc.constantFrom(...people, null) }),
   },
   { weight: 1, arbitrary: fc.record({ does: fc.constant('comment'), by: anybody }) },
-  { weight: 1, arbitrary: fc.record({ does: fc.constant('hit'), by: person, severity }) },
-  { weight: 1, arbitrary: fc.record({ does: fc.constant('rate'), by: person, severity }) },
+  { weight: 1, arbitrary: fc.record({ does: fc.constant('hit'), by: person, severity: anySeverity }) },
+  { weight: 1, arbitrary: fc.record({ does: fc.constant('rate'), by: person, severity: anySeverity }) },
   { weight: 1, arbitrary: fc.record({ does: fc.constant('four eyes'), on: fc.boolean() }) },
 );
 
