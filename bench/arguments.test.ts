@@ -8,6 +8,7 @@ test.each([
   ],
   ['latency', { n: 1_000 }],
   ['history', { n: 1_000_000 }],
+  ['alerts', { n: 1_000_000, rounds: 5 }],
   ['ingest --n 100', { n: 100, rounds: 1 }],
   ['ingest --n 101 --json', { rounds: 5, json: true }],
   ['ingest --n 1 --rounds 3 --database embedded', { rounds: 3, database: 'embedded' }],
@@ -21,13 +22,14 @@ test('--help asks for nothing else', () => {
 });
 
 test.each([
-  ['nothing', 'Name one bench: delivery, ingest, latency, history'],
+  ['nothing', 'Name one bench: delivery, ingest, latency, history, alerts'],
   ['delivery ingest', 'Name one bench'],
   ['delivery --n 0', '--n is a whole number'],
   ['delivery --rounds 1.5', '--rounds is a whole number'],
   ['delivery --database mysql', '--database is postgres or embedded'],
   ['delivery --scenario quick', '--scenario is one of fast, slow, delayed, failing, endpoints'],
   ['ingest --scenario slow', '--scenario is for delivery'],
+  ['alerts --database embedded', 'alerts is measured on PostgreSQL'],
   ['delivery --fast', "'--fast'"],
 ])('%s is refused', (line, message) => {
   expect(() => parseArguments(line.split(' '))).toThrow(message);

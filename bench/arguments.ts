@@ -2,7 +2,7 @@ import { parseArgs } from 'node:util';
 import type { Database } from '../src/database/database.ts';
 import { type ScenarioName, scenarioNames } from './delivery/scenario.ts';
 
-export const benchNames = ['delivery', 'ingest', 'latency', 'history'] as const;
+export const benchNames = ['delivery', 'ingest', 'latency', 'history', 'alerts'] as const;
 export type BenchName = (typeof benchNames)[number];
 
 export interface BenchArguments {
@@ -23,8 +23,10 @@ export const usage = `npm run bench -- ${benchNames.join('|')} [options]
   ingest     signed webhooks a second that are verified, stored with 3 deliveries, and answered
   latency    milliseconds from receiving an event to its arrival at the endpoint, at 200 events/s
   history    milliseconds of a claim with N settled deliveries in the table, and with none
+  alerts     milliseconds, at p95, of lists, filters, searches, counts and new alerts, beside N alerts
 
-  --n N           how many, a round (default 20000; latency 1000; history 1000000 settled deliveries)
+  --n N           how many, a round (default 20000; latency 1000; history 1000000 settled deliveries,
+                  alerts 1000000)
   --rounds R      how often each variant is measured (default 5; 1 when N is at most 100)
   --scenario S    delivery only; how the endpoints answer:
                     fast       200 at once (default)
@@ -42,11 +44,12 @@ BullMQ is measured when redis-server is installed; the bench starts one of its o
 What the variants do and how to read the figures: docs/benchmarks.md.
 `;
 
-const defaultN: Readonly<Record<BenchName, number>> = {
+export const defaultN: Readonly<Record<BenchName, number>> = {
   delivery: 20_000,
   ingest: 20_000,
   latency: 1_000,
   history: 1_000_000,
+  alerts: 1_000_000,
 };
 
 /**
@@ -74,6 +77,7 @@ export function parseArguments(args: string[]): BenchArguments | undefined {
   const { database, json } = values;
   if (database !== 'postgres' && database !== 'embedded') throw new Error('--database is postgres or embedded.');
   if (values.scenario !== undefined && bench !== 'delivery') throw new Error('--scenario is for delivery.');
+  if (bench === 'alerts' && database === 'embedded') throw new Error('alerts is measured on PostgreSQL.');
   const scenario = scenarioNames.find((known) => known === (values.scenario ?? 'fast'));
   if (scenario === undefined) throw new Error(`--scenario is one of ${scenarioNames.join(', ')}.`);
   const n = count('--n', values.n) ?? defaultN[bench];

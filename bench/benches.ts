@@ -6,6 +6,7 @@ const benches: Readonly<Record<BenchName, (given: BenchArguments) => Promise<Ben
   delivery: async (given) => (await import('./delivery/bench.ts')).deliveryBench(given),
   ingest: async (given) => (await import('./ingest/bench.ts')).ingestBench(given),
   latency: async (given) => (await import('./latency/bench.ts')).latencyBench(given),
+  alerts: async (given) => (await import('./alerts/bench.ts')).alertsBench(given),
   history: async (given) => (await import('./history/bench.ts')).historyBench(given),
 };
 

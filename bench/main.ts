@@ -1,4 +1,4 @@
-import { type BenchArguments, parseArguments, usage } from './arguments.ts';
+import { type BenchArguments, defaultN, parseArguments, usage } from './arguments.ts';
 import { findBench } from './benches.ts';
 import { openBenchServer } from './benchServer.ts';
 import { resultJson, resultTable } from './report.ts';
@@ -18,9 +18,17 @@ async function run(given: BenchArguments): Promise<void> {
   const server = await openBenchServer(given.database, process.env['DATABASE_URL']);
   const started: StartedVariant[] = [];
   try {
-    for (const variant of variants) started.push(startVariant(given, variant.name, await server.createDatabase()));
+    const sharedUrl = bench.shared && (await server.createDatabase());
+    if (sharedUrl !== undefined) await Promise.race([bench.shared?.prepare(sharedUrl), interrupted]);
+    for (const variant of variants)
+      started.push(startVariant(given, variant.name, sharedUrl ?? (await server.createDatabase())));
     const summaries = await Promise.race([measure(started, given, bench), interrupted]);
     console.log(`\n${resultTable(bench, summaries)}`);
+    if (sharedUrl !== undefined) console.log(await bench.shared?.explain(sharedUrl));
+    for (const missed of missedBounds(given, bench, summaries)) {
+      console.error(missed);
+      process.exitCode = 1;
+    }
     if (json) console.log(resultJson(given, bench, summaries));
   } finally {
     await Promise.all(started.map((variant) => variant.close()));
@@ -36,6 +44,19 @@ async function measure(
   await Promise.all(variants.map((variant) => variant.open()));
   return runRounds(variants, given, (round, variant, { figure }) => {
     console.log(`  round ${round}  ${variant}  ${figure.toFixed(figure < 100 ? 2 : 0)} ${unit}`);
+  });
+}
+
+/** Beside fewer than by default, nothing is promised. */
+function missedBounds(
+  { bench, n }: BenchArguments,
+  { bound = {}, unit }: Bench,
+  summaries: readonly Summary[],
+): string[] {
+  return summaries.flatMap(({ name, median }) => {
+    const most = bound[name];
+    if (most === undefined || median <= most || n < defaultN[bench]) return [];
+    return `${name} took ${median.toFixed(1)} ${unit}, more than ${most}.`;
   });
 }
 

@@ -48,6 +48,17 @@ export interface Bench {
   readonly limit: string;
   /** Variants that cannot be measured here, and why: a sentence each. */
   readonly leftOut?: readonly string[];
+  /** Where a database of its own for each variant would cost too much: one for all of them, on PostgreSQL only. */
+  readonly shared?: SharedDatabase;
+  /** Of variants: the run fails when a median is beyond it, and N is not less than by default. */
+  readonly bound?: Readonly<Record<string, number>>;
+}
+
+export interface SharedDatabase {
+  /** Once, before a variant is opened. */
+  readonly prepare: (databaseUrl: string) => Promise<void>;
+  /** Once, after the last round: what stands below the table. */
+  readonly explain: (databaseUrl: string) => Promise<string>;
 }
 
 export interface Summary {
