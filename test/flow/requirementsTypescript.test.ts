@@ -72,6 +72,7 @@ forEachDatabase('the TypeScript of the requirements', (open) => {
         title: 'High Risk Customer Detected',
         status: 'open',
       },
+      { alert_type: 'policy_violation', title: 'Policy violated: transaction_limit_policy', status: 'open' },
     ]);
     expect(await rows('moonpay_policy_logs')).toMatchObject([
       {
