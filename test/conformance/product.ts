@@ -94,8 +94,9 @@ export class Product {
 
   /** Until `startWorkers` events are received and stored, and nothing is sent. */
   async stopWorkers(): Promise<void> {
-    await this.#workersServer?.close();
+    const server = this.#workersServer;
     this.#workersServer = undefined;
+    await server?.close();
     await Promise.all(this.#workers.map((worker) => worker.stop()));
     this.#workers = [];
   }
