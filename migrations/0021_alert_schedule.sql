@@ -1,6 +1,7 @@
 -- Why: alerts in time and by people: deadlines in business hours, queues and who gets the next alert, compliance events, the
 --   archive; and one function that does what is due of it.
 -- Locks: SHARE on moonpay_compliance_alerts while the index of the archive is built.
+-- Long because: deadlines, queues and events are what the one schedule at the end does; it is read with them.
 -- Older program: runs on; its alerts get deadlines and queues too.
 
 create table moonguard.alert_deadlines (

@@ -5874,6 +5874,7 @@ begin
 -- Why: alerts in time and by people: deadlines in business hours, queues and who gets the next alert, compliance events, the
 --   archive; and one function that does what is due of it.
 -- Locks: SHARE on moonpay_compliance_alerts while the index of the archive is built.
+-- Long because: deadlines, queues and events are what the one schedule at the end does; it is read with them.
 -- Older program: runs on; its alerts get deadlines and queues too.
 
 create table moonguard.alert_deadlines (
@@ -6363,8 +6364,8 @@ begin
 end
 $policies$;
 $moonguard_0021$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (21, '0021_alert_schedule', 'bf7f806c27e6c8175207b6cef14d6df39d25eec6be4e6fcd7606555ddd07b1e0');
-  elsif v_applied <> 'bf7f806c27e6c8175207b6cef14d6df39d25eec6be4e6fcd7606555ddd07b1e0' then
+    insert into moonguard.schema_migrations (number, name, checksum) values (21, '0021_alert_schedule', '977b0980f65d8302b2d89a14db49180a3cf67437a0b320936764a3e078b01140');
+  elsif v_applied <> '977b0980f65d8302b2d89a14db49180a3cf67437a0b320936764a3e078b01140' then
     raise exception using
       errcode = 'MG002',
       message = 'the migration 0021_alert_schedule that was applied here had another text',
