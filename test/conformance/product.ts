@@ -115,11 +115,16 @@ export class Product {
 
   /** Posts a purchase that nobody has heard of yet, or the given body, as MoonPay does; returns the id of the event. */
   async post(body: string | Uint8Array = newPurchase(), environment: Environment = 'sandbox'): Promise<string> {
-    const url = receiveUrl((this.#workersServer ?? this.#run.server).url, environment);
-    const response = await fetch(webhookRequest(url, body, { key: webhookKeys[environment] }));
+    // As MoonPay does: once more when the server was being stopped.
+    const response = await this.#send(body, environment).catch(() => this.#send(body, environment));
     const answer = (await response.json()) as { readonly event_id?: string };
     if (answer.event_id === undefined) throw new Error(`The webhook was refused: ${JSON.stringify(answer)}`);
     return answer.event_id;
+  }
+
+  #send(body: string | Uint8Array, environment: Environment): Promise<Response> {
+    const url = receiveUrl((this.#workersServer ?? this.#run.server).url, environment);
+    return fetch(webhookRequest(url, body, { key: webhookKeys[environment] }));
   }
 
   /** Posts so many new purchases, 32 at a time. */
