@@ -5,6 +5,8 @@ export default defineConfig({
     include: ['src/**/*.test.ts', 'test/**/*.test.ts', 'bench/**/*.test.ts'],
     globalSetup: 'test/support/globalSetup.ts',
     pool: 'forks',
+    // Much of a test is waiting for timers and sockets: on two cores two files at a time.
+    maxWorkers: '100%',
     // A database is opened in hooks; two busy cores take their time.
     testTimeout: 20_000,
     hookTimeout: 60_000,

@@ -78,7 +78,7 @@ export interface OpenVariant {
 }
 
 /** The most that is done to warm a variant up: its functions are compiled by then. */
-const WARM_UP = 5_000;
+const WARM_UP = 20_000;
 
 /**
  * Measures every variant once a round, beside each other, so that what else the machine does meets all of them alike.
