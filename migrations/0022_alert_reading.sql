@@ -60,7 +60,7 @@ begin
   if v_operator in ('in', '>=', '<', '<=', '@>', 'is null', 'is not null') and exists (
     select from pg_catalog.pg_attribute
     where attrelid = 'public.moonpay_compliance_alerts'::regclass and attname = p_condition ->> 'column' and attnum > 0 and not attisdropped) then
-    return format('a.%I %s', p_condition ->> 'column', v_operator || case v_operator when 'in' then format(' (%s)', v_values) else coalesce(' ' || v_values, '') end);
+    return format('a.%I %s', p_condition ->> 'column', v_operator || case v_operator when 'in' then format(' (%s)', coalesce(v_values, 'null')) else coalesce(' ' || v_values, '') end);
   end if;
   raise exception using errcode = 'invalid_parameter_value', message = format('alerts are not found by %s', p_condition);
 end

@@ -79,7 +79,7 @@ export const searchSchema = z.strictObject({
 export interface AlertCondition {
   readonly column: keyof MoonpayComplianceAlerts;
   readonly operator: 'in' | '>=' | '<' | '<=' | '@>' | 'is null' | 'is not null';
-  /** None for the last two; one for the others but `in`. */
+  /** None for the last two, one for the others; any number for `in`. */
   readonly values: readonly (string | number | boolean)[];
 }
 
@@ -122,21 +122,29 @@ const meanings: readonly (readonly [ColumnField, AlertCondition['column'], Alert
   ['metadata', 'metadata', '@>'],
 ];
 
-const undecided: AlertCondition = { column: 'status', operator: 'in', values: undecidedStatuses };
-
-/** All that an alert must satisfy; at least one condition. */
-export function conditionsOf(filter: Pick<AlertFilter, ColumnField | 'overdue'>): AlertCondition[] {
-  const conditions = meanings.flatMap(([field, column, operator]) => {
-    const wanted = filter[field];
-    return wanted === undefined ? [] : [conditionOf(column, operator, wanted)];
-  });
-  // PostgreSQL reads 'now' as the time its transaction began.
-  return filter.overdue ? [...conditions, undecided, { column: 'due_at', operator: '<', values: ['now'] }] : conditions;
+/** All that an alert must satisfy to be in a list of this order; at least one condition. */
+export function conditionsOf(
+  { overdue, ...filter }: Pick<AlertFilter, ColumnField | 'overdue'>,
+  order: AlertOrder = 'newest',
+): AlertCondition[] {
+  const isDue = overdue || order === 'due';
+  // One condition about the status, not two: PostgreSQL would take them for independent and expect too few rows.
+  const status = isDue ? undecidedStatuses.filter((word) => filter.status?.includes(word) ?? true) : filter.status;
+  const wanted = { ...filter, status };
+  return [
+    ...meanings.flatMap(([field, column, operator]) => {
+      const value = wanted[field];
+      return value === undefined ? [] : [conditionOf(column, operator, value)];
+    }),
+    ...(isDue ? [dueTimeOf(overdue)] : []),
+  ];
 }
 
-/** Which alerts have a place in this order. */
-export function conditionsOfOrder(order: AlertOrder): AlertCondition[] {
-  return order === 'newest' ? [] : [undecided, { column: 'due_at', operator: 'is not null', values: [] }];
+/** PostgreSQL reads 'now' as the time its transaction began. */
+function dueTimeOf(overdue: true | undefined): AlertCondition {
+  return overdue
+    ? { column: 'due_at', operator: '<', values: ['now'] }
+    : { column: 'due_at', operator: 'is not null', values: [] };
 }
 
 function conditionOf(

@@ -7,7 +7,6 @@ import {
   alertFilterSchema,
   type CountFilterInput,
   conditionsOf,
-  conditionsOfOrder,
   countFilterSchema,
   type SearchFilterInput,
   searchFilterSchema,
@@ -30,7 +29,7 @@ export interface AlertCount {
 export async function listAlertPage(db: Db, input: AlertFilterInput): Promise<Page<Alert>> {
   const { sort, limit, cursor, ...filter } = parseInput(alertFilterSchema, input, 'alert_invalid');
   const rows = await listAlerts(db, {
-    conditions: [...conditionsOf(filter), ...conditionsOfOrder(sort)],
+    conditions: conditionsOf(filter, sort),
     order: sort,
     after: positionOf(cursor),
     limit: limit + 1,

@@ -230,6 +230,14 @@ forEachDatabase('lists of alerts', (open) => {
     } while (cursor !== undefined);
     const [third = '', first = '', equal = ''] = ids;
     expect(seen).toEqual([...[first, equal].toSorted(), third]);
+    const due = async (status: AlertFilterInput['status']) =>
+      (await complianceService.listAlerts({ customerId: 'customer_due', sort: 'due', status })).items.map(
+        ({ id }) => id,
+      );
+    expect(await due(['escalated', 'dismissed'])).toEqual([first]);
+    expect(await due('dismissed')).toEqual([]);
+    const overdue = { customerId: 'customer_due', overdue: true, status: 'dismissed' } as const;
+    expect((await complianceService.searchAlerts('suspicion', overdue)).items).toEqual([]);
   });
 
   test('search for words and their beginnings in title, description and notes', async () => {

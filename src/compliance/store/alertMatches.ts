@@ -9,5 +9,7 @@ export function alertMatches(conditions: readonly AlertCondition[]): RawBuilder<
 function matches({ column, operator, values }: AlertCondition): RawBuilder<boolean> {
   const asked = sql`${sql.ref(column)} ${sql.raw(operator)}`;
   if (operator === 'is null' || operator === 'is not null') return sql`${asked}`;
-  return operator === 'in' ? sql`${asked} (${sql.join(values)})` : sql`${asked} ${values[0]}`;
+  return operator === 'in'
+    ? sql`${asked} (${values.length === 0 ? null : sql.join(values)})`
+    : sql`${asked} ${values[0]}`;
 }
