@@ -39,10 +39,10 @@ type Words = 'because' | ' ' | undefined;
 
 const people = ['anna', 'otto', 'mia'] as const;
 const person = fc.constantFrom(...people);
-const anybody = fc.constantFrom(...people, ...people, ...people, undefined);
-const anyWords = fc.constantFrom<Words[]>('because', 'because', 'because', ' ', undefined);
+const anybody = fc.oneof({ weight: 12, arbitrary: person }, { weight: 1, arbitrary: fc.constant(undefined) });
+const anyWords = fc.constantFrom<Words[]>('because', 'because', 'because', 'because', ' ', undefined);
 const anySeverity = fc.constantFrom<Severity[]>('low', 'medium', 'high', 'critical');
-const decision = fc.constantFrom<DecidedStatus[]>('resolved', 'dismissed');
+const decision = fc.constantFrom<DecidedStatus[]>('resolved', 'resolved', 'resolved', 'dismissed');
 const anyStatus = fc.constantFrom<AlertStatus[]>('open', 'in_review', 'escalated', 'resolved', 'dismissed');
 
 export const anyMove: fc.Arbitrary<Step> = fc.oneof(
@@ -57,16 +57,19 @@ export const anyStep: fc.Arbitrary<Step> = fc.oneof(
     arbitrary: fc.record({ does: fc.constant('assign'), by: anybody, to: fc.constantFrom(...people, null) }),
   },
   { weight: 1, arbitrary: fc.record({ does: fc.constant('comment'), by: anybody }) },
-  { weight: 1, arbitrary: fc.record({ does: fc.constant('hit'), by: person, severity: anySeverity }) },
+  { weight: 3, arbitrary: fc.record({ does: fc.constant('hit'), by: person, severity: anySeverity }) },
   { weight: 1, arbitrary: fc.record({ does: fc.constant('rate'), by: person, severity: anySeverity }) },
   { weight: 1, arbitrary: fc.record({ does: fc.constant('four eyes'), on: fc.boolean() }) },
 );
+/** Long enough that what takes several steps happens: propose, see a further hit, decide, reopen beside a rival. */
+export const anyWalk = fc.array(anyStep, { minLength: 20, maxLength: 40, size: 'max' });
 
+/** A severe alert under four eyes. */
 export function newWorld(): World {
   const alert: AlertModel = {
     status: 'open',
-    severity: 'medium',
-    peakSeverity: 'medium',
+    severity: 'high',
+    peakSeverity: 'high',
     assignedTo: null,
     reviewedBy: null,
     resolvedBy: null,
@@ -77,7 +80,7 @@ export function newWorld(): World {
     occurrenceCount: 1,
     version: 1,
   };
-  return { alert, hasRival: false, fourEyes: false };
+  return { alert, hasRival: false, fourEyes: true };
 }
 
 const moves: Readonly<Record<AlertStatus, readonly AlertStatus[]>> = {
