@@ -304,6 +304,7 @@ end
 $$;
 
 create table moonguard.alert_link_repairs (
+  id bigint generated always as identity primary key,
   alert_id uuid not null,
   related text,
   noted_at timestamptz not null default clock_timestamp(),
@@ -723,7 +724,7 @@ comment on function moonguard.raise_alert(jsonb, text) is
 
 revoke all on moonguard.alert_templates, moonguard.alert_suppressions, moonguard.alert_group_joins, moonguard.alert_link_repairs, moonguard.alert_hits
   from public, anon, authenticated, service_role;
-revoke all on sequence moonguard.alert_hits_hit_number_seq from public, anon, authenticated, service_role;
+revoke all on sequence moonguard.alert_hits_hit_number_seq, moonguard.alert_link_repairs_id_seq from public, anon, authenticated, service_role;
 revoke all on function moonguard.worse_severity(text, text), moonguard.worse_risk_level(text, text), moonguard.risk_level(integer),
   moonguard.risk_level(integer, moonguard.alert_settings), moonguard.keep_risk_consistent(), moonguard.apply_risk_bands(), moonguard.customer_facts(text),
   moonguard.alert_suppression_before_write(), moonguard.suppression_holds(moonguard.alert_suppressions), moonguard.end_suppressions(timestamptz, text),

@@ -5389,6 +5389,7 @@ end
 $$;
 
 create table moonguard.alert_link_repairs (
+  id bigint generated always as identity primary key,
   alert_id uuid not null,
   related text,
   noted_at timestamptz not null default clock_timestamp(),
@@ -5808,7 +5809,7 @@ comment on function moonguard.raise_alert(jsonb, text) is
 
 revoke all on moonguard.alert_templates, moonguard.alert_suppressions, moonguard.alert_group_joins, moonguard.alert_link_repairs, moonguard.alert_hits
   from public, anon, authenticated, service_role;
-revoke all on sequence moonguard.alert_hits_hit_number_seq from public, anon, authenticated, service_role;
+revoke all on sequence moonguard.alert_hits_hit_number_seq, moonguard.alert_link_repairs_id_seq from public, anon, authenticated, service_role;
 revoke all on function moonguard.worse_severity(text, text), moonguard.worse_risk_level(text, text), moonguard.risk_level(integer),
   moonguard.risk_level(integer, moonguard.alert_settings), moonguard.keep_risk_consistent(), moonguard.apply_risk_bands(), moonguard.customer_facts(text),
   moonguard.alert_suppression_before_write(), moonguard.suppression_holds(moonguard.alert_suppressions), moonguard.end_suppressions(timestamptz, text),
@@ -5855,8 +5856,8 @@ create policy alert_hits_read on moonguard.alert_hits for select to authenticate
 create policy alert_hits_add on moonguard.alert_hits for insert to authenticated
   with check ((select moonguard.has_role('admin', 'compliance_officer', 'compliance_analyst')));
 $moonguard_0020$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (20, '0020_alert_intake', 'f914db03ba1d434fe06f7014429d951e19115b0cec2b5ee22d5eb48846edb247');
-  elsif v_applied <> 'f914db03ba1d434fe06f7014429d951e19115b0cec2b5ee22d5eb48846edb247' then
+    insert into moonguard.schema_migrations (number, name, checksum) values (20, '0020_alert_intake', '838514a96212dc6b7ef5724724dba4eb60258fff75a64a654724cbad10bcee02');
+  elsif v_applied <> '838514a96212dc6b7ef5724724dba4eb60258fff75a64a654724cbad10bcee02' then
     raise exception using
       errcode = 'MG002',
       message = 'the migration 0020_alert_intake that was applied here had another text',
@@ -6027,7 +6028,8 @@ begin
   return new;
 end
 $$;
-create trigger alert_before_4_deadline before insert or update on public.moonpay_compliance_alerts
+create trigger alert_before_4_deadline
+  before insert or update of status, severity, risk_score, risk_level, occurrence_count, due_at, merged_into on public.moonpay_compliance_alerts
   for each row execute function moonguard.alert_keeps_deadline();
 
 create function moonguard.alert_queue_for(p_alert_type text, p_severity text) returns text
@@ -6141,7 +6143,7 @@ begin
   return null;
 end
 $$;
-create trigger alert_after_4_events after insert or update on public.moonpay_compliance_alerts
+create trigger alert_after_4_events after insert or update of status, assigned_to, deadline_step on public.moonpay_compliance_alerts
   for each row execute function moonguard.alert_raises_events();
 
 -- Gives out what waits in queues, the worst and oldest first. Here and not when the alert is raised: one at a time, so that
@@ -6364,8 +6366,8 @@ begin
 end
 $policies$;
 $moonguard_0021$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (21, '0021_alert_schedule', '977b0980f65d8302b2d89a14db49180a3cf67437a0b320936764a3e078b01140');
-  elsif v_applied <> '977b0980f65d8302b2d89a14db49180a3cf67437a0b320936764a3e078b01140' then
+    insert into moonguard.schema_migrations (number, name, checksum) values (21, '0021_alert_schedule', '8fc720daaa77cfe985354455aa6b6e40c6b076ebd048758fbf9545044b75d026');
+  elsif v_applied <> '8fc720daaa77cfe985354455aa6b6e40c6b076ebd048758fbf9545044b75d026' then
     raise exception using
       errcode = 'MG002',
       message = 'the migration 0021_alert_schedule that was applied here had another text',
@@ -6442,7 +6444,7 @@ begin
   if v_operator in ('in', '>=', '<', '<=', '@>', 'is null', 'is not null') and exists (
     select from pg_catalog.pg_attribute
     where attrelid = 'public.moonpay_compliance_alerts'::regclass and attname = p_condition ->> 'column' and attnum > 0 and not attisdropped) then
-    return format('a.%I %s', p_condition ->> 'column', v_operator || case v_operator when 'in' then format(' (%s)', v_values) else coalesce(' ' || v_values, '') end);
+    return format('a.%I %s', p_condition ->> 'column', v_operator || case v_operator when 'in' then format(' (%s)', coalesce(v_values, 'null')) else coalesce(' ' || v_values, '') end);
   end if;
   raise exception using errcode = 'invalid_parameter_value', message = format('alerts are not found by %s', p_condition);
 end
@@ -6657,8 +6659,8 @@ $indexes$;
 select moonguard.index_alert_words();
 select moonguard.recount_alerts();
 $moonguard_0022$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (22, '0022_alert_reading', 'bb17037f8682113df0df0ed8bedc2cea142ca88434c5b41136321141d962e5fe');
-  elsif v_applied <> 'bb17037f8682113df0df0ed8bedc2cea142ca88434c5b41136321141d962e5fe' then
+    insert into moonguard.schema_migrations (number, name, checksum) values (22, '0022_alert_reading', '90350f2c47e492e167b633dd78ec128bfd6c87b93dc5d427c9f9e190dd1c150e');
+  elsif v_applied <> '90350f2c47e492e167b633dd78ec128bfd6c87b93dc5d427c9f9e190dd1c150e' then
     raise exception using
       errcode = 'MG002',
       message = 'the migration 0022_alert_reading that was applied here had another text',

@@ -131,6 +131,7 @@ export interface MoonguardAlertHits {
 
 export interface MoonguardAlertLinkRepairs {
   alert_id: string;
+  id: Generated<number>;
   noted_at: Generated<Timestamp>;
   /**
    * The alert_id of a row that somebody else was changing; null: others were raising alerts about the same at that moment, which none could see of the other.
