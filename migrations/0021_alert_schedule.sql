@@ -154,7 +154,8 @@ begin
   return new;
 end
 $$;
-create trigger alert_before_4_deadline before insert or update on public.moonpay_compliance_alerts
+create trigger alert_before_4_deadline
+  before insert or update of status, severity, risk_score, risk_level, occurrence_count, due_at, merged_into on public.moonpay_compliance_alerts
   for each row execute function moonguard.alert_keeps_deadline();
 
 create function moonguard.alert_queue_for(p_alert_type text, p_severity text) returns text
@@ -268,7 +269,7 @@ begin
   return null;
 end
 $$;
-create trigger alert_after_4_events after insert or update on public.moonpay_compliance_alerts
+create trigger alert_after_4_events after insert or update of status, assigned_to, deadline_step on public.moonpay_compliance_alerts
   for each row execute function moonguard.alert_raises_events();
 
 -- Gives out what waits in queues, the worst and oldest first. Here and not when the alert is raised: one at a time, so that
