@@ -50,7 +50,7 @@ export const anyMove: fc.Arbitrary<Step> = fc.oneof(
   { weight: 4, arbitrary: fc.record({ does: fc.constant('propose'), by: anybody, to: decision, words: anyWords }) },
   { weight: 4, arbitrary: fc.record({ does: fc.constant('move'), by: anybody, to: decision, words: anyWords }) },
 );
-export const anyStep: fc.Arbitrary<Step> = fc.oneof(
+const anyStep: fc.Arbitrary<Step> = fc.oneof(
   { weight: 14, arbitrary: anyMove },
   {
     weight: 2,

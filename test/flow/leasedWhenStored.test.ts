@@ -1,4 +1,3 @@
-import { setImmediate } from 'node:timers/promises';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { createMoonguard, type Moonguard } from '../../src/moonguard.ts';
@@ -8,6 +7,9 @@ import { startReceiver } from '../conformance/receiver.ts';
 import { buyEvent, signatureOf, verifiesAsMoonpay, webhookKey } from '../support/moonpay.ts';
 import { observed } from '../support/signals.ts';
 import { forEachDatabase, type TestDatabase } from '../support/testDatabase.ts';
+
+/** Of the event loop. */
+const nextTurn = () => new Promise<void>((resolve) => void setImmediate(resolve));
 
 forEachDatabase('deliveries that the receiving process leases as they are stored', (open) => {
   let database: TestDatabase;
@@ -150,8 +152,8 @@ forEachDatabase('deliveries that the receiving process leases as they are stored
       await sql`lock table moonguard.deliveries in share mode`.execute(transaction);
       const begun = receive();
       // Its statement is on its way then: on the embedded database a turn later.
-      await setImmediate();
-      await setImmediate();
+      await nextTurn();
+      await nextTurn();
       return { receiving: begun, stopping: moonguard.stop() };
     });
     const [eventId] = await Promise.all([receiving, stopping]);
