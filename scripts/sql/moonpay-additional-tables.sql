@@ -6434,7 +6434,8 @@ language sql set search_path = '' as $$
 $$;
 comment on function moonguard.index_alert_words() is 'Writes the words of all alerts anew: after triggers were off, as in a restore of data alone.';
 
--- A condition as TypeScript has it (src/compliance/alertFilter.ts), as SQL about an alert called a.
+-- A condition as TypeScript has it (src/compliance/alertFilter.ts), as SQL about an alert called a and its words, called s. The
+-- time is asked of the words: that is where a search walks back, and it begins where a window ends.
 create function moonguard.alert_condition(p_condition jsonb) returns text
 language plpgsql stable set search_path = '' as $$
 declare
@@ -6444,7 +6445,7 @@ begin
   if v_operator in ('in', '>=', '<', '<=', '@>', 'is null', 'is not null') and exists (
     select from pg_catalog.pg_attribute
     where attrelid = 'public.moonpay_compliance_alerts'::regclass and attname = p_condition ->> 'column' and attnum > 0 and not attisdropped) then
-    return format('a.%I %s', p_condition ->> 'column', v_operator || case v_operator when 'in' then format(' (%s)', coalesce(v_values, 'null')) else coalesce(' ' || v_values, '') end);
+    return format('%s.%I %s', case p_condition ->> 'column' when 'triggered_at' then 's' else 'a' end, p_condition ->> 'column', v_operator || case v_operator when 'in' then format(' (%s)', coalesce(v_values, 'null')) else coalesce(' ' || v_values, '') end);
   end if;
   raise exception using errcode = 'invalid_parameter_value', message = format('alerts are not found by %s', p_condition);
 end
@@ -6659,8 +6660,8 @@ $indexes$;
 select moonguard.index_alert_words();
 select moonguard.recount_alerts();
 $moonguard_0022$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (22, '0022_alert_reading', '90350f2c47e492e167b633dd78ec128bfd6c87b93dc5d427c9f9e190dd1c150e');
-  elsif v_applied <> '90350f2c47e492e167b633dd78ec128bfd6c87b93dc5d427c9f9e190dd1c150e' then
+    insert into moonguard.schema_migrations (number, name, checksum) values (22, '0022_alert_reading', 'c2a9ce35313c38b0b87e67aa3ca4e98455a46fb815e14ee077cd673ce600054c');
+  elsif v_applied <> 'c2a9ce35313c38b0b87e67aa3ca4e98455a46fb815e14ee077cd673ce600054c' then
     raise exception using
       errcode = 'MG002',
       message = 'the migration 0022_alert_reading that was applied here had another text',
