@@ -21,7 +21,10 @@ export interface PostgresServer {
  * Starts a real PostgreSQL with an empty cluster in a temporary directory. Rejects when it cannot start.
  * @param options.durable waits for the disk at every commit, as a real server does: for measuring
  */
-export async function startPostgres(version: 15 | 18 = 18, { durable = false } = {}): Promise<PostgresServer> {
+export async function startPostgres(
+  version: 15 | 18 = 18,
+  { durable = false, tries = 3 } = {},
+): Promise<PostgresServer> {
   const databaseDir = mkdtempSync(join(tmpdir(), `moonguard-postgres-${version}-`));
   const port = await freePort();
   const log: string[] = [];
@@ -54,6 +57,9 @@ export async function startPostgres(version: 15 | 18 = 18, { durable = false } =
     await server.start();
   } catch (error) {
     rmSync(databaseDir, { recursive: true, force: true });
+    // Somebody else has taken the port since it was found free.
+    if (tries > 1 && /Address already in use/.test(log.join('')))
+      return startPostgres(version, { durable, tries: tries - 1 });
     throw new Error(`PostgreSQL ${version} did not start:\n${log.join('')}`, { cause: error });
   }
   let isRunning = true;
