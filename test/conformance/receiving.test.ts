@@ -220,9 +220,11 @@ forEachDatabase('receiving', (open, kind) => {
 
     expect((await post(body)).status).toBe(200);
 
-    const stored = await storedEvents(database);
+    // What 29 gave up may be stored as late as now.
+    const stored = (await storedEvents(database)).filter(({ raw_body }) =>
+      Buffer.from(raw_body).equals(Buffer.from(body)),
+    );
     expect(stored).toMatchObject([{ event_name: name, last_processing_error: null }]);
-    expect(Buffer.from(stored[0]?.raw_body ?? [])).toEqual(Buffer.from(body));
   });
 
   test.each([
