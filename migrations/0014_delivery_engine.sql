@@ -7,6 +7,7 @@ alter table moonguard.endpoint_pace enable row level security;
 create policy owner_only on moonguard.endpoint_pace using (false);
 
 -- Tells endpoints about one of them: an event of our own, with a delivery for each of the others that subscribed to its name.
+-- About one that names confidential events only others that do hear: that its delivery failed tells that there was an alert.
 create function moonguard.raise_operational_event(p_about uuid, p_name text, p_data jsonb) returns void
 language plpgsql set search_path = '' as $$
 declare
@@ -15,7 +16,8 @@ declare
   v_about record;
   v_body jsonb;
 begin
-  select environment, webhook_id into v_about from public.moonpay_webhook_config where id = p_about;
+  select environment, webhook_id, moonguard.names_confidential(events) as is_confidential into v_about
+  from public.moonpay_webhook_config where id = p_about;
   v_body := jsonb_build_object('type', p_name,
     'data', jsonb_build_object('id', v_id, 'webhookId', v_about.webhook_id, 'createdAt', to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')) || p_data);
   insert into public.moonpay_webhook_events (id, event_type, event_name, event_data, raw_body, signature, environment, dedupe_key,
@@ -25,7 +27,8 @@ begin
   select v_id, c.id, case when c.status in ('active', 'suspended') then 'pending' else 'held' end, v_sequence
   from public.moonpay_webhook_config c
   where c.environment = v_about.environment and c.deleted_at is null and c.id <> p_about
-    and c.events && array[p_name, split_part(p_name, '.', 1) || '.*', '*'];
+    and c.events && array[p_name, split_part(p_name, '.', 1) || '.*', '*']
+    and (not v_about.is_confidential or moonguard.names_confidential(c.events));
   perform pg_notify('moonguard_deliveries', '');
 end
 $$;

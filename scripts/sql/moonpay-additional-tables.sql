@@ -3481,6 +3481,7 @@ alter table moonguard.endpoint_pace enable row level security;
 create policy owner_only on moonguard.endpoint_pace using (false);
 
 -- Tells endpoints about one of them: an event of our own, with a delivery for each of the others that subscribed to its name.
+-- About one that names confidential events only others that do hear: that its delivery failed tells that there was an alert.
 create function moonguard.raise_operational_event(p_about uuid, p_name text, p_data jsonb) returns void
 language plpgsql set search_path = '' as $$
 declare
@@ -3489,7 +3490,8 @@ declare
   v_about record;
   v_body jsonb;
 begin
-  select environment, webhook_id into v_about from public.moonpay_webhook_config where id = p_about;
+  select environment, webhook_id, moonguard.names_confidential(events) as is_confidential into v_about
+  from public.moonpay_webhook_config where id = p_about;
   v_body := jsonb_build_object('type', p_name,
     'data', jsonb_build_object('id', v_id, 'webhookId', v_about.webhook_id, 'createdAt', to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')) || p_data);
   insert into public.moonpay_webhook_events (id, event_type, event_name, event_data, raw_body, signature, environment, dedupe_key,
@@ -3499,7 +3501,8 @@ begin
   select v_id, c.id, case when c.status in ('active', 'suspended') then 'pending' else 'held' end, v_sequence
   from public.moonpay_webhook_config c
   where c.environment = v_about.environment and c.deleted_at is null and c.id <> p_about
-    and c.events && array[p_name, split_part(p_name, '.', 1) || '.*', '*'];
+    and c.events && array[p_name, split_part(p_name, '.', 1) || '.*', '*']
+    and (not v_about.is_confidential or moonguard.names_confidential(c.events));
   perform pg_notify('moonguard_deliveries', '');
 end
 $$;
@@ -3825,8 +3828,8 @@ revoke all on function moonguard.endpoint_pace_now(uuid, double precision, times
   moonguard.claim_deliveries(integer, integer, jsonb, integer, uuid, integer, timestamptz),
   moonguard.settle_deliveries(json, integer, uuid[], integer, integer, bigint) from public, anon, authenticated, service_role;
 $moonguard_0014$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (14, '0014_delivery_engine', 'f0ff280a7ff2cead90dcf2d932aee0bc974eb43e580ba2752e77806da5a9b45a');
-  elsif v_applied <> 'f0ff280a7ff2cead90dcf2d932aee0bc974eb43e580ba2752e77806da5a9b45a' then
+    insert into moonguard.schema_migrations (number, name, checksum) values (14, '0014_delivery_engine', 'ecab38eb9d76952b1ea2c92d75a334586999da151208105109cdc54605a5aa7d');
+  elsif v_applied <> 'ecab38eb9d76952b1ea2c92d75a334586999da151208105109cdc54605a5aa7d' then
     raise exception using
       errcode = 'MG002',
       message = 'the migration 0014_delivery_engine that was applied here had another text',
@@ -6676,44 +6679,17 @@ declare
 begin
   if v_applied is null then
     execute $moonguard_0023$
--- Why: what endpoints of compliance and policy events are told, and what is told about them, stays among those that name such
---   events: that one of their deliveries failed tells that there was an alert.
+-- Why: an endpoint that names compliance or policy events goes on naming one.
 -- Locks: SHARE ROW EXCLUSIVE on moonpay_webhook_config, which has few rows.
 -- Older program: runs on.
-
--- As in 0014; an event about an endpoint that names confidential events goes only to others that do.
-create or replace function moonguard.raise_operational_event(p_about uuid, p_name text, p_data jsonb) returns void
-language plpgsql set search_path = '' as $$
-declare
-  v_id uuid := moonguard.uuid_v7();
-  v_sequence bigint := nextval('moonguard.event_sequence');
-  v_about record;
-  v_body jsonb;
-begin
-  select environment, webhook_id, moonguard.names_confidential(events) as is_confidential into v_about
-  from public.moonpay_webhook_config where id = p_about;
-  v_body := jsonb_build_object('type', p_name,
-    'data', jsonb_build_object('id', v_id, 'webhookId', v_about.webhook_id, 'createdAt', to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')) || p_data);
-  insert into public.moonpay_webhook_events (id, event_type, event_name, event_data, raw_body, signature, environment, dedupe_key,
-    occurred_at, processed, processed_at, sequence)
-  values (v_id, p_name, p_name, v_body, convert_to(v_body::text, 'UTF8'), '', v_about.environment, p_name || ':' || v_id, now(), true, now(), v_sequence);
-  insert into moonguard.deliveries (event_id, endpoint_id, status, event_sequence)
-  select v_id, c.id, case when c.status in ('active', 'suspended') then 'pending' else 'held' end, v_sequence
-  from public.moonpay_webhook_config c
-  where c.environment = v_about.environment and c.deleted_at is null and c.id <> p_about
-    and c.events && array[p_name, split_part(p_name, '.', 1) || '.*', '*']
-    and (not v_about.is_confidential or moonguard.names_confidential(c.events));
-  perform pg_notify('moonguard_deliveries', '');
-end
-$$;
 
 -- Its deliveries and counters of the past would come into sight with it.
 create constraint trigger moonpay_webhook_config_confidential_check after update of events on public.moonpay_webhook_config
   for each row when (moonguard.names_confidential(old.events) and not moonguard.names_confidential(new.events))
   execute function moonguard.refuse_breach();
 $moonguard_0023$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (23, '0023_confidential_endpoints', 'afcdc22dbe8174eca107745828d9118a44b987d35b4fe53e51c4bbdf9de77def');
-  elsif v_applied <> 'afcdc22dbe8174eca107745828d9118a44b987d35b4fe53e51c4bbdf9de77def' then
+    insert into moonguard.schema_migrations (number, name, checksum) values (23, '0023_confidential_endpoints', '5f4686c6eb2944dd146fa8e91489d86f665d7108237cea2b0261a24203d0ff0e');
+  elsif v_applied <> '5f4686c6eb2944dd146fa8e91489d86f665d7108237cea2b0261a24203d0ff0e' then
     raise exception using
       errcode = 'MG002',
       message = 'the migration 0023_confidential_endpoints that was applied here had another text',
