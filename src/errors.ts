@@ -88,6 +88,28 @@ export const errorCatalogue = {
   policy_log_invalid: { status: 422, action: 'Correct the fields that the problems name.' },
   policy_log_duplicate: { status: 409, action: 'Leave log_id out, or use one that is not in the log yet.' },
   policy_log_append_only: { status: 409, action: 'Write a further row: rows of the policy log never change.' },
+  policy_version_not_found: {
+    status: 404,
+    action: 'List the versions of the policy and use the number of one of them.',
+  },
+  policy_version_not_allowed: { status: 409, action: 'Use one of the moves that the message names.' },
+  policy_second_person_needed: {
+    status: 409,
+    action: 'Let another person, an officer, do this step: the one who began it may not end it.',
+  },
+  policy_has_versions: { status: 409, action: 'Save a version of the policy and publish it.' },
+  policy_list_not_found: { status: 404, action: 'List the lists and use the name of one of them.' },
+  policy_list_invalid: { status: 422, action: 'Correct the fields that the problems name.' },
+  policy_settings_invalid: { status: 422, action: 'Correct the settings that the problems name.' },
+  policy_evaluation_invalid: { status: 422, action: 'Correct the fields that the problems name.' },
+  approval_not_found: { status: 404, action: 'List the approvals and use the id of one of them.' },
+  approval_not_allowed: { status: 409, action: 'Read the approval again: only one that is pending can be decided.' },
+  exception_not_found: { status: 404, action: 'List the exceptions and use the id of one of them.' },
+  exception_invalid: { status: 422, action: 'Correct the fields that the problems name.' },
+  decision_not_found: { status: 404, action: 'Use the id of a decision, or of an event that was decided on.' },
+  backtest_not_found: { status: 404, action: 'List the backtests and use the id of one of them.' },
+  backtest_invalid: { status: 422, action: 'Correct the fields that the problems name.' },
+  backtest_finished: { status: 409, action: 'Begin another backtest: this one has ended.' },
 
   // Running
   configuration_invalid: { status: 500, action: 'Correct the settings that the problems name.' },

@@ -1,12 +1,11 @@
 import { isDeepStrictEqual } from 'node:util';
-import { z } from 'zod';
 import type { ComplianceService } from '../compliance/ComplianceService.ts';
 import type { Database, Db } from '../database/database.ts';
-import { MoonguardError } from '../errors.ts';
-import { identifier, text } from '../input/fields.ts';
-import { type Page, pageOf, readCursor } from '../input/page.ts';
+import { identifier } from '../input/fields.ts';
+import type { Page } from '../input/page.ts';
 import { parseInput } from '../input/parseInput.ts';
-import { type ReadOptions, SYSTEM_ACTOR, type WriteOptions } from '../input/writeOptions.ts';
+import type { ReadOptions, WriteOptions } from '../input/writeOptions.ts';
+import { PolicyLogs } from './PolicyLogs.ts';
 import {
   decodePolicy,
   type NewPolicyInput,
@@ -17,26 +16,15 @@ import {
   policyChangeSchema,
   policyTypeOfKind,
 } from './policy.ts';
-import { policyLogWriteError, policyNotFound, policyWriteError } from './policyErrors.ts';
-import { type ActionType, decodePolicyLogEntry, type PolicyLogEntry } from './policyLog.ts';
-import {
-  type PolicyExecution,
-  type PolicyExecutionInput,
-  type PolicyLogFilterInput,
-  type PolicyViolationInput,
-  policyExecutionSchema,
-  policyLogFilterSchema,
-  policyViolationSchema,
-} from './policyLogInput.ts';
+import { policyNotFound, policyWriteError } from './policyErrors.ts';
+import type { ActionType, PolicyLogEntry } from './policyLog.ts';
+import type { PolicyExecutionInput, PolicyLogFilterInput, PolicyViolationInput } from './policyLogInput.ts';
 import { deletePolicy } from './store/deletePolicy.ts';
-import { findLogRow } from './store/findLogRow.ts';
 import { findPolicy, lockPolicy } from './store/findPolicy.ts';
-import { insertLogRows, type LoggedRow } from './store/insertLogRows.ts';
+import type { LoggedRow } from './store/insertLogRows.ts';
 import { insertPolicy } from './store/insertPolicy.ts';
-import { listLogRows } from './store/listLogRows.ts';
 import { listPolicies, type PolicyFilter } from './store/listPolicies.ts';
 import { updatePolicy } from './store/updatePolicy.ts';
-import { violationAlert } from './violationAlert.ts';
 
 export interface PolicyWriteOptions extends WriteOptions {
   /** Why the policy is changed; kept in the log. */
@@ -55,11 +43,11 @@ export interface PolicyServiceDependencies {
  */
 export class PolicyService {
   readonly #database: Database;
-  readonly #compliance: PolicyServiceDependencies['compliance'];
+  readonly #log: PolicyLogs;
 
   constructor({ database, compliance }: PolicyServiceDependencies) {
     this.#database = database;
-    this.#compliance = compliance;
+    this.#log = new PolicyLogs({ database, compliance });
   }
 
   /**
@@ -68,14 +56,11 @@ export class PolicyService {
    */
   logPolicyExecution(execution: PolicyExecutionInput, options?: WriteOptions): Promise<LoggedRow>;
   logPolicyExecution(executions: readonly PolicyExecutionInput[], options?: WriteOptions): Promise<LoggedRow[]>;
-  async logPolicyExecution(
+  logPolicyExecution(
     given: PolicyExecutionInput | readonly PolicyExecutionInput[],
     options: WriteOptions = {},
   ): Promise<LoggedRow | LoggedRow[]> {
-    if (Array.isArray(given)) {
-      return this.#log(parseInput(z.array(policyExecutionSchema), given, 'policy_log_invalid'), options);
-    }
-    return this.#logOne(parseInput(policyExecutionSchema, given, 'policy_log_invalid'), options);
+    return isSeveral(given) ? this.#log.log(given, options) : this.#log.log(given, options);
   }
 
   /**
@@ -83,46 +68,36 @@ export class PolicyService {
    * required, unless given otherwise. Raises an alert with it, as severe as the impact.
    * @throws MoonguardError policy_log_invalid, policy_log_duplicate
    */
-  async logViolation(given: PolicyViolationInput, options: WriteOptions = {}): Promise<LoggedRow> {
-    const { alert, ...violation } = parseInput(policyViolationSchema, given, 'policy_log_invalid');
-    if (!alert) return this.#logOne(violation, options);
-    return this.#database.transaction(async (transaction) => {
-      const logged = await this.#logOne(violation, { ...options, transaction });
-      await this.#compliance.createAlert(violationAlert(violation, logged), { ...options, transaction });
-      return logged;
-    }, options.transaction);
+  logViolation(violation: PolicyViolationInput, options: WriteOptions = {}): Promise<LoggedRow> {
+    return this.#log.logViolation(violation, options);
   }
 
   /**
    * A row of the log by its logId or id.
    * @throws MoonguardError policy_log_not_found
    */
-  async getLog(logId: string, { transaction = this.#database.db }: ReadOptions = {}): Promise<PolicyLogEntry> {
-    const row = isIdentifier(logId) ? await findLogRow(transaction, logId) : undefined;
-    if (row === undefined) {
-      throw new MoonguardError('policy_log_not_found', 'There is no row with this id in the policy log.');
-    }
-    return decodePolicyLogEntry(row);
+  getLog(logId: string, options: ReadOptions = {}): Promise<PolicyLogEntry> {
+    return this.#log.get(logId, options);
   }
 
   /**
    * The newest first.
    * @throws MoonguardError policy_log_invalid
    */
-  async listLogs(filter: PolicyLogFilterInput = {}, options: ReadOptions = {}): Promise<Page<PolicyLogEntry>> {
-    return this.#list(filter, options);
+  listLogs(filter: PolicyLogFilterInput = {}, options: ReadOptions = {}): Promise<Page<PolicyLogEntry>> {
+    return this.#log.list(filter, options);
   }
 
   /**
    * Like `listLogs`, only rows with this text in policy name, reason or notes; upper and lower case are the same.
    * @throws MoonguardError policy_log_invalid
    */
-  async searchLogs(
+  searchLogs(
     searched: string,
     filter: PolicyLogFilterInput = {},
     options: ReadOptions = {},
   ): Promise<Page<PolicyLogEntry>> {
-    return this.#list(filter, options, parseInput(z.object({ text }), { text: searched }, 'policy_log_invalid').text);
+    return this.#log.search(searched, filter, options);
   }
 
   /** @throws MoonguardError policy_invalid, policy_duplicate */
@@ -208,33 +183,6 @@ export class PolicyService {
     );
   }
 
-  async #logOne(execution: PolicyExecution, options: WriteOptions): Promise<LoggedRow> {
-    const [logged] = await this.#log([execution], options);
-    if (logged === undefined) throw new Error('the insert of one row returned none');
-    return logged;
-  }
-
-  async #log(executions: readonly PolicyExecution[], options: WriteOptions): Promise<LoggedRow[]> {
-    const { actor } = parseInput(writerSchema, { actor: options.actor }, 'policy_log_invalid');
-    if (executions.length === 0) return [];
-    try {
-      return await insertLogRows(options.transaction ?? this.#database.db, executions, actor);
-    } catch (error) {
-      throw policyLogWriteError(error);
-    }
-  }
-
-  async #list(
-    input: PolicyLogFilterInput,
-    { transaction = this.#database.db }: ReadOptions,
-    searched?: string,
-  ): Promise<Page<PolicyLogEntry>> {
-    const { cursor, ...filter } = parseInput(policyLogFilterSchema, input, 'policy_log_invalid');
-    const after = cursor === undefined ? undefined : readCursor(cursor, 'policy_log_invalid');
-    const rows = await listLogRows(transaction, { ...filter, limit: filter.limit + 1, text: searched, after });
-    return pageOf(rows, filter.limit, decodePolicyLogEntry);
-  }
-
   async #write<T>(options: WriteOptions, work: (transaction: Db) => Promise<T>): Promise<T> {
     try {
       return await this.#database.transaction(work, options.transaction);
@@ -244,7 +192,7 @@ export class PolicyService {
   }
 }
 
-const writerSchema = z.object({ actor: identifier.default(SYSTEM_ACTOR) });
+const isSeveral = (given: PolicyExecutionInput | readonly PolicyExecutionInput[]) => Array.isArray(given);
 
 const isIdentifier = (given: string): boolean => identifier.safeParse(given).success;
 

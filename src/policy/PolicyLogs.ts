@@ -1,0 +1,139 @@
+import { z } from 'zod';
+import type { ComplianceService } from '../compliance/ComplianceService.ts';
+import type { Database } from '../database/database.ts';
+import { MoonguardError } from '../errors.ts';
+import { identifier, text } from '../input/fields.ts';
+import { type Page, pageOf, readCursor } from '../input/page.ts';
+import { parseInput } from '../input/parseInput.ts';
+import { type ReadOptions, SYSTEM_ACTOR, type WriteOptions } from '../input/writeOptions.ts';
+import { policyLogWriteError } from './policyErrors.ts';
+import { decodePolicyLogEntry, type PolicyLogEntry } from './policyLog.ts';
+import {
+  type PolicyExecution,
+  type PolicyExecutionInput,
+  type PolicyLogFilterInput,
+  type PolicyViolationInput,
+  policyExecutionSchema,
+  policyExecutionsSchema,
+  policyLogFilterSchema,
+  policyViolationSchema,
+} from './policyLogInput.ts';
+import { findLogRow } from './store/findLogRow.ts';
+import { insertLogRows, type LoggedRow } from './store/insertLogRows.ts';
+import { listLogRows } from './store/listLogRows.ts';
+import { violationAlert } from './violationAlert.ts';
+
+export interface PolicyLogsDependencies {
+  readonly database: Database;
+  /** Gets the violations. */
+  readonly compliance: Pick<ComplianceService, 'createAlert'>;
+}
+
+/** The append-only log of what policies, and people by policies, decided. */
+export class PolicyLogs {
+  readonly #database: Database;
+  readonly #compliance: PolicyLogsDependencies['compliance'];
+
+  constructor({ database, compliance }: PolicyLogsDependencies) {
+    this.#database = database;
+    this.#compliance = compliance;
+  }
+
+  /**
+   * Logs what a policy did: one execution, or several in one statement, all or none. The result stands in their order.
+   * @throws MoonguardError policy_log_invalid, policy_log_duplicate
+   */
+  log(execution: PolicyExecutionInput, options?: WriteOptions): Promise<LoggedRow>;
+  log(executions: readonly PolicyExecutionInput[], options?: WriteOptions): Promise<LoggedRow[]>;
+  /** For callers that pass on what they were given. */
+  log(
+    given: PolicyExecutionInput | readonly PolicyExecutionInput[],
+    options?: WriteOptions,
+  ): Promise<LoggedRow | LoggedRow[]>;
+  async log(
+    given: PolicyExecutionInput | readonly PolicyExecutionInput[],
+    options: WriteOptions = {},
+  ): Promise<LoggedRow | LoggedRow[]> {
+    if (Array.isArray(given)) {
+      return this.#log(parseInput(policyExecutionsSchema, given, 'policy_log_invalid'), options);
+    }
+    return this.#logOne(parseInput(policyExecutionSchema, given, 'policy_log_invalid'), options);
+  }
+
+  /**
+   * Logs that a policy was violated: violation_detected with status failure, severity error, impact medium, and action
+   * required, unless given otherwise. Raises an alert with it, as severe as the impact.
+   * @throws MoonguardError policy_log_invalid, policy_log_duplicate
+   */
+  async logViolation(given: PolicyViolationInput, options: WriteOptions = {}): Promise<LoggedRow> {
+    const { alert, ...violation } = parseInput(policyViolationSchema, given, 'policy_log_invalid');
+    if (!alert) return this.#logOne(violation, options);
+    return this.#database.transaction(async (transaction) => {
+      const logged = await this.#logOne(violation, { ...options, transaction });
+      await this.#compliance.createAlert(violationAlert(violation, logged), { ...options, transaction });
+      return logged;
+    }, options.transaction);
+  }
+
+  /**
+   * A row of the log by its logId or id.
+   * @throws MoonguardError policy_log_not_found
+   */
+  async get(logId: string, { transaction = this.#database.db }: ReadOptions = {}): Promise<PolicyLogEntry> {
+    const row = identifier.safeParse(logId).success ? await findLogRow(transaction, logId) : undefined;
+    if (row === undefined) {
+      throw new MoonguardError('policy_log_not_found', 'There is no row with this id in the policy log.');
+    }
+    return decodePolicyLogEntry(row);
+  }
+
+  /**
+   * The newest first.
+   * @throws MoonguardError policy_log_invalid
+   */
+  async list(filter: PolicyLogFilterInput = {}, options: ReadOptions = {}): Promise<Page<PolicyLogEntry>> {
+    return this.#list(filter, options);
+  }
+
+  /**
+   * Like `list`, only rows with this text in policy name, reason or notes; upper and lower case are the same.
+   * @throws MoonguardError policy_log_invalid
+   */
+  async search(
+    searched: string,
+    filter: PolicyLogFilterInput = {},
+    options: ReadOptions = {},
+  ): Promise<Page<PolicyLogEntry>> {
+    return this.#list(filter, options, parseInput(searchSchema, { text: searched }, 'policy_log_invalid').text);
+  }
+
+  async #logOne(execution: PolicyExecution, options: WriteOptions): Promise<LoggedRow> {
+    const [logged] = await this.#log([execution], options);
+    if (logged === undefined) throw new Error('the insert of one row returned none');
+    return logged;
+  }
+
+  async #log(executions: readonly PolicyExecution[], options: WriteOptions): Promise<LoggedRow[]> {
+    const { actor } = parseInput(writerSchema, { actor: options.actor }, 'policy_log_invalid');
+    if (executions.length === 0) return [];
+    try {
+      return await insertLogRows(options.transaction ?? this.#database.db, executions, actor);
+    } catch (error) {
+      throw policyLogWriteError(error);
+    }
+  }
+
+  async #list(
+    input: PolicyLogFilterInput,
+    { transaction = this.#database.db }: ReadOptions,
+    searched?: string,
+  ): Promise<Page<PolicyLogEntry>> {
+    const { cursor, ...filter } = parseInput(policyLogFilterSchema, input, 'policy_log_invalid');
+    const after = cursor === undefined ? undefined : readCursor(cursor, 'policy_log_invalid');
+    const rows = await listLogRows(transaction, { ...filter, limit: filter.limit + 1, text: searched, after });
+    return pageOf(rows, filter.limit, decodePolicyLogEntry);
+  }
+}
+
+const searchSchema = z.object({ text });
+const writerSchema = z.object({ actor: identifier.default(SYSTEM_ACTOR) });
