@@ -50,6 +50,7 @@ const executionFields = {
 };
 
 export const policyExecutionSchema = z.strictObject(executionFields);
+export const policyExecutionsSchema = z.array(policyExecutionSchema);
 export type PolicyExecutionInput = z.input<typeof policyExecutionSchema>;
 export type PolicyExecution = z.output<typeof policyExecutionSchema>;
 
