@@ -12,13 +12,17 @@
 -- endpoints at once: its deliveries are leased from the start and need no claim. Only where the endpoint is active and has not
 -- changed since a claim told the worker of it.
 --
+-- p_is_decided_here: the process that stores decides too, and is not told. A notification costs every commit a lock that all
+-- of them share, and wakes a session.
+--
 -- Returns, with the places of events counted from 0: deliveries: how many were made for each, 0 for a duplicate;
 -- leased: {place: [[delivery id, endpoint id]]}; duplicates: {place: {id, body_differs}} of those that were there, or came earlier in this batch; late: [place];
 -- failures: {place: why its projection failed}.
 --
 -- Rows are inserted in the order of their keys, so that no two batches wait for each other; one waits at the unique index for
 -- the other's commit. Settings as in 0005.
-create function moonguard.store_events(p_events json, p_bodies bytea, p_patterns jsonb, p_lease jsonb default null) returns jsonb
+create function moonguard.store_events(p_events json, p_bodies bytea, p_patterns jsonb, p_lease jsonb default null,
+  p_is_decided_here boolean default false) returns jsonb
 language plpgsql set search_path = '' set enable_seqscan = 'off' set jit = 'off' set plan_cache_mode = 'force_generic_plan' as $$
 declare
   -- By place, from 1; the id is null for a duplicate.
@@ -102,10 +106,10 @@ begin
   if v_is_unleased then
     perform pg_notify('moonguard_deliveries', '');
   end if;
-  perform pg_notify('moonguard_events', '') where array_remove(v_ids, null) <> '{}';
+  perform pg_notify('moonguard_events', '') where not p_is_decided_here and array_remove(v_ids, null) <> '{}';
   return v_result;
 end
 $$;
-comment on function moonguard.store_events(json, bytea, jsonb, jsonb) is
+comment on function moonguard.store_events(json, bytea, jsonb, jsonb, boolean) is
   'Stores webhooks that came together, with their deliveries, and moves their transactions and customers forward.';
-revoke all on function moonguard.store_events(json, bytea, jsonb, jsonb) from public, anon, authenticated, service_role;
+revoke all on function moonguard.store_events(json, bytea, jsonb, jsonb, boolean) from public, anon, authenticated, service_role;

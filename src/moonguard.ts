@@ -160,6 +160,12 @@ async function wire(database: Database, options: WiringOptions): Promise<Moongua
     concurrency: options.deliveryConcurrency ?? 256,
     ...(options.leaseMs !== undefined && { leaseMs: options.leaseMs }),
   });
+  const compliance = new ComplianceService({ database });
+  const policies = new PolicyService({ database, compliance });
+  const customers = new CustomerService({ database, compliance, policies });
+  const accounts = new AccountService({ policies });
+  const decider = new Decider({ database, runtime, observe, compliance, policies });
+
   const receiver = new Receiver({
     database,
     runtime,
@@ -167,7 +173,7 @@ async function wire(database: Database, options: WiringOptions): Promise<Moongua
     providerKeys,
     signatureToleranceSeconds: options.signatureToleranceSeconds ?? 300,
     maxBodyBytes: options.maxBodyBytes ?? 1_048_576,
-    offerLease: () => worker.offerLease(),
+    localStages: { offerLease: () => worker.offerLease(), decider },
   });
   const webhooks = new WebhookHandler({
     database,
@@ -177,17 +183,11 @@ async function wire(database: Database, options: WiringOptions): Promise<Moongua
     receiver,
     allowLoopbackDestinations,
   });
-  const compliance = new ComplianceService({ database });
-  const policies = new PolicyService({ database, compliance });
-  const customers = new CustomerService({ database, compliance, policies });
-  const accounts = new AccountService({ policies });
-
   const retention = new RetentionService({ database, runtime, settings: options.retention ?? {} });
   const retentionKeeper = new RetentionKeeper({ retention, observe });
   const replayer = new Replayer({ database, observe });
   const partitions = new PartitionKeeper({ database, observe });
   const vacuum = new VacuumKeeper({ database, observe });
-  const decider = new Decider({ database, runtime, observe, compliance, policies });
   const alertScheduler = new AlertScheduler({ database, observe });
 
   return {

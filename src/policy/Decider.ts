@@ -2,10 +2,10 @@ import { databaseErrorReport } from '../database/databaseError.ts';
 import type { Runtime } from '../runtime.ts';
 import { type DecideDependencies, decideBatch } from './decide.ts';
 
-/** A NOTIFY wakes the decider at once; this covers the time when nobody listens, and retries what failed. */
+/** It is told of new events; this covers the time when nobody listens, and retries what failed. */
 const POLL_MS = 1_000;
 /** What comes within this time is decided together: a transaction for each of 200 events a second would cost more than they do. */
-const GATHER_MS = 25;
+const GATHER_MS = 100;
 /** Events in one transaction. */
 const BATCH = 100;
 
@@ -31,9 +31,18 @@ export class Decider {
   /** Resolves when it listens; what is undecided by then is decided at once. */
   async start(): Promise<void> {
     this.#stopped = false;
-    this.#stopListening = await this.#dependencies.database.listen('moonguard_events', () => this.#wakeIn(GATHER_MS));
+    this.#stopListening = await this.#dependencies.database.listen('moonguard_events', () => this.onStored());
     clearTimeout(this.#timer);
     this.#decide();
+  }
+
+  get isRunning(): boolean {
+    return !this.#stopped;
+  }
+
+  /** There are new events. Whoever stores them in this process calls it; other processes notify. */
+  onStored(): void {
+    this.#wakeIn(GATHER_MS);
   }
 
   /** Finishes the batch under way. */

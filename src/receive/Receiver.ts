@@ -3,7 +3,7 @@ import { isUnavailable } from '../database/unavailable.ts';
 import { MoonguardError } from '../errors.ts';
 import type { Environment, Observe } from '../observe/observation.ts';
 import type { Runtime } from '../runtime.ts';
-import { Ingest, type Ingested, type LeaseOffer } from './ingest.ts';
+import { Ingest, type Ingested, type LocalStages } from './ingest.ts';
 import { parseEvent } from './parseEvent.ts';
 import type { ProviderKeys } from './providerKeys.ts';
 import { type RejectionCounts, Rejections } from './Rejections.ts';
@@ -21,8 +21,7 @@ export interface ReceiverDependencies {
   readonly providerKeys: Pick<ProviderKeys, 'current'>;
   readonly signatureToleranceSeconds: number;
   readonly maxBodyBytes: number;
-  /** What a worker in this process takes as it is stored. */
-  readonly offerLease?: () => LeaseOffer | undefined;
+  readonly localStages?: LocalStages;
 }
 
 export interface IncomingWebhook {
@@ -41,7 +40,7 @@ export class Receiver {
 
   constructor(dependencies: ReceiverDependencies) {
     this.#dependencies = dependencies;
-    this.#ingest = new Ingest(dependencies.database, dependencies.offerLease);
+    this.#ingest = new Ingest(dependencies.database, dependencies.localStages);
   }
 
   /** How many webhooks this process has refused. */

@@ -2,7 +2,13 @@ import type { Database } from '../database/database.ts';
 import { databaseErrorReport } from '../database/databaseError.ts';
 import { isUnavailable } from '../database/unavailable.ts';
 import { MoonguardError } from '../errors.ts';
-import { type IncomingEvent, type LeaseTerms, type StoredEvent, storeEvents } from './store/storeEvents.ts';
+import {
+  type IncomingEvent,
+  type LeaseTerms,
+  type StoredEvent,
+  type StoreTerms,
+  storeEvents,
+} from './store/storeEvents.ts';
 
 /** Events in one batch. Larger ones gain nothing and make a failure dearer. */
 const LARGEST_BATCH = 200;
@@ -36,23 +42,29 @@ export interface LeaseOffer extends LeaseTerms {
   readonly take: (event: IncomingEvent, leased: StoredEvent['leased']) => void;
 }
 
+/** What else this process does, and so hears of here instead of by a notification, which every commit would pay for. */
+export interface LocalStages {
+  /** What a worker in this process takes now; undefined for nothing. */
+  readonly offerLease?: () => LeaseOffer | undefined;
+  readonly decider?: { readonly isRunning: boolean; readonly onStored: () => void };
+}
+
 /**
  * Stores events in continuous batches: whatever has arrived while a batch commits goes into the next one, so the first
  * waits for nobody and a crowd shares one commit. No timer delays anything.
  */
 export class Ingest {
   readonly #database: Database;
-  readonly #offerLease: () => LeaseOffer | undefined;
+  readonly #stages: LocalStages;
   readonly #maxBatchesInFlight: number;
   readonly #waiting = new Set<Waiting>();
   #batchesInFlight = 0;
   #events = 0;
   #bytes = 0;
 
-  /** @param offerLease what a worker in this process takes now; undefined for nothing */
-  constructor(database: Database, offerLease: () => LeaseOffer | undefined = () => undefined) {
+  constructor(database: Database, stages: LocalStages = {}) {
     this.#database = database;
-    this.#offerLease = offerLease;
+    this.#stages = stages;
     // The embedded database is one session. On PostgreSQL a second batch is prepared while the first one commits.
     this.#maxBatchesInFlight = database.kind === 'embedded' ? 1 : 2;
   }
@@ -124,10 +136,11 @@ export class Ingest {
 
   async #storeBatch(batch: readonly Waiting[]): Promise<void> {
     try {
-      const offer = this.#offerLease();
+      const offer = this.#stages.offerLease?.();
+      const decider = this.#stages.decider?.isRunning ? this.#stages.decider : undefined;
       const stored = await this.#storeOrRepeat(
         batch.map(({ event }) => event),
-        offer,
+        { lease: offer, isDecidedHere: decider !== undefined },
       );
       for (const [place, { event, resolve, reject }] of batch.entries()) {
         const result = stored[place];
@@ -137,6 +150,7 @@ export class Ingest {
           offer?.take(event, result.leased);
         }
       }
+      decider?.onStored();
     } catch (error) {
       // One event that the database refuses must not take the others down with it.
       if (batch.length > 1 && !isUnavailable(error)) {
@@ -148,12 +162,12 @@ export class Ingest {
   }
 
   /** One statement, and so one transaction: after a failure nothing of it is there. */
-  async #storeOrRepeat(events: readonly IncomingEvent[], lease?: LeaseTerms, attempt = 1): Promise<StoredEvent[]> {
+  async #storeOrRepeat(events: readonly IncomingEvent[], terms: StoreTerms, attempt = 1): Promise<StoredEvent[]> {
     try {
-      return await storeEvents(this.#database.db, events, lease);
+      return await storeEvents(this.#database.db, events, terms);
     } catch (error) {
       if (attempt === MOST_ATTEMPTS || !metAnother(error)) throw error;
-      return this.#storeOrRepeat(events, lease, attempt + 1);
+      return this.#storeOrRepeat(events, terms, attempt + 1);
     }
   }
 }

@@ -23,6 +23,12 @@ export interface LeaseTerms {
   readonly endpoints: Readonly<Record<string, number>>;
 }
 
+export interface StoreTerms {
+  readonly lease?: LeaseTerms | undefined;
+  /** The process that stores decides too: nobody else has to be told of the events. */
+  readonly isDecidedHere?: boolean;
+}
+
 export interface StoredEvent {
   /** Of the event in the table: for a duplicate, the one that came first. */
   readonly id: string;
@@ -57,11 +63,11 @@ interface StoreResult {
 export async function storeEvents(
   db: Db,
   events: readonly IncomingEvent[],
-  lease?: LeaseTerms,
+  { lease, isDecidedHere = false }: StoreTerms = {},
 ): Promise<StoredEvent[]> {
   const { rows } = await sql<{ stored: StoreResult }>`
     select moonguard.store_events(${rowsOf(events)}::json, ${Buffer.concat(events.map(({ rawBody }) => rawBody))}::bytea,
-      ${patternsOf(events)}::jsonb, ${lease === undefined ? null : leaseOf(lease)}::jsonb) as stored
+      ${patternsOf(events)}::jsonb, ${lease === undefined ? null : leaseOf(lease)}::jsonb, ${isDecidedHere}::boolean) as stored
   `.execute(db);
   return rows.flatMap(({ stored }) => events.map((event, place) => storedEvent(event, place, stored)));
 }
