@@ -3,7 +3,7 @@ import type { Environment } from '../observe/observation.ts';
 
 /**
  * All that a decision was made from, exactly as it is recorded: evaluated again from this, it comes out the same. Whole
- * numbers beyond 2^53 are strings, times RFC 3339; a field that the event does not say is absent, never null.
+ * numbers beyond 2^53 are strings, times RFC 3339; what an event does not say is absent (or undefined), never null.
  */
 export interface DecisionInputs {
   /** Those that applied, sorted by policy and version. */
@@ -18,7 +18,7 @@ export interface DecisionInputs {
   readonly waivers: readonly Waiver[];
   readonly now: string;
   /** Why a field is absent although the event says something: `event.fiat.minor` → reason. */
-  readonly absent?: Readonly<Record<string, string>>;
+  readonly absent?: Readonly<Record<string, string>> | undefined;
 }
 
 export type PolicyMode = 'active' | 'shadow';
@@ -36,11 +36,11 @@ export interface Money {
   /** Upper case. */
   readonly currency: string;
   /** Digits of the minor unit; absent where the currency is not known. */
-  readonly decimals?: number;
+  readonly decimals?: number | undefined;
   /** Decimal without exponent, leading or trailing zeros: `1234.5`. */
   readonly amount: string;
   /** The amount in minor units; absent where it is no whole number of them. */
-  readonly minor?: string;
+  readonly minor?: string | undefined;
 }
 
 /** What policies look at, in whatever form MoonPay or a caller gave it. */
@@ -53,77 +53,77 @@ export interface EventInput {
   readonly at: string;
   /** MoonPay's type, or `request`. */
   readonly type: string;
-  readonly entity_type?: string;
-  readonly entity_id?: string;
-  readonly customer_id?: string;
-  readonly external_customer_id?: string;
+  readonly entity_type?: string | undefined;
+  readonly entity_id?: string | undefined;
+  readonly customer_id?: string | undefined;
+  readonly external_customer_id?: string | undefined;
   /** ISO 3166-1 alpha-3. */
-  readonly country?: string;
-  readonly state?: string;
-  readonly payment_method?: string;
-  readonly card_id?: string;
-  readonly card_type?: string;
-  readonly status?: string;
-  readonly fiat?: Money;
-  readonly crypto?: Money;
-  readonly fee?: Money;
+  readonly country?: string | undefined;
+  readonly state?: string | undefined;
+  readonly payment_method?: string | undefined;
+  readonly card_id?: string | undefined;
+  readonly card_type?: string | undefined;
+  readonly status?: string | undefined;
+  readonly fiat?: Money | undefined;
+  readonly crypto?: Money | undefined;
+  readonly fee?: Money | undefined;
   /** The customer's: paid to by a buy, refunded to by a sale. */
-  readonly wallet?: WalletInput;
+  readonly wallet?: WalletInput | undefined;
   readonly stages: readonly StageInput[];
   readonly failed_stages: readonly string[];
   readonly failure_codes: readonly string[];
   /** The first of `failure_codes`. */
-  readonly failure_code?: string;
-  readonly identity?: IdentityInput;
+  readonly failure_code?: string | undefined;
+  readonly identity?: IdentityInput | undefined;
   /** What the caller of `policies.evaluate` adds; of a webhook nothing. */
   readonly fields: JsonObject;
 }
 
 export interface WalletInput {
   readonly address: string;
-  readonly network?: string;
-  readonly tag?: string;
+  readonly network?: string | undefined;
+  readonly tag?: string | undefined;
 }
 
 export interface StageInput {
-  readonly stage?: string;
-  readonly status?: string;
-  readonly failure_code?: string;
+  readonly stage?: string | undefined;
+  readonly status?: string | undefined;
+  readonly failure_code?: string | undefined;
 }
 
 /** An identity check. */
 export interface IdentityInput {
-  readonly check_id?: string;
-  readonly level?: string;
-  readonly result?: string;
-  readonly reject_type?: string;
+  readonly check_id?: string | undefined;
+  readonly level?: string | undefined;
+  readonly result?: string | undefined;
+  readonly reject_type?: string | undefined;
   readonly reject_labels: readonly string[];
   readonly escalation_reasons: readonly string[];
 }
 
 export interface CustomerInput {
   readonly known: boolean;
-  readonly id?: string;
-  readonly external_id?: string;
-  readonly kyc_level?: string;
-  readonly verification_status?: string;
-  readonly kyc_result?: string;
-  readonly kyc_reject_type?: string;
-  readonly kyc_checked_level?: number;
-  readonly kyc_updated_at?: string;
-  readonly created_at?: string;
+  readonly id?: string | undefined;
+  readonly external_id?: string | undefined;
+  readonly kyc_level?: string | undefined;
+  readonly verification_status?: string | undefined;
+  readonly kyc_result?: string | undefined;
+  readonly kyc_reject_type?: string | undefined;
+  readonly kyc_checked_level?: number | undefined;
+  readonly kyc_updated_at?: string | undefined;
+  readonly created_at?: string | undefined;
 }
 
 export interface TransactionInput {
   readonly known: boolean;
-  readonly id?: string;
-  readonly external_id?: string;
-  readonly type?: string;
-  readonly status?: string;
-  readonly country?: string;
-  readonly payment_method?: string;
-  readonly fiat?: Money;
-  readonly crypto?: Money;
-  readonly created_at?: string;
-  readonly updated_at?: string;
+  readonly id?: string | undefined;
+  readonly external_id?: string | undefined;
+  readonly type?: string | undefined;
+  readonly status?: string | undefined;
+  readonly country?: string | undefined;
+  readonly payment_method?: string | undefined;
+  readonly fiat?: Money | undefined;
+  readonly crypto?: Money | undefined;
+  readonly created_at?: string | undefined;
+  readonly updated_at?: string | undefined;
 }
