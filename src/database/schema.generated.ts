@@ -185,7 +185,7 @@ export interface MoonguardAlertQueues {
   /**
    * manual: people take alerts themselves; least_loaded: to who has least; round_robin: in turn.
    */
-  strategy: string;
+  strategy: Generated<string>;
 }
 
 export interface MoonguardAlertSearch {
@@ -198,6 +198,9 @@ export interface MoonguardAlertSettingChanges {
   actor: string;
   after: Json;
   at: Generated<Timestamp>;
+  /**
+   * The changed columns of alert_settings as they were, or the row of another table under its name; empty for a new row.
+   */
   before: Json;
   id: Generated<number>;
 }
@@ -455,6 +458,52 @@ export interface MoonguardEndpointStatusChanges {
   to_status: string;
 }
 
+export interface MoonguardEventFacts {
+  /**
+   * When MoonPay says it happened, else when it came.
+   */
+  at: Timestamp;
+  card: string | null;
+  country: string | null;
+  crypto_amount: Numeric | null;
+  crypto_currency: string | null;
+  customer: string | null;
+  entity_id: string | null;
+  entity_type: string | null;
+  environment: string;
+  event_id: string;
+  event_name: string;
+  /**
+   * In major units, with the digits that MoonPay sent.
+   */
+  fiat_amount: Numeric | null;
+  fiat_currency: string | null;
+  /**
+   * Events with the same one are decided in the order of arrival: the customer's, else the entity's.
+   */
+  order_key: string;
+  payment_method: string | null;
+  sequence: number;
+  status: string | null;
+  /**
+   * In lower case.
+   */
+  wallet: string | null;
+}
+
+export interface MoonguardEventKeyFields {
+  declared_at: Generated<Timestamp>;
+  field: string;
+}
+
+export interface MoonguardEventKeys {
+  at: Timestamp;
+  environment: string;
+  event_id: string;
+  field: string;
+  value: string;
+}
+
 export interface MoonguardHolidays {
   day: string;
   name: string;
@@ -498,6 +547,248 @@ export interface MoonguardMasterKey {
   key_id: string;
   only_row: Generated<boolean>;
   registered_at: Generated<Timestamp>;
+}
+
+export interface MoonguardPolicyApprovals {
+  /**
+   * As in the policy log.
+   */
+  correlation_id: string | null;
+  /**
+   * The customer concerned.
+   */
+  customer_id: string | null;
+  /**
+   * When it was decided, or expired.
+   */
+  decided_at: Timestamp | null;
+  /**
+   * Who granted or denied it.
+   */
+  decided_by: string | null;
+  /**
+   * The decision that asked for it: id of its row in the policy log.
+   */
+  decision_id: string;
+  /**
+   * What is to be approved.
+   */
+  entity_id: string;
+  /**
+   * What entity_id names.
+   */
+  entity_type: string;
+  /**
+   * sandbox or production.
+   */
+  environment: string;
+  /**
+   * Until when it can be decided.
+   */
+  expires_at: Timestamp;
+  /**
+   * UUIDv7; a hit that it waives names it.
+   */
+  id: Generated<string>;
+  /**
+   * external_policy_id of the policy.
+   */
+  policy_id: string;
+  /**
+   * The version that asked.
+   */
+  policy_version: number;
+  /**
+   * Why it was granted or denied.
+   */
+  reason: string | null;
+  /**
+   * When it was asked for.
+   */
+  requested_at: Generated<Timestamp>;
+  /**
+   * Who asked; another person decides.
+   */
+  requested_by: string;
+  /**
+   * The rule that was hit.
+   */
+  rule_id: string;
+  /**
+   * pending, granted, denied, expired.
+   */
+  status: Generated<string>;
+  /**
+   * Until when the rule has no further effect on the entity.
+   */
+  valid_until: Timestamp | null;
+}
+
+export interface MoonguardPolicyExceptions {
+  /**
+   * MoonPay's id of the customer, or yours; null: whoever the entity belongs to.
+   */
+  customer_id: string | null;
+  /**
+   * When somebody ended it before its time.
+   */
+  ended_at: Timestamp | null;
+  /**
+   * Who ended it.
+   */
+  ended_by: string | null;
+  /**
+   * Null: anything of the customer.
+   */
+  entity_id: string | null;
+  /**
+   * What entity_id names.
+   */
+  entity_type: string | null;
+  /**
+   * Null: both.
+   */
+  environment: string | null;
+  /**
+   * Until when it holds.
+   */
+  expires_at: Timestamp;
+  /**
+   * From when it holds.
+   */
+  granted_at: Generated<Timestamp>;
+  /**
+   * Who granted it.
+   */
+  granted_by: Generated<string>;
+  /**
+   * UUIDv7; a hit that it waives names it.
+   */
+  id: Generated<string>;
+  /**
+   * external_policy_id of the policy.
+   */
+  policy_id: string;
+  /**
+   * Why it was granted.
+   */
+  reason: string;
+  /**
+   * Null: any rule.
+   */
+  rule_id: string | null;
+}
+
+export interface MoonguardPolicyLists {
+  /**
+   * False: values are kept and looked up in lower case.
+   */
+  case_sensitive: Generated<boolean>;
+  /**
+   * When it was made.
+   */
+  created_at: Generated<Timestamp>;
+  /**
+   * Who made it.
+   */
+  created_by: Generated<string>;
+  /**
+   * What is on it, for people.
+   */
+  description: string | null;
+  /**
+   * By which a rule names it: event.wallet.address in lists.blocked_wallets.
+   */
+  name: string;
+  /**
+   * Rises with every change of the values.
+   */
+  revision: Generated<number>;
+}
+
+export interface MoonguardPolicyListValues {
+  added_at: Generated<Timestamp>;
+  added_by: Generated<string>;
+  list_name: string;
+  /**
+   * Why it is on the list.
+   */
+  note: string | null;
+  value: string;
+}
+
+export interface MoonguardPolicyRevision {
+  is_the_one: Generated<boolean>;
+  revision: Generated<number>;
+}
+
+export interface MoonguardPolicySettings {
+  /**
+   * How long an approval waits for somebody, and how long one that was granted holds, unless said otherwise.
+   */
+  approval_hours: Generated<number>;
+  /**
+   * Whether a version is published by another person than the one who saved it.
+   */
+  four_eyes: Generated<boolean>;
+  is_the_one: Generated<boolean>;
+  updated_at: Generated<Timestamp>;
+  updated_by: string | null;
+}
+
+export interface MoonguardPolicyVersions {
+  /**
+   * When it was first saved.
+   */
+  created_at: Generated<Timestamp>;
+  /**
+   * Who saved it last.
+   */
+  created_by: Generated<string>;
+  /**
+   * The policy as it was written; changes only while it is a draft.
+   */
+  document: Json;
+  /**
+   * SHA-256 of the document with sorted keys.
+   */
+  hash: string;
+  /**
+   * UUIDv7.
+   */
+  id: Generated<string>;
+  /**
+   * Why it was saved or moved.
+   */
+  note: string | null;
+  /**
+   * external_policy_id of the policy; the id in the document.
+   */
+  policy_id: string;
+  /**
+   * When it was last made active.
+   */
+  published_at: Timestamp | null;
+  /**
+   * Who last made it active.
+   */
+  published_by: string | null;
+  /**
+   * The version that was active until then; null: none was.
+   */
+  replaces: number | null;
+  /**
+   * When it was retired.
+   */
+  retired_at: Timestamp | null;
+  /**
+   * draft, shadow (evaluated and logged without effect), active, retired; of each but retired a policy has one.
+   */
+  status: Generated<string>;
+  /**
+   * Counts from 1 for each policy.
+   */
+  version: Generated<number>;
 }
 
 export interface MoonguardProviderKeys {
@@ -1043,6 +1334,163 @@ export interface MoonpayPolicies {
   updated_at: Generated<Timestamp>;
 }
 
+export interface MoonpayPolicyApprovals {
+  /**
+   * As in the policy log.
+   */
+  correlation_id: string | null;
+  /**
+   * The customer concerned.
+   */
+  customer_id: string | null;
+  /**
+   * When it was decided, or expired.
+   */
+  decided_at: Timestamp | null;
+  /**
+   * Who granted or denied it.
+   */
+  decided_by: string | null;
+  /**
+   * The decision that asked for it: id of its row in the policy log.
+   */
+  decision_id: string | null;
+  /**
+   * What is to be approved.
+   */
+  entity_id: string | null;
+  /**
+   * What entity_id names.
+   */
+  entity_type: string | null;
+  /**
+   * sandbox or production.
+   */
+  environment: string | null;
+  /**
+   * Until when it can be decided.
+   */
+  expires_at: Timestamp | null;
+  /**
+   * UUIDv7; a hit that it waives names it.
+   */
+  id: string | null;
+  /**
+   * external_policy_id of the policy.
+   */
+  policy_id: string | null;
+  /**
+   * The version that asked.
+   */
+  policy_version: number | null;
+  /**
+   * Why it was granted or denied.
+   */
+  reason: string | null;
+  /**
+   * When it was asked for.
+   */
+  requested_at: Timestamp | null;
+  /**
+   * Who asked; another person decides.
+   */
+  requested_by: string | null;
+  /**
+   * The rule that was hit.
+   */
+  rule_id: string | null;
+  /**
+   * pending, granted, denied, expired.
+   */
+  status: string | null;
+  /**
+   * Until when the rule has no further effect on the entity.
+   */
+  valid_until: Timestamp | null;
+}
+
+export interface MoonpayPolicyExceptions {
+  /**
+   * MoonPay's id of the customer, or yours; null: whoever the entity belongs to.
+   */
+  customer_id: string | null;
+  /**
+   * When somebody ended it before its time.
+   */
+  ended_at: Timestamp | null;
+  /**
+   * Who ended it.
+   */
+  ended_by: string | null;
+  /**
+   * Null: anything of the customer.
+   */
+  entity_id: string | null;
+  /**
+   * What entity_id names.
+   */
+  entity_type: string | null;
+  /**
+   * Null: both.
+   */
+  environment: string | null;
+  /**
+   * Until when it holds.
+   */
+  expires_at: Timestamp | null;
+  /**
+   * From when it holds.
+   */
+  granted_at: Timestamp | null;
+  /**
+   * Who granted it.
+   */
+  granted_by: string | null;
+  /**
+   * UUIDv7; a hit that it waives names it.
+   */
+  id: string | null;
+  /**
+   * external_policy_id of the policy.
+   */
+  policy_id: string | null;
+  /**
+   * Why it was granted.
+   */
+  reason: string | null;
+  /**
+   * Null: any rule.
+   */
+  rule_id: string | null;
+}
+
+export interface MoonpayPolicyLists {
+  /**
+   * False: values are kept and looked up in lower case.
+   */
+  case_sensitive: boolean | null;
+  /**
+   * When it was made.
+   */
+  created_at: Timestamp | null;
+  /**
+   * Who made it.
+   */
+  created_by: string | null;
+  /**
+   * What is on it, for people.
+   */
+  description: string | null;
+  /**
+   * By which a rule names it: event.wallet.address in lists.blocked_wallets.
+   */
+  name: string | null;
+  /**
+   * Rises with every change of the values.
+   */
+  revision: number | null;
+}
+
 export interface MoonpayPolicyLogs {
   /**
    * What was done.
@@ -1085,6 +1533,10 @@ export interface MoonpayPolicyLogs {
    */
   customer_id: string | null;
   /**
+   * id of the row that sums the decision up; that row names itself.
+   */
+  decision_id: string | null;
+  /**
    * What was decided on.
    */
   entity_id: string | null;
@@ -1117,6 +1569,10 @@ export interface MoonpayPolicyLogs {
    */
   id: Generated<string>;
   /**
+   * All that a decision was made from, on the row that sums it up: evaluated again, it comes out the same.
+   */
+  inputs: Json | null;
+  /**
    * Address of whoever acted.
    */
   ip_address: string | null;
@@ -1144,6 +1600,10 @@ export interface MoonpayPolicyLogs {
    * What the policy is about.
    */
   policy_type: Generated<string>;
+  /**
+   * The version of the policy that decided; null for a policy without versions.
+   */
+  policy_version: number | null;
   /**
    * Why, in one sentence.
    */
@@ -1200,6 +1660,61 @@ export interface MoonpayPolicyLogs {
    * What broke the policy, and by how much.
    */
   violation_details: Json | null;
+}
+
+export interface MoonpayPolicyVersions {
+  /**
+   * When it was first saved.
+   */
+  created_at: Timestamp | null;
+  /**
+   * Who saved it last.
+   */
+  created_by: string | null;
+  /**
+   * The policy as it was written; changes only while it is a draft.
+   */
+  document: Json | null;
+  /**
+   * SHA-256 of the document with sorted keys.
+   */
+  hash: string | null;
+  /**
+   * UUIDv7.
+   */
+  id: string | null;
+  /**
+   * Why it was saved or moved.
+   */
+  note: string | null;
+  /**
+   * external_policy_id of the policy; the id in the document.
+   */
+  policy_id: string | null;
+  /**
+   * When it was last made active.
+   */
+  published_at: Timestamp | null;
+  /**
+   * Who last made it active.
+   */
+  published_by: string | null;
+  /**
+   * The version that was active until then; null: none was.
+   */
+  replaces: number | null;
+  /**
+   * When it was retired.
+   */
+  retired_at: Timestamp | null;
+  /**
+   * draft, shadow (evaluated and logged without effect), active, retired; of each but retired a policy has one.
+   */
+  status: string | null;
+  /**
+   * Counts from 1 for each policy.
+   */
+  version: number | null;
 }
 
 export interface MoonpayTransactions {
@@ -1520,6 +2035,10 @@ export interface MoonpayWebhookDeliveryAttempts {
 
 export interface MoonpayWebhookEvents {
   /**
+   * After a decision that failed: not before.
+   */
+  decide_after: Timestamp | null;
+  /**
    * Environment, type, data.id and data.updatedAt, or a hash of the body; null for rows from before Moonguard.
    */
   dedupe_key: string | null;
@@ -1728,10 +2247,20 @@ export interface DB {
   'moonguard.endpoint_pace': MoonguardEndpointPace;
   'moonguard.endpoint_secrets': MoonguardEndpointSecrets;
   'moonguard.endpoint_status_changes': MoonguardEndpointStatusChanges;
+  'moonguard.event_facts': MoonguardEventFacts;
+  'moonguard.event_key_fields': MoonguardEventKeyFields;
+  'moonguard.event_keys': MoonguardEventKeys;
   'moonguard.holidays': MoonguardHolidays;
   'moonguard.installation_findings': MoonguardInstallationFindings;
   'moonguard.legal_holds': MoonguardLegalHolds;
   'moonguard.master_key': MoonguardMasterKey;
+  'moonguard.policy_approvals': MoonguardPolicyApprovals;
+  'moonguard.policy_exceptions': MoonguardPolicyExceptions;
+  'moonguard.policy_list_values': MoonguardPolicyListValues;
+  'moonguard.policy_lists': MoonguardPolicyLists;
+  'moonguard.policy_revision': MoonguardPolicyRevision;
+  'moonguard.policy_settings': MoonguardPolicySettings;
+  'moonguard.policy_versions': MoonguardPolicyVersions;
   'moonguard.provider_keys': MoonguardProviderKeys;
   'moonguard.replay_lanes': MoonguardReplayLanes;
   'moonguard.replays': MoonguardReplays;
@@ -1742,7 +2271,11 @@ export interface DB {
   moonpay_compliance_alerts: MoonpayComplianceAlerts;
   moonpay_customers: MoonpayCustomers;
   moonpay_policies: MoonpayPolicies;
+  moonpay_policy_approvals: MoonpayPolicyApprovals;
+  moonpay_policy_exceptions: MoonpayPolicyExceptions;
+  moonpay_policy_lists: MoonpayPolicyLists;
   moonpay_policy_logs: MoonpayPolicyLogs;
+  moonpay_policy_versions: MoonpayPolicyVersions;
   moonpay_transactions: MoonpayTransactions;
   moonpay_webhook_config: MoonpayWebhookConfig;
   moonpay_webhook_deliveries: MoonpayWebhookDeliveries;

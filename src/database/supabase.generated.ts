@@ -296,6 +296,7 @@ export type Database = {
           correlation_id: string | null;
           created_at: string;
           customer_id: string | null;
+          decision_id: string | null;
           entity_id: string | null;
           entity_type: string | null;
           executed_at: string;
@@ -304,6 +305,7 @@ export type Database = {
           follow_up_date: string | null;
           follow_up_required: boolean;
           id: string;
+          inputs: Json | null;
           ip_address: unknown;
           log_id: string;
           metadata: NonNullable<Json>;
@@ -311,6 +313,7 @@ export type Database = {
           policy_id: string;
           policy_name: string | null;
           policy_type: string;
+          policy_version: number | null;
           reason: string | null;
           requires_action: boolean;
           retention_class: string;
@@ -338,6 +341,7 @@ export type Database = {
           correlation_id?: string | null;
           created_at?: string;
           customer_id?: string | null;
+          decision_id?: string | null;
           entity_id?: string | null;
           entity_type?: string | null;
           executed_at?: string;
@@ -346,6 +350,7 @@ export type Database = {
           follow_up_date?: string | null;
           follow_up_required?: boolean;
           id?: string;
+          inputs?: Json | null;
           ip_address?: unknown;
           log_id?: string;
           metadata?: NonNullable<Json>;
@@ -353,6 +358,7 @@ export type Database = {
           policy_id: string;
           policy_name?: string | null;
           policy_type?: string;
+          policy_version?: number | null;
           reason?: string | null;
           requires_action?: boolean;
           retention_class?: string;
@@ -379,6 +385,7 @@ export type Database = {
           correlation_id?: string | null;
           created_at?: string;
           customer_id?: string | null;
+          decision_id?: string | null;
           entity_id?: string | null;
           entity_type?: string | null;
           executed_at?: string;
@@ -387,6 +394,7 @@ export type Database = {
           follow_up_date?: string | null;
           follow_up_required?: boolean;
           id?: string;
+          inputs?: Json | null;
           ip_address?: unknown;
           log_id?: string;
           metadata?: NonNullable<Json>;
@@ -394,6 +402,7 @@ export type Database = {
           policy_id?: string;
           policy_name?: string | null;
           policy_type?: string;
+          policy_version?: number | null;
           reason?: string | null;
           requires_action?: boolean;
           retention_class?: string;
@@ -595,6 +604,7 @@ export type Database = {
       };
       moonpay_webhook_events: {
         Row: {
+          decide_after: string | null;
           dedupe_key: string | null;
           entity_id: string | null;
           entity_type: string | null;
@@ -617,6 +627,7 @@ export type Database = {
         };
         ComputedFields: never;
         Insert: {
+          decide_after?: string | null;
           dedupe_key?: string | null;
           entity_id?: string | null;
           entity_type?: string | null;
@@ -638,6 +649,7 @@ export type Database = {
           signature: string;
         };
         Update: {
+          decide_after?: string | null;
           dedupe_key?: string | null;
           entity_id?: string | null;
           entity_type?: string | null;
@@ -721,6 +733,196 @@ export type Database = {
             referencedColumns: ['id'];
           },
         ];
+      };
+      moonpay_policy_approvals: {
+        Row: {
+          correlation_id: string | null;
+          customer_id: string | null;
+          decided_at: string | null;
+          decided_by: string | null;
+          decision_id: string;
+          entity_id: string;
+          entity_type: string;
+          environment: string;
+          expires_at: string;
+          id: string;
+          policy_id: string;
+          policy_version: number;
+          reason: string | null;
+          requested_at: string;
+          requested_by: string;
+          rule_id: string;
+          status: string;
+          valid_until: string | null;
+        };
+        ComputedFields: never;
+        Insert: {
+          correlation_id?: string | null;
+          customer_id?: string | null;
+          decided_at?: string | null;
+          decided_by?: string | null;
+          decision_id?: string | null;
+          entity_id?: string | null;
+          entity_type?: string | null;
+          environment?: string | null;
+          expires_at?: string | null;
+          id?: string | null;
+          policy_id?: string | null;
+          policy_version?: number | null;
+          reason?: string | null;
+          requested_at?: string | null;
+          requested_by?: string | null;
+          rule_id?: string | null;
+          status?: string | null;
+          valid_until?: string | null;
+        };
+        Update: {
+          correlation_id?: string | null;
+          customer_id?: string | null;
+          decided_at?: string | null;
+          decided_by?: string | null;
+          decision_id?: string | null;
+          entity_id?: string | null;
+          entity_type?: string | null;
+          environment?: string | null;
+          expires_at?: string | null;
+          id?: string | null;
+          policy_id?: string | null;
+          policy_version?: number | null;
+          reason?: string | null;
+          requested_at?: string | null;
+          requested_by?: string | null;
+          rule_id?: string | null;
+          status?: string | null;
+          valid_until?: string | null;
+        };
+        Relationships: [];
+      };
+      moonpay_policy_exceptions: {
+        Row: {
+          customer_id: string | null;
+          ended_at: string | null;
+          ended_by: string | null;
+          entity_id: string | null;
+          entity_type: string | null;
+          environment: string | null;
+          expires_at: string;
+          granted_at: string;
+          granted_by: string;
+          id: string;
+          policy_id: string;
+          reason: string;
+          rule_id: string | null;
+        };
+        ComputedFields: never;
+        Insert: {
+          customer_id?: string | null;
+          ended_at?: string | null;
+          ended_by?: string | null;
+          entity_id?: string | null;
+          entity_type?: string | null;
+          environment?: string | null;
+          expires_at?: string | null;
+          granted_at?: string | null;
+          granted_by?: string | null;
+          id?: string | null;
+          policy_id?: string | null;
+          reason?: string | null;
+          rule_id?: string | null;
+        };
+        Update: {
+          customer_id?: string | null;
+          ended_at?: string | null;
+          ended_by?: string | null;
+          entity_id?: string | null;
+          entity_type?: string | null;
+          environment?: string | null;
+          expires_at?: string | null;
+          granted_at?: string | null;
+          granted_by?: string | null;
+          id?: string | null;
+          policy_id?: string | null;
+          reason?: string | null;
+          rule_id?: string | null;
+        };
+        Relationships: [];
+      };
+      moonpay_policy_lists: {
+        Row: {
+          case_sensitive: boolean;
+          created_at: string;
+          created_by: string;
+          description: string | null;
+          name: string;
+          revision: number;
+        };
+        ComputedFields: never;
+        Insert: {
+          case_sensitive?: boolean | null;
+          created_at?: string | null;
+          created_by?: string | null;
+          description?: string | null;
+          name?: string | null;
+          revision?: number | null;
+        };
+        Update: {
+          case_sensitive?: boolean | null;
+          created_at?: string | null;
+          created_by?: string | null;
+          description?: string | null;
+          name?: string | null;
+          revision?: number | null;
+        };
+        Relationships: [];
+      };
+      moonpay_policy_versions: {
+        Row: {
+          created_at: string;
+          created_by: string;
+          document: NonNullable<Json>;
+          hash: string;
+          id: string;
+          note: string | null;
+          policy_id: string;
+          published_at: string | null;
+          published_by: string | null;
+          replaces: number | null;
+          retired_at: string | null;
+          status: string;
+          version: number;
+        };
+        ComputedFields: never;
+        Insert: {
+          created_at?: string | null;
+          created_by?: string | null;
+          document?: Json | null;
+          hash?: string | null;
+          id?: string | null;
+          note?: string | null;
+          policy_id?: string | null;
+          published_at?: string | null;
+          published_by?: string | null;
+          replaces?: number | null;
+          retired_at?: string | null;
+          status?: string | null;
+          version?: number | null;
+        };
+        Update: {
+          created_at?: string | null;
+          created_by?: string | null;
+          document?: Json | null;
+          hash?: string | null;
+          id?: string | null;
+          note?: string | null;
+          policy_id?: string | null;
+          published_at?: string | null;
+          published_by?: string | null;
+          replaces?: number | null;
+          retired_at?: string | null;
+          status?: string | null;
+          version?: number | null;
+        };
+        Relationships: [];
       };
       moonpay_webhook_deliveries: {
         Row: {
@@ -932,6 +1134,71 @@ export type Database = {
           total_attempts: number;
           total_webhooks: number;
         }[];
+      };
+      raise_moonpay_compliance_alert: {
+        Args: { p_actor?: string; p_alert: Json };
+        Returns: {
+          alert_id: string;
+          alert_type: string | null;
+          archived_at: string | null;
+          assigned_to: string | null;
+          auto_generated: boolean;
+          breached_at: string | null;
+          correlation_id: string | null;
+          created_at: string;
+          customer_id: string | null;
+          deadline_step: string;
+          dedupe_key: string | null;
+          description: string | null;
+          details: NonNullable<Json>;
+          due_at: string | null;
+          entity_id: string | null;
+          entity_type: string | null;
+          escalated_at: string | null;
+          escalated_to: string | null;
+          external_reference: string | null;
+          fingerprint: string | null;
+          first_reviewed_at: string | null;
+          group_id: string | null;
+          id: string;
+          merged_into: string | null;
+          metadata: NonNullable<Json>;
+          next_step_at: string | null;
+          occurrence_count: number;
+          peak_severity: string | null;
+          proposed_at: string | null;
+          proposed_by: string | null;
+          proposed_notes: string | null;
+          proposed_status: string | null;
+          queue: string | null;
+          recommended_actions: string[];
+          related_alerts: string[];
+          resolution_notes: string | null;
+          resolved_at: string | null;
+          resolved_by: string | null;
+          reviewed_at: string | null;
+          reviewed_by: string | null;
+          risk_level: string | null;
+          risk_score: number | null;
+          screening_results: Json | null;
+          severity: string;
+          source: string | null;
+          status: string;
+          status_reason: string | null;
+          suppression_id: string | null;
+          title: string;
+          transaction_id: string | null;
+          triggered_at: string;
+          updated_at: string;
+          version: number;
+          wallet_address: string | null;
+        }[];
+        SetofOptions: {
+          from: '*';
+          to: 'moonpay_compliance_alerts';
+          isOneToOne: false;
+          isSetofReturn: true;
+        };
       };
     };
     Enums: {
