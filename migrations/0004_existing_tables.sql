@@ -49,11 +49,12 @@ alter table public.moonpay_webhook_events
   add column if not exists occurred_at timestamptz,
   add column if not exists sequence bigint,
   add column if not exists is_handled boolean not null default true,
-  add column if not exists is_late boolean not null default false;
+  add column if not exists is_late boolean not null default false,
+  add column if not exists decide_after timestamptz;
 
 create unique index if not exists moonpay_webhook_events_dedupe_key_key on public.moonpay_webhook_events (dedupe_key);
 create index if not exists moonpay_webhook_events_to_decide_idx on public.moonpay_webhook_events (sequence)
-  where not processed and dedupe_key is not null;
+  where not processed and dedupe_key is not null and coalesce(processing_attempts, 0) < 5;
 select moonguard.add_index('public.moonpay_webhook_events', 'moonpay_webhook_events_received_at_idx', '(received_at)');
 
 -- A body and its JSON up to 2 kB each stay as they are, in the row: compressing and moving them costs 70 µs an event, more than
@@ -65,6 +66,7 @@ comment on column public.moonpay_webhook_events.event_type is 'The type as MoonP
 comment on column public.moonpay_webhook_events.event_data is 'The body as JSON, for queries; JSON null when the body is not JSON that PostgreSQL can hold. raw_body is the truth.';
 comment on column public.moonpay_webhook_events.signature is 'The signature header as it came.';
 comment on column public.moonpay_webhook_events.processed is 'Whether policies and alerts have been decided on this event.';
+comment on column public.moonpay_webhook_events.decide_after is 'After a decision that failed: not before.';
 comment on column public.moonpay_webhook_events.environment is 'sandbox or production; null for rows from before Moonguard.';
 comment on column public.moonpay_webhook_events.event_name is 'The dotted name that endpoints subscribe to.';
 comment on column public.moonpay_webhook_events.dedupe_key is 'Environment, type, data.id and data.updatedAt, or a hash of the body; null for rows from before Moonguard.';

@@ -1,0 +1,399 @@
+-- Why: deciding on events: what aggregates count over, which events are to be decided next, and what a decision is made from.
+-- Locks: SHARE ROW EXCLUSIVE on moonpay_webhook_events for the moment in which a trigger is added to it.
+-- Older program: runs on; it decides without order and without waiting after a failure.
+
+-- What aggregates know of an event, for those that came late too. Read by the owner alone: it would let an analyst read past
+-- the policies of the events themselves.
+create table moonguard.event_facts (
+  event_id uuid primary key,
+  environment text not null,
+  sequence bigint not null,
+  at timestamptz not null,
+  order_key text not null,
+  event_name text not null,
+  entity_type text,
+  entity_id text,
+  status text,
+  customer text collate "C",
+  wallet text collate "C",
+  card text collate "C",
+  country text collate "C",
+  payment_method text,
+  fiat_currency text,
+  fiat_amount numeric,
+  crypto_currency text,
+  crypto_amount numeric
+) with (autovacuum_vacuum_insert_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05);
+comment on table moonguard.event_facts is 'What aggregates of policies count: one row for each stored event, late ones too.';
+comment on column moonguard.event_facts.at is 'When MoonPay says it happened, else when it came.';
+comment on column moonguard.event_facts.order_key is 'Events with the same one are decided in the order of arrival: the customer''s, else the entity''s.';
+comment on column moonguard.event_facts.wallet is 'In lower case.';
+comment on column moonguard.event_facts.fiat_amount is 'In major units, with the digits that MoonPay sent.';
+
+create index event_facts_customer_idx on moonguard.event_facts (environment, customer, at) where customer is not null;
+create index event_facts_wallet_idx on moonguard.event_facts (environment, wallet, at) where wallet is not null;
+create index event_facts_card_idx on moonguard.event_facts (environment, card, at) where card is not null;
+create index event_facts_country_idx on moonguard.event_facts (environment, country, at) where country is not null;
+-- For removing what no window reaches any more.
+create index event_facts_at_idx on moonguard.event_facts using brin (at) with (autosummarize = on);
+
+-- Other fields of the webhook that aggregates of some policy are kept by.
+create table moonguard.event_key_fields (
+  field text primary key,
+  declared_at timestamptz not null default now()
+);
+comment on table moonguard.event_key_fields is 'Fields of MoonPay''s data that policies declare as the key of an aggregate.';
+create table moonguard.event_keys (
+  environment text not null,
+  field text not null,
+  value text collate "C" not null,
+  at timestamptz not null,
+  event_id uuid not null,
+  primary key (environment, field, value, at, event_id)
+);
+comment on table moonguard.event_keys is 'The values of declared fields, to find the events of a window by them.';
+create index event_keys_at_idx on moonguard.event_keys using brin (at) with (autosummarize = on);
+
+alter table moonguard.event_facts enable row level security;
+alter table moonguard.event_key_fields enable row level security;
+alter table moonguard.event_keys enable row level security;
+create policy owner_only on moonguard.event_facts using (false);
+create policy owner_only on moonguard.event_key_fields using (false);
+create policy owner_only on moonguard.event_keys using (false);
+revoke all on moonguard.event_facts, moonguard.event_key_fields, moonguard.event_keys from public, anon, authenticated, service_role;
+
+-- A field of a webhook as policies see it (eventInput.ts): text without space around it, or a number as it was written; null where
+-- it says something odd.
+create function moonguard.event_word(p_value jsonb) returns text
+language plpgsql immutable strict parallel safe set search_path = '' as $$
+declare
+  v_word text := btrim(p_value #>> '{}', e' \t\n\r\f\u000b\u00a0');
+begin
+  return case when jsonb_typeof(p_value) in ('string', 'number') and length(v_word) between 1 and 200 then v_word end;
+end
+$$;
+create function moonguard.event_amount(p_value jsonb) returns numeric
+language plpgsql immutable strict parallel safe set search_path = '' as $$
+begin
+  return case when jsonb_typeof(p_value) in ('number', 'string') and p_value #>> '{}' ~ '^-?[0-9]{1,60}(\.[0-9]{1,60})?$' then (p_value #>> '{}')::numeric end;
+end
+$$;
+
+-- Settings as in 0005.
+create function moonguard.record_facts_of(p_event_ids uuid[]) returns void
+language plpgsql set search_path = '' set enable_seqscan = 'off' set jit = 'off' set plan_cache_mode = 'force_generic_plan' as $$
+begin
+  insert into moonguard.event_facts (event_id, environment, sequence, at, order_key, event_name, entity_type, entity_id, status,
+    customer, wallet, card, country, payment_method, fiat_currency, fiat_amount, crypto_currency, crypto_amount)
+  select e.id, coalesce(e.environment, 'production'), e.sequence, coalesce(e.occurred_at, e.received_at),
+    coalesce(e.environment, 'production') || ':' || coalesce('customer:' || word.customer, e.entity_type || ':' || e.entity_id, e.id::text),
+    coalesce(e.event_name, e.event_type), e.entity_type, e.entity_id, moonguard.event_word(d.data -> 'status'),
+    word.customer,
+    lower(coalesce(moonguard.event_word(d.data -> 'walletAddress'), moonguard.event_word(d.data -> 'refundWalletAddress'))),
+    moonguard.event_word(d.data -> 'cardId'), moonguard.event_word(d.data -> 'country'),
+    coalesce(moonguard.event_word(d.data -> 'paymentMethod'), moonguard.event_word(d.data -> 'payoutMethod')),
+    upper(coalesce(moonguard.event_word(money.fiat_currency -> 'code'), moonguard.event_word(money.fiat_currency))), moonguard.event_amount(money.fiat),
+    upper(coalesce(moonguard.event_word(money.crypto_currency -> 'code'), moonguard.event_word(money.crypto_currency))), moonguard.event_amount(money.crypto)
+  from public.moonpay_webhook_events e
+  -- Identity checks come without their envelope too.
+  cross join lateral (select case when jsonb_typeof(e.event_data -> 'data') = 'object' then e.event_data -> 'data' else e.event_data end as data) d
+  cross join lateral (select coalesce(moonguard.event_word(d.data -> 'customerId'), moonguard.event_word(d.data -> 'externalCustomerId'),
+    moonguard.event_word(e.event_data -> 'externalCustomerId')) as customer offset 0) word
+  cross join lateral (select
+    case when e.event_name like 'sell\_%' then d.data -> 'quoteCurrency' when e.event_name not like 'swap.%' then d.data -> 'baseCurrency' end as fiat_currency,
+    case when e.event_name like 'sell\_%' then d.data -> 'quoteCurrencyAmount' when e.event_name not like 'swap.%' then d.data -> 'baseCurrencyAmount' end as fiat,
+    case when e.event_name like any ('{sell\\_%,swap.%}') then d.data -> 'baseCurrency' else d.data -> 'currency' end as crypto_currency,
+    case when e.event_name like any ('{sell\\_%,swap.%}') then d.data -> 'baseCurrencyAmount' else d.data -> 'quoteCurrencyAmount' end as crypto
+    offset 0) money
+  where e.id = any (p_event_ids) and e.sequence is not null
+  -- Two that record the same wait for each other in this order; the second finds it done.
+  order by e.sequence
+  on conflict do nothing;
+
+  if exists (select from moonguard.event_key_fields) then
+    perform moonguard.record_event_keys(p_event_ids, array(select field from moonguard.event_key_fields));
+  end if;
+end
+$$;
+
+create function moonguard.event_field(p_event_data jsonb, p_field text) returns text
+language plpgsql immutable strict parallel safe set search_path = '' as $$
+begin
+  return moonguard.event_word((case when jsonb_typeof(p_event_data -> 'data') = 'object' then p_event_data -> 'data' else p_event_data end) -> p_field);
+end
+$$;
+
+create function moonguard.record_event_keys(p_event_ids uuid[], p_fields text[]) returns void
+language sql set search_path = '' as $$
+  insert into moonguard.event_keys (environment, field, value, at, event_id)
+  select f.environment, declared.field, moonguard.event_field(e.event_data, declared.field), f.at, e.id
+  from public.moonpay_webhook_events e
+  join moonguard.event_facts f on f.event_id = e.id
+  cross join unnest(p_fields) as declared (field)
+  where e.id = any (p_event_ids) and moonguard.event_field(e.event_data, declared.field) is not null
+  order by f.sequence
+  on conflict do nothing
+$$;
+
+-- To be called when a policy is saved and again when it is published: events that were being recorded while the field was
+-- declared are found the second time.
+create function moonguard.declare_event_keys(p_fields text[]) returns void
+language plpgsql set search_path = '' as $$
+begin
+  insert into moonguard.event_key_fields (field) select distinct field from unnest(p_fields) as field order by field on conflict do nothing;
+  perform moonguard.record_event_keys(array(select f.event_id from moonguard.event_facts f where f.at > now() - interval '400 days'), p_fields)
+  where cardinality(p_fields) > 0;
+end
+$$;
+comment on function moonguard.declare_event_keys(text[]) is
+  'Keeps events by these fields of MoonPay''s data from now on, and those of the last 400 days.';
+
+-- Recorded and committed before anything is decided, in the order of arrival: so an event sees what came before it, whoever
+-- decides that at the moment. Returns how many of the oldest are undecided, at most as many as it looked at.
+create function moonguard.record_event_facts(p_look_at integer) returns integer
+language plpgsql set search_path = '' set enable_seqscan = 'off' set jit = 'off' set plan_cache_mode = 'force_generic_plan' as $$
+declare
+  v_undecided integer;
+  v_missing uuid[];
+begin
+  select count(*), array_agg(e.id order by e.sequence) filter (where f.event_id is null) into v_undecided, v_missing
+  from (
+    select id, sequence from public.moonpay_webhook_events
+    where not processed and dedupe_key is not null and coalesce(processing_attempts, 0) < 5
+    order by sequence limit p_look_at
+  ) e
+  left join moonguard.event_facts f on f.event_id = e.id;
+  if v_missing is not null then
+    perform moonguard.record_facts_of(v_missing);
+  end if;
+  return v_undecided;
+end
+$$;
+comment on function moonguard.record_event_facts(integer) is
+  'Records what aggregates count of the oldest undecided events; returns how many of these there are.';
+
+-- An event that came late is stored as decided, yet what comes after it counts it.
+create function moonguard.record_facts_of_late_event() returns trigger
+language plpgsql set search_path = '' as $$
+begin
+  perform moonguard.record_facts_of(array[new.id]);
+  return null;
+end
+$$;
+create trigger webhook_event_after_late after update of is_late on public.moonpay_webhook_events
+  for each row when (new.is_late and not old.is_late) execute function moonguard.record_facts_of_late_event();
+
+-- The oldest undecided events, less those that wait after a failure and those that came after one that waits and belong to
+-- the same customer or entity.
+create function moonguard.events_to_decide(p_look_at integer) returns table (id uuid, sequence bigint, order_key text)
+language sql stable set search_path = '' as $$
+  select o.id, o.sequence, o.order_key
+  from (
+    select oldest.*, bool_or(oldest.waits) over (partition by oldest.order_key order by oldest.sequence) as is_held
+    from (
+      select e.id, e.sequence, f.order_key, coalesce(e.decide_after > now(), false) as waits
+      from public.moonpay_webhook_events e
+      join moonguard.event_facts f on f.event_id = e.id
+      where not e.processed and e.dedupe_key is not null and coalesce(e.processing_attempts, 0) < 5
+      order by e.sequence limit p_look_at
+    ) oldest
+  ) o
+  where not o.is_held
+$$;
+
+-- The events of one customer or entity belong to one decider until its transaction ends: a lock by that key, not by row, keeps
+-- their order. Whoever gets the lock looks again: the decider before may have decided, or failed, meanwhile.
+create function moonguard.claim_events_to_decide(p_limit integer, p_look_at integer)
+returns table (id uuid, environment text, event_name text, event_type text, entity_type text, entity_id text, sequence bigint,
+  at timestamptz, event_json text, failures integer, now timestamptz)
+language plpgsql set search_path = '' set enable_seqscan = 'off' set jit = 'off' set plan_cache_mode = 'force_generic_plan' as $$
+#variable_conflict use_column
+declare
+  v_keys text[];
+begin
+  select array_agg(k.order_key) into v_keys
+  from (
+    select order_key from moonguard.events_to_decide(p_look_at) group by order_key order by min(sequence) limit p_limit
+  ) k
+  where pg_try_advisory_xact_lock(hashtextextended('decide:' || k.order_key, 0));
+  return query
+    select e.id, f.environment, f.event_name, e.event_type, e.entity_type, e.entity_id, e.sequence, f.at, e.event_data::text,
+      coalesce(e.processing_attempts, 0), pg_catalog.now()
+    from (
+      select id, sequence from moonguard.events_to_decide(p_look_at) where order_key = any (v_keys) order by sequence limit p_limit
+    ) claimed
+    join public.moonpay_webhook_events e on e.id = claimed.id
+    join moonguard.event_facts f on f.event_id = claimed.id
+    order by claimed.sequence;
+end
+$$;
+comment on function moonguard.claim_events_to_decide(integer, integer) is
+  'The events to decide next, in the order of arrival; they are the caller''s until its transaction ends.';
+
+-- What aggregates come to for each of several subjects, as text; null: nothing to take the least or most of, or the subject names no
+-- currency.
+--
+-- An aggregate of an event covers the events of the same environment with the same key, later than the event''s own time less
+-- the window and not later than it, that came before it; and the event itself, unless it is left out. Of a transaction only
+-- its newest event counts, and then the conditions are looked at, so that a payment that failed after all counts no more.
+--
+-- p_subjects: [{event_id}, or {facts, fields} for what is no stored event, with aggregates: [id]]; p_aggregates: {id: {function,
+-- of, currency, per, key, field, window_seconds, includes_current, events, status, country, payment_method, currencies}}.
+create function moonguard.aggregate_values(p_subjects jsonb, p_aggregates jsonb) returns table (place integer, id text, value text)
+language plpgsql stable set search_path = '' set enable_seqscan = 'off' set jit = 'off' set plan_cache_mode = 'force_generic_plan' as $$
+#variable_conflict use_column
+begin
+  return query
+  with definition as materialized (
+    select d.key as id, defined.*
+    from jsonb_each(p_aggregates) d
+    cross join lateral jsonb_to_record(d.value) as defined (function text, "of" text, currency text, per text, key text, field text, window_seconds integer,
+      includes_current boolean, events text[], status text[], country text[], payment_method text[], currencies text[])
+  ), asked as materialized (
+    select (s.place - 1)::integer as place, subject.facts, d.*,
+      case d.key
+        when 'customer' then (subject.facts).customer
+        when 'wallet' then (subject.facts).wallet
+        when 'card' then (subject.facts).card
+        when 'country' then (subject.facts).country
+        else coalesce(moonguard.event_word(s.subject -> 'fields' -> d.field),
+          (select moonguard.event_field(e.event_data, d.field) from public.moonpay_webhook_events e where e.id = (subject.facts).event_id))
+      end as key_value,
+      case d.currency
+        when 'event' then case d."of" when 'fiat' then (subject.facts).fiat_currency else (subject.facts).crypto_currency end
+        else d.currency
+      end as wanted_currency
+    from jsonb_array_elements(p_subjects) with ordinality as s (subject, place)
+    cross join lateral moonguard.subject_facts(s.subject) as subject (facts)
+    cross join lateral jsonb_array_elements_text(s.subject -> 'aggregates') as wanted (id)
+    join definition d on d.id = wanted.id
+  )
+  select a.place, a.id, result.value
+  from asked a
+  cross join lateral (
+    select case a.function
+        when 'count' then count(*)::text
+        when 'distinct' then count(distinct counted.word)::text
+        when 'sum' then case when a.wanted_currency is not null then trim_scale(coalesce(sum(counted.amount), 0))::text end
+        when 'min' then trim_scale(min(counted.amount))::text
+        when 'max' then trim_scale(max(counted.amount))::text
+      end as value
+    from (
+      select newest.*,
+        case a."of"
+          when 'fiat' then case when newest.fiat_currency = a.wanted_currency then newest.fiat_amount end
+          when 'crypto' then case when newest.crypto_currency = a.wanted_currency then newest.crypto_amount end
+        end as amount,
+        case a."of"
+          when 'customer' then newest.customer
+          when 'wallet' then newest.wallet
+          when 'card' then newest.card
+          when 'country' then newest.country
+          when 'payment_method' then newest.payment_method
+          when 'transaction' then newest.entity_type || ':' || newest.entity_id
+        end collate "C" as word
+      from (
+        select distinct on (counts_as) x.*, 
+          coalesce(case when a.per = 'transaction' then x.entity_type || ':' || x.entity_id end, x.event_id::text) collate "C" as counts_as
+        from (
+          select f.* from moonguard.event_facts f
+          where a.key = 'customer' and f.environment = (a.facts).environment and f.customer = a.key_value
+            and f.at > (a.facts).at - make_interval(secs => a.window_seconds) and f.at <= (a.facts).at and f.sequence < (a.facts).sequence
+          union all
+          select f.* from moonguard.event_facts f
+          where a.key = 'wallet' and f.environment = (a.facts).environment and f.wallet = a.key_value
+            and f.at > (a.facts).at - make_interval(secs => a.window_seconds) and f.at <= (a.facts).at and f.sequence < (a.facts).sequence
+          union all
+          select f.* from moonguard.event_facts f
+          where a.key = 'card' and f.environment = (a.facts).environment and f.card = a.key_value
+            and f.at > (a.facts).at - make_interval(secs => a.window_seconds) and f.at <= (a.facts).at and f.sequence < (a.facts).sequence
+          union all
+          select f.* from moonguard.event_facts f
+          where a.key = 'country' and f.environment = (a.facts).environment and f.country = a.key_value
+            and f.at > (a.facts).at - make_interval(secs => a.window_seconds) and f.at <= (a.facts).at and f.sequence < (a.facts).sequence
+          union all
+          select f.* from moonguard.event_keys k join moonguard.event_facts f on f.event_id = k.event_id
+          where a.key = 'field' and k.environment = (a.facts).environment and k.field = a.field and k.value = a.key_value
+            and k.at > (a.facts).at - make_interval(secs => a.window_seconds) and k.at <= (a.facts).at and f.sequence < (a.facts).sequence
+          union all
+          select (a.facts).* where a.includes_current and a.key_value is not null
+        ) x
+        order by counts_as, x.at desc, x.sequence desc
+      ) newest
+      where (a.includes_current
+          or newest.counts_as <> coalesce(case when a.per = 'transaction' then (a.facts).entity_type || ':' || (a.facts).entity_id end, (a.facts).event_id::text))
+        and (a.events is null or newest.event_name like any (a.events))
+        and (a.status is null or newest.status = any (a.status))
+        and (a.country is null or newest.country = any (a.country))
+        and (a.payment_method is null or newest.payment_method = any (a.payment_method))
+        and (a.currencies is null or newest.fiat_currency = any (a.currencies) or newest.crypto_currency = any (a.currencies))
+    ) counted
+  ) result;
+end
+$$;
+
+-- The facts of a subject: those of the stored event, or of a request, which comes now and after everything stored.
+create function moonguard.subject_facts(p_subject jsonb) returns moonguard.event_facts
+language plpgsql stable set search_path = '' as $$
+declare
+  v_facts moonguard.event_facts;
+begin
+  if p_subject ? 'event_id' then
+    select * into v_facts from moonguard.event_facts where event_id = (p_subject ->> 'event_id')::uuid;
+    return v_facts;
+  end if;
+  return jsonb_populate_record(null::moonguard.event_facts, jsonb_build_object(
+    'event_id', '00000000-0000-0000-0000-000000000000', 'sequence', 9223372036854775807, 'at', now()) || (p_subject -> 'facts'));
+end
+$$;
+
+-- One round trip for whatever a batch of decisions is made from. customer and transaction: the rows as they are now, as JSON.
+create function moonguard.decision_inputs(p_subjects jsonb, p_aggregates jsonb)
+returns table (place integer, customer text, transaction text, waivers jsonb, aggregates jsonb, now timestamptz)
+language plpgsql stable set search_path = '' set enable_seqscan = 'off' set jit = 'off' set plan_cache_mode = 'force_generic_plan' as $$
+#variable_conflict use_column
+begin
+  return query
+  with aggregate as materialized (
+    select place, jsonb_object_agg(id, value) as of_subject from moonguard.aggregate_values(p_subjects, p_aggregates) group by place
+  )
+  select (s.place - 1)::integer, customer.row, transaction.row,
+    moonguard.policy_waivers((f.facts).environment, (f.facts).customer, (f.facts).entity_type, (f.facts).entity_id, pg_catalog.now()),
+    coalesce(aggregate.of_subject, '{}'), pg_catalog.now()
+  from jsonb_array_elements(p_subjects) with ordinality as s (subject, place)
+  cross join lateral moonguard.subject_facts(s.subject) as f (facts)
+  left join aggregate on aggregate.place = s.place - 1
+  -- Your own id of a customer, and rows from before Moonguard, belong to production.
+  left join lateral (
+    select to_jsonb(c)::text as row from public.moonpay_customers c
+    where (c.moonpay_customer_id = (f.facts).customer or c.external_customer_id = (f.facts).customer)
+      and (c.environment = (f.facts).environment or c.environment is null and (f.facts).environment = 'production')
+    order by c.moonpay_customer_id is distinct from (f.facts).customer limit 1
+  ) customer on true
+  left join lateral (
+    select to_jsonb(t)::text as row from public.moonpay_transactions t
+    where t.environment = (f.facts).environment
+      and t.moonpay_transaction_id = coalesce(s.subject ->> 'transaction_id', case when (f.facts).entity_type = 'transaction' then (f.facts).entity_id end)
+  ) transaction on true;
+end
+$$;
+
+create function moonguard.remove_old_event_facts(p_now timestamptz default now(), p_limit integer default 10000) returns integer
+language plpgsql set search_path = '' as $$
+declare
+  v_removed integer;
+begin
+  delete from moonguard.event_keys where ctid = any (array(select k.ctid from moonguard.event_keys k where k.at < p_now - interval '401 days' limit p_limit));
+  delete from moonguard.event_facts where ctid = any (array(select f.ctid from moonguard.event_facts f where f.at < p_now - interval '401 days' limit p_limit));
+  get diagnostics v_removed = row_count;
+  return v_removed;
+end
+$$;
+comment on function moonguard.remove_old_event_facts(timestamptz, integer) is
+  'Removes facts that no window of an aggregate reaches any more; returns how many events it removed them of.';
+
+revoke all on function moonguard.event_word(jsonb), moonguard.event_amount(jsonb), moonguard.event_field(jsonb, text), moonguard.record_facts_of(uuid[]),
+  moonguard.record_event_keys(uuid[], text[]), moonguard.declare_event_keys(text[]), moonguard.record_event_facts(integer),
+  moonguard.record_facts_of_late_event(), moonguard.events_to_decide(integer), moonguard.claim_events_to_decide(integer, integer),
+  moonguard.aggregate_values(jsonb, jsonb), moonguard.subject_facts(jsonb), moonguard.decision_inputs(jsonb, jsonb),
+  moonguard.remove_old_event_facts(timestamptz, integer) from public, anon, authenticated, service_role;
