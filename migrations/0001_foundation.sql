@@ -226,3 +226,21 @@ begin
   execute format('grant select on public.%I to authenticated, service_role', p_name);
 end
 $$;
+
+-- Gives the columns of such a view the comments of the table's columns of the same names.
+create function moonguard.comment_view(p_name text, p_table regclass) returns void
+language plpgsql set search_path = '' as $$
+declare
+  v_column record;
+begin
+  for v_column in
+    select shown.attname as name, pg_catalog.col_description(known.attrelid, known.attnum) as meaning
+    from pg_catalog.pg_attribute shown
+    join pg_catalog.pg_attribute known on known.attrelid = p_table and known.attname = shown.attname
+    where shown.attrelid = to_regclass(format('public.%I', p_name))
+      and pg_catalog.col_description(shown.attrelid, shown.attnum) is null
+  loop
+    execute format('comment on column public.%I.%I is %L', p_name, v_column.name, v_column.meaning);
+  end loop;
+end
+$$;

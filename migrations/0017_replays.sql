@@ -85,21 +85,7 @@ select moonguard.add_view('moonpay_webhook_replays', 'Replays of deliveries, for
   $$select id, endpoint_id, statuses, event_patterns, since, until, rate_per_second, status, total_count, released_count, skipped_count,
     delivered_count, filtered_count, failed_count, created_by, created_at, finished_at, cancelled_by
   from moonguard.replays$$);
-do $comments$
-declare
-  v_column record;
-begin
-  for v_column in
-    select shown.attname as name, pg_catalog.col_description(known.attrelid, known.attnum) as meaning
-    from pg_catalog.pg_attribute shown
-    join pg_catalog.pg_attribute known on known.attrelid = 'moonguard.replays'::regclass and known.attname = shown.attname
-    where shown.attrelid = to_regclass('public.moonpay_webhook_replays')
-      and pg_catalog.col_description(shown.attrelid, shown.attnum) is null
-  loop
-    execute format('comment on column public.moonpay_webhook_replays.%I is %L', v_column.name, v_column.meaning);
-  end loop;
-end
-$comments$;
+select moonguard.comment_view('moonpay_webhook_replays', 'moonguard.replays');
 
 -- The deliveries to one endpoint that a replay is about, in the order of their events: of the next p_look_at after p_after, up
 -- to p_last, the first p_take. Each is bounded, so that a batch costs the same whatever the history is. The name of the

@@ -34,7 +34,7 @@ begin
     );
     comment on table moonguard.schema_migrations is 'The migrations that were applied, with the SHA-256 of their text.';
   end if;
-  if exists (select from moonguard.schema_migrations where number > 25) then
+  if exists (select from moonguard.schema_migrations where number > 26) then
     raise exception using
       errcode = 'MG001',
       message = 'this database was migrated by a newer version of Moonguard',
@@ -7803,7 +7803,7 @@ $$;
 -- their order. Whoever gets the lock looks again: the decider before may have decided, or failed, meanwhile.
 create function moonguard.claim_events_to_decide(p_limit integer, p_look_at integer)
 returns table (id uuid, environment text, event_name text, event_type text, entity_type text, entity_id text, sequence bigint,
-  at timestamptz, event_json text, failures integer, now timestamptz)
+  order_key text, at timestamptz, event_json text, now timestamptz)
 language plpgsql set search_path = '' set enable_seqscan = 'off' set jit = 'off' set plan_cache_mode = 'force_generic_plan' as $$
 #variable_conflict use_column
 declare
@@ -7815,8 +7815,8 @@ begin
   ) k
   where pg_try_advisory_xact_lock(hashtextextended('decide:' || k.order_key, 0));
   return query
-    select e.id, f.environment, f.event_name, e.event_type, e.entity_type, e.entity_id, e.sequence, f.at, e.event_data::text,
-      coalesce(e.processing_attempts, 0), pg_catalog.now()
+    select e.id, f.environment, f.event_name, e.event_type, e.entity_type, e.entity_id, e.sequence, f.order_key, f.at, e.event_data::text,
+      pg_catalog.now()
     from (
       select id, sequence from moonguard.events_to_decide(p_look_at) where order_key = any (v_keys) order by sequence limit p_limit
     ) claimed
@@ -7940,8 +7940,14 @@ begin
     select * into v_facts from moonguard.event_facts where event_id = (p_subject ->> 'event_id')::uuid;
     return v_facts;
   end if;
-  return jsonb_populate_record(null::moonguard.event_facts, jsonb_build_object(
+  v_facts := jsonb_populate_record(null::moonguard.event_facts, jsonb_build_object(
     'event_id', '00000000-0000-0000-0000-000000000000', 'sequence', 9223372036854775807, 'at', now()) || (p_subject -> 'facts'));
+  -- Events are kept by MoonPay's id of the customer where they say it; who asks may know only his own.
+  v_facts.customer := coalesce(
+    (select c.moonpay_customer_id from public.moonpay_customers c
+      where c.external_customer_id = v_facts.customer and (c.environment = v_facts.environment or c.environment is null and v_facts.environment = 'production')),
+    v_facts.customer);
+  return v_facts;
 end
 $$;
 
@@ -7996,11 +8002,91 @@ revoke all on function moonguard.event_word(jsonb), moonguard.event_amount(jsonb
   moonguard.aggregate_values(jsonb, jsonb), moonguard.subject_facts(jsonb), moonguard.decision_inputs(jsonb, jsonb),
   moonguard.remove_old_event_facts(timestamptz, integer) from public, anon, authenticated, service_role;
 $moonguard_0025$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (25, '0025_deciding', 'c83beaecd9e02bd25bd67c04a9529a82c8d27bf1bd650b29a291ad533566bb19');
-  elsif v_applied <> 'c83beaecd9e02bd25bd67c04a9529a82c8d27bf1bd650b29a291ad533566bb19' then
+    insert into moonguard.schema_migrations (number, name, checksum) values (25, '0025_deciding', 'ca4a2f224d721e1e143ceb51cda35ad7c8f644a247fa1ba163a146d06e3b47c3');
+  elsif v_applied <> 'ca4a2f224d721e1e143ceb51cda35ad7c8f644a247fa1ba163a146d06e3b47c3' then
     raise exception using
       errcode = 'MG002',
       message = 'the migration 0025_deciding that was applied here had another text',
+      hint = 'Migrations never change once released. Use the files of the version that installed this database, or a newer one.';
+  end if;
+end
+$moonguard_install$;
+
+do $moonguard_install$
+declare
+  v_applied text := (select checksum from moonguard.schema_migrations where number = 26);
+begin
+  if v_applied is null then
+    execute $moonguard_0026$
+-- Why: backtests: what a version of a policy would have said on the events of the past, as a job that outlives every process.
+-- Locks: none on existing tables.
+-- Older program: runs on; it works on none.
+
+create table moonguard.backtests (
+  id uuid primary key,
+  policy_id text not null,
+  version integer not null,
+  compared_version integer,
+  environment text,
+  since timestamptz,
+  until timestamptz,
+  status text not null default 'running',
+  total_count bigint not null,
+  evaluated_count bigint not null default 0,
+  skipped_count bigint not null default 0,
+  after_event_id uuid,
+  last_event_id uuid,
+  report jsonb not null,
+  failure text,
+  created_by text not null,
+  created_at timestamptz not null default now(),
+  finished_at timestamptz,
+  cancelled_by text,
+  constraint backtests_environment_check check (environment in ('sandbox', 'production')),
+  constraint backtests_status_check check (status in ('running', 'completed', 'cancelled', 'failed')),
+  constraint backtests_finished_check check ((status = 'running') = (finished_at is null) and (status = 'cancelled') = (cancelled_by is not null)
+    and (status = 'failed') = (failure is not null)),
+  constraint backtests_place_check check ((total_count > 0) = (after_event_id is not null) and (total_count > 0) = (last_event_id is not null))
+);
+create index backtests_running_idx on moonguard.backtests (id) where status = 'running';
+
+comment on table moonguard.backtests is 'Versions of policies evaluated over stored events, and what came of it. Nothing else is written by them.';
+comment on column moonguard.backtests.id is 'UUIDv7.';
+comment on column moonguard.backtests.policy_id is 'The policy; its versions are in moonguard.policy_versions.';
+comment on column moonguard.backtests.version is 'The version that is tried.';
+comment on column moonguard.backtests.compared_version is 'The version it is compared with; null: with having no such policy.';
+comment on column moonguard.backtests.environment is 'Only events of it; null: of both.';
+comment on column moonguard.backtests.since is 'Only events received at this time or later.';
+comment on column moonguard.backtests.until is 'Only events received before this time. Those received after the backtest began are never part of it.';
+comment on column moonguard.backtests.status is 'running, completed, cancelled, failed.';
+comment on column moonguard.backtests.total_count is 'Events it was about when it began.';
+comment on column moonguard.backtests.evaluated_count is 'Events that are done with.';
+comment on column moonguard.backtests.skipped_count is 'Events whose body retention has removed.';
+comment on column moonguard.backtests.after_event_id is 'Everything up to this event is in the report. Moves in the transaction that writes the report: killed at any moment, each event is counted once.';
+comment on column moonguard.backtests.last_event_id is 'Where it ends.';
+comment on column moonguard.backtests.report is 'Outcomes, hits and errors by rule, differences with examples: of the events up to after_event_id.';
+comment on column moonguard.backtests.failure is 'Why it could not go on.';
+comment on column moonguard.backtests.created_by is 'Who asked for it.';
+comment on column moonguard.backtests.created_at is 'When it began.';
+comment on column moonguard.backtests.finished_at is 'When it was completed or cancelled, or failed.';
+comment on column moonguard.backtests.cancelled_by is 'Who cancelled it.';
+
+alter table moonguard.backtests enable row level security;
+revoke all on moonguard.backtests from public, anon, authenticated, service_role;
+grant select on moonguard.backtests to authenticated, service_role;
+create policy backtests_read on moonguard.backtests for select to authenticated
+  using ((select moonguard.has_role('admin', 'compliance_officer', 'compliance_analyst', 'auditor')));
+select moonguard.add_view('moonpay_policy_backtests', 'Backtests of policies, for those who may see policies.',
+  $$select id, policy_id, version, compared_version, environment, since, until, status, total_count, evaluated_count, skipped_count, report,
+    failure, created_by, created_at, finished_at, cancelled_by
+  from moonguard.backtests$$);
+select moonguard.comment_view('moonpay_policy_backtests', 'moonguard.backtests');
+$moonguard_0026$;
+    insert into moonguard.schema_migrations (number, name, checksum) values (26, '0026_backtests', 'bca1a534d9d6e75f27cf6d27b3a59c4267fefa8d1d62ef4057c06d8ca5773be4');
+  elsif v_applied <> 'bca1a534d9d6e75f27cf6d27b3a59c4267fefa8d1d62ef4057c06d8ca5773be4' then
+    raise exception using
+      errcode = 'MG002',
+      message = 'the migration 0026_backtests that was applied here had another text',
       hint = 'Migrations never change once released. Use the files of the version that installed this database, or a newer one.';
   end if;
 end

@@ -314,6 +314,85 @@ export interface MoonguardAlertTimeline {
   to_status: string | null;
 }
 
+export interface MoonguardBacktests {
+  /**
+   * Everything up to this event is in the report. Moves in the transaction that writes the report: killed at any moment, each event is counted once.
+   */
+  after_event_id: string | null;
+  /**
+   * Who cancelled it.
+   */
+  cancelled_by: string | null;
+  /**
+   * The version it is compared with; null: with having no such policy.
+   */
+  compared_version: number | null;
+  /**
+   * When it began.
+   */
+  created_at: Generated<Timestamp>;
+  /**
+   * Who asked for it.
+   */
+  created_by: string;
+  /**
+   * Only events of it; null: of both.
+   */
+  environment: string | null;
+  /**
+   * Events that are done with.
+   */
+  evaluated_count: Generated<number>;
+  /**
+   * Why it could not go on.
+   */
+  failure: string | null;
+  /**
+   * When it was completed or cancelled, or failed.
+   */
+  finished_at: Timestamp | null;
+  /**
+   * UUIDv7.
+   */
+  id: string;
+  /**
+   * Where it ends.
+   */
+  last_event_id: string | null;
+  /**
+   * The policy; its versions are in moonguard.policy_versions.
+   */
+  policy_id: string;
+  /**
+   * Outcomes, hits and errors by rule, differences with examples: of the events up to after_event_id.
+   */
+  report: Json;
+  /**
+   * Only events received at this time or later.
+   */
+  since: Timestamp | null;
+  /**
+   * Events whose body retention has removed.
+   */
+  skipped_count: Generated<number>;
+  /**
+   * running, completed, cancelled, failed.
+   */
+  status: Generated<string>;
+  /**
+   * Events it was about when it began.
+   */
+  total_count: number;
+  /**
+   * Only events received before this time. Those received after the backtest began are never part of it.
+   */
+  until: Timestamp | null;
+  /**
+   * The version that is tried.
+   */
+  version: number;
+}
+
 export interface MoonguardDeliveries {
   /**
    * Requests made.
@@ -1409,6 +1488,77 @@ export interface MoonpayPolicyApprovals {
   valid_until: Timestamp | null;
 }
 
+export interface MoonpayPolicyBacktests {
+  /**
+   * Who cancelled it.
+   */
+  cancelled_by: string | null;
+  /**
+   * The version it is compared with; null: with having no such policy.
+   */
+  compared_version: number | null;
+  /**
+   * When it began.
+   */
+  created_at: Timestamp | null;
+  /**
+   * Who asked for it.
+   */
+  created_by: string | null;
+  /**
+   * Only events of it; null: of both.
+   */
+  environment: string | null;
+  /**
+   * Events that are done with.
+   */
+  evaluated_count: number | null;
+  /**
+   * Why it could not go on.
+   */
+  failure: string | null;
+  /**
+   * When it was completed or cancelled, or failed.
+   */
+  finished_at: Timestamp | null;
+  /**
+   * UUIDv7.
+   */
+  id: string | null;
+  /**
+   * The policy; its versions are in moonguard.policy_versions.
+   */
+  policy_id: string | null;
+  /**
+   * Outcomes, hits and errors by rule, differences with examples: of the events up to after_event_id.
+   */
+  report: Json | null;
+  /**
+   * Only events received at this time or later.
+   */
+  since: Timestamp | null;
+  /**
+   * Events whose body retention has removed.
+   */
+  skipped_count: number | null;
+  /**
+   * running, completed, cancelled, failed.
+   */
+  status: string | null;
+  /**
+   * Events it was about when it began.
+   */
+  total_count: number | null;
+  /**
+   * Only events received before this time. Those received after the backtest began are never part of it.
+   */
+  until: Timestamp | null;
+  /**
+   * The version that is tried.
+   */
+  version: number | null;
+}
+
 export interface MoonpayPolicyExceptions {
   /**
    * MoonPay's id of the customer, or yours; null: whoever the entity belongs to.
@@ -2241,6 +2391,7 @@ export interface DB {
   'moonguard.alert_suppressions': MoonguardAlertSuppressions;
   'moonguard.alert_templates': MoonguardAlertTemplates;
   'moonguard.alert_timeline': MoonguardAlertTimeline;
+  'moonguard.backtests': MoonguardBacktests;
   'moonguard.deliveries': MoonguardDeliveries;
   'moonguard.delivery_attempts': MoonguardDeliveryAttempts;
   'moonguard.endpoint_certificates': MoonguardEndpointCertificates;
@@ -2272,6 +2423,7 @@ export interface DB {
   moonpay_customers: MoonpayCustomers;
   moonpay_policies: MoonpayPolicies;
   moonpay_policy_approvals: MoonpayPolicyApprovals;
+  moonpay_policy_backtests: MoonpayPolicyBacktests;
   moonpay_policy_exceptions: MoonpayPolicyExceptions;
   moonpay_policy_lists: MoonpayPolicyLists;
   moonpay_policy_logs: MoonpayPolicyLogs;

@@ -798,6 +798,67 @@ export type Database = {
         };
         Relationships: [];
       };
+      moonpay_policy_backtests: {
+        Row: {
+          cancelled_by: string | null;
+          compared_version: number | null;
+          created_at: string;
+          created_by: string;
+          environment: string | null;
+          evaluated_count: number;
+          failure: string | null;
+          finished_at: string | null;
+          id: string;
+          policy_id: string;
+          report: NonNullable<Json>;
+          since: string | null;
+          skipped_count: number;
+          status: string;
+          total_count: number;
+          until: string | null;
+          version: number;
+        };
+        ComputedFields: never;
+        Insert: {
+          cancelled_by?: string | null;
+          compared_version?: number | null;
+          created_at?: string | null;
+          created_by?: string | null;
+          environment?: string | null;
+          evaluated_count?: number | null;
+          failure?: string | null;
+          finished_at?: string | null;
+          id?: string | null;
+          policy_id?: string | null;
+          report?: Json | null;
+          since?: string | null;
+          skipped_count?: number | null;
+          status?: string | null;
+          total_count?: number | null;
+          until?: string | null;
+          version?: number | null;
+        };
+        Update: {
+          cancelled_by?: string | null;
+          compared_version?: number | null;
+          created_at?: string | null;
+          created_by?: string | null;
+          environment?: string | null;
+          evaluated_count?: number | null;
+          failure?: string | null;
+          finished_at?: string | null;
+          id?: string | null;
+          policy_id?: string | null;
+          report?: Json | null;
+          since?: string | null;
+          skipped_count?: number | null;
+          status?: string | null;
+          total_count?: number | null;
+          until?: string | null;
+          version?: number | null;
+        };
+        Relationships: [];
+      };
       moonpay_policy_exceptions: {
         Row: {
           customer_id: string | null;
