@@ -49,8 +49,9 @@ export class PostgresListener {
       handlers.delete(onNotify);
       if (handlers.size > 0 || this.#handlers.get(channel) !== handlers) return;
       this.#handlers.delete(channel);
-      // It fails when the session has just been lost, and then nothing listens.
-      await this.#send(`unlisten ${escapeIdentifier(channel)}`).catch(() => {});
+      // It fails when the session has just been lost, and then nothing listens. Nobody has to wait for it: a server that
+      // went away without a word would not answer before the heartbeat gives it up.
+      void this.#send(`unlisten ${escapeIdentifier(channel)}`).catch(() => {});
     };
     if (this.#retry !== undefined) return stop;
     try {

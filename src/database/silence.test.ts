@@ -1,6 +1,7 @@
 import { sql } from 'kysely';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { type CuttableProxy, startProxy } from '../../test/support/cuttableProxy.ts';
+import { withDeadline } from '../../test/support/signals.ts';
 import { openTestDatabase, type TestPostgres } from '../../test/support/testDatabase.ts';
 import { connectDatabase } from './connect.ts';
 import type { Database } from './database.ts';
@@ -42,6 +43,12 @@ test('what may take its time is not given up for its silence', async () => {
   await expect(sleep()).rejects.toMatchObject({ code: 'ETIMEDOUT' });
   await database.unhurried(sleep);
   await expect(sleep()).rejects.toMatchObject({ code: 'ETIMEDOUT' });
+});
+
+test('whoever listens can stop and close at once, though nobody answers', async () => {
+  const stop = await database.listen('somewhere', () => {});
+  proxy.silence();
+  await withDeadline(Promise.all([stop(), database.close()]), () => 'still waiting', 5_000);
 });
 
 test('migrating waits for as long as another one takes', async () => {
