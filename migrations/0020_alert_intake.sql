@@ -573,15 +573,47 @@ create table moonguard.alert_hits (
   constraint alert_hits_risk_level_check check (risk_level in ('low', 'medium', 'high', 'extreme')),
   constraint alert_hits_title_check check (octet_length(title) <= 65536 and title ~ '\S'),
   constraint alert_hits_description_check check (octet_length(description) <= 65536),
-  constraint alert_hits_details_check check (octet_length(details::text) <= 262144),
-  constraint alert_hits_screening_results_check check (octet_length(screening_results::text) <= 262144),
-  constraint alert_hits_metadata_check check (octet_length(metadata::text) <= 262144)
+  constraint alert_hits_details_check check (octet_length(details::text) <= 524288),
+  constraint alert_hits_screening_results_check check (octet_length(screening_results::text) <= 524288),
+  constraint alert_hits_metadata_check check (octet_length(metadata::text) <= 524288)
 );
 create index alert_hits_alert_idx on moonguard.alert_hits (alert_id, hit_number);
 comment on table moonguard.alert_hits is 'What an alert stands for, append-only: the finding it was raised for and every further one, as they came.';
 comment on column moonguard.alert_hits.is_first is 'The alert''s own; every other one counts on it.';
 create trigger alert_hits_append_only before update or delete on moonguard.alert_hits for each row execute function moonguard.refuse_change();
 create trigger alert_hits_no_truncate before truncate on moonguard.alert_hits for each statement execute function moonguard.refuse_change();
+
+-- 256 KiB of JSON, as src/input/fields.ts has it: without the blanks that PostgreSQL writes after each : and comma. The checks of
+-- the tables, which an adopted row may break, leave room for those.
+create function moonguard.json_bytes(p_json jsonb) returns integer
+language sql immutable parallel safe set search_path = '' as $$
+  select octet_length(p_json::text) - coalesce(sum(case jsonb_typeof(part)
+    when 'object' then 2 * (select count(*) from jsonb_object_keys(part)) - 1 else jsonb_array_length(part) - 1 end), 0)::integer
+  from jsonb_path_query(p_json, 'strict $.** ? (@.type() == "object" || @.type() == "array")') as part
+  where part not in ('{}', '[]')
+$$;
+create function moonguard.refuse_long_json() returns trigger
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_field text;
+begin
+  select field.name into v_field from (values ('details', new.details), ('metadata', new.metadata), ('screening_results', new.screening_results)) as field (name, given)
+  where octet_length(given::text) > 262144 and moonguard.json_bytes(given) > 262144 limit 1;
+  if found then
+    raise exception using errcode = 'check_violation', constraint = format('moonpay_compliance_alerts_%s_check', v_field),
+      message = format('%s: at most 262144 bytes of JSON', v_field);
+  end if;
+  return new;
+end
+$$;
+create trigger alert_before_0_json before insert or update of details, metadata, screening_results on public.moonpay_compliance_alerts
+  for each row when (octet_length(new.details::text) > 262144 or octet_length(new.metadata::text) > 262144
+    or octet_length(new.screening_results::text) > 262144)
+  execute function moonguard.refuse_long_json();
+create trigger alert_hit_json before insert on moonguard.alert_hits
+  for each row when (octet_length(new.details::text) > 262144 or octet_length(new.metadata::text) > 262144
+    or octet_length(new.screening_results::text) > 262144)
+  execute function moonguard.refuse_long_json();
 
 create function moonguard.note_first_hit() returns trigger
 language plpgsql security definer set search_path = '' as $$
@@ -720,6 +752,14 @@ $$;
 comment on function moonguard.raise_alert(jsonb, text) is
   'Raises an alert given by its columns, or counts a hit on the undecided one with its dedupe_key; returns the alert. p_actor: who raises it, where nobody is signed in.';
 
+-- For supabase-js, which reaches only this schema. With the rights of the caller: whoever may not write alerts is refused the
+-- same whether there is an alert with the dedupe_key or not.
+create function public.raise_moonpay_compliance_alert(p_alert jsonb, p_actor text default null) returns setof public.moonpay_compliance_alerts
+language sql set search_path = '' as $$
+  select * from moonguard.raise_alert(p_alert, p_actor)
+$$;
+comment on function public.raise_moonpay_compliance_alert(jsonb, text) is 'As moonguard.raise_alert: rpc(''raise_moonpay_compliance_alert'', { p_alert }).';
+
 -- Who may do what. A client writes hits, requests and approvals; what follows from them the triggers write.
 
 revoke all on moonguard.alert_templates, moonguard.alert_suppressions, moonguard.alert_group_joins, moonguard.alert_link_repairs, moonguard.alert_hits
@@ -732,9 +772,9 @@ revoke all on function moonguard.worse_severity(text, text), moonguard.worse_ris
   moonguard.alerts_like(public.moonpay_compliance_alerts), moonguard.claim_matter(public.moonpay_compliance_alerts), moonguard.take_in_alert(),
   moonguard.link_back(), moonguard.join_related(), moonguard.repair_alert_links(timestamptz, integer), moonguard.check_merge(), moonguard.carry_to_merged(),
   moonguard.note_first_hit(), moonguard.count_hit(), moonguard.screening_results_are_valid(jsonb), moonguard.screening_fingerprint(jsonb),
-  moonguard.raise_alert(jsonb, text)
+  moonguard.json_bytes(jsonb), moonguard.refuse_long_json(), moonguard.raise_alert(jsonb, text), public.raise_moonpay_compliance_alert(jsonb, text)
   from public, anon, authenticated, service_role;
-grant execute on function moonguard.raise_alert(jsonb, text), moonguard.screening_results_are_valid(jsonb), moonguard.screening_fingerprint(jsonb),
+grant execute on function moonguard.raise_alert(jsonb, text), public.raise_moonpay_compliance_alert(jsonb, text), moonguard.screening_results_are_valid(jsonb), moonguard.screening_fingerprint(jsonb),
   moonguard.group_root(uuid), moonguard.alerts_of_group(uuid) to authenticated, service_role;
 grant execute on function moonguard.move_customer(text, text, text, text, jsonb, timestamptz) to service_role;
 

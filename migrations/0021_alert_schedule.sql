@@ -47,7 +47,7 @@ create table moonguard.alert_queues (
   name text primary key,
   alert_types text[],
   severities text[],
-  strategy text not null,
+  strategy text not null default 'manual',
   priority integer not null default 100,
   is_active boolean not null default true,
   constraint alert_queues_name_check check (length(name) between 1 and 500),
@@ -70,6 +70,38 @@ create table moonguard.alert_queue_members (
 create index alert_queue_members_person_idx on moonguard.alert_queue_members (person);
 comment on table moonguard.alert_queue_members is 'Who gets alerts of which queue.';
 comment on column moonguard.alert_queue_members.last_turn is 'Rises with each alert that the queue gives out; the least is next in turn. A time would not do: two may be given out within a millisecond.';
+
+-- Who loosened a deadline is asked like who switched four-eyes off.
+create function moonguard.note_alert_setting() returns trigger
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_before jsonb := case when tg_op <> 'INSERT' then jsonb_build_object(tg_table_name, to_jsonb(old)) else '{}' end;
+  v_after jsonb := case when tg_op <> 'DELETE' then jsonb_build_object(tg_table_name, to_jsonb(new)) else '{}' end;
+begin
+  if v_before <> v_after then
+    insert into moonguard.alert_setting_changes (actor, before, after)
+    values (coalesce(moonguard.current_actor(), session_user), v_before, v_after);
+  end if;
+  return null;
+end
+$$;
+create trigger alert_deadlines_note after insert or update or delete on moonguard.alert_deadlines
+  for each row execute function moonguard.note_alert_setting();
+create trigger holidays_note after insert or update or delete on moonguard.holidays
+  for each row execute function moonguard.note_alert_setting();
+create trigger alert_people_note after insert or update or delete on moonguard.alert_people
+  for each row execute function moonguard.note_alert_setting();
+create trigger alert_queues_note after insert or update or delete on moonguard.alert_queues
+  for each row execute function moonguard.note_alert_setting();
+-- Turns are no setting.
+create trigger alert_queue_members_note after insert or delete on moonguard.alert_queue_members
+  for each row execute function moonguard.note_alert_setting();
+create trigger alert_templates_note after insert or update or delete on moonguard.alert_templates
+  for each row execute function moonguard.note_alert_setting();
+comment on table moonguard.alert_setting_changes is
+  'Every change of how alerts are worked on, append-only: who switched four-eyes off or loosened a deadline, and when.';
+comment on column moonguard.alert_setting_changes.before is
+  'The changed columns of alert_settings as they were, or the row of another table under its name; empty for a new row.';
 
 -- Opening hours are turned into moments day by day, and only differences of moments are counted: exact over weekends,
 -- holidays and changes of the clocks. Null when there is no such moment within ten years: better an alert without a deadline
@@ -157,6 +189,21 @@ $$;
 create trigger alert_before_4_deadline
   before insert or update of status, severity, risk_score, risk_level, occurrence_count, due_at, merged_into on public.moonpay_compliance_alerts
   for each row execute function moonguard.alert_keeps_deadline();
+
+-- A hit on a merged alert is a hit on the piece of work: its deadline starts again, and what was proposed was proposed on
+-- other facts. Severity and score have come to the lead before, by alert_after_5_merged.
+create function moonguard.hit_reaches_lead() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+  update public.moonpay_compliance_alerts lead set proposed_status = null, due_at = (
+    select moonguard.due_at(clock_timestamp(), d.minutes, d.in_business_hours) from moonguard.alert_deadlines d where d.severity = lead.severity)
+  where lead.id = new.merged_into and lead.status in ('open', 'in_review', 'escalated');
+  return null;
+end
+$$;
+create trigger alert_after_5_merged_hit after update of occurrence_count on public.moonpay_compliance_alerts
+  for each row when (new.merged_into is not null and new.occurrence_count > old.occurrence_count)
+  execute function moonguard.hit_reaches_lead();
 
 create function moonguard.alert_queue_for(p_alert_type text, p_severity text) returns text
 language sql stable set search_path = '' as $$
@@ -460,7 +507,8 @@ comment on function moonguard.run_alert_schedule(timestamptz, integer) is
 -- Who may do what.
 revoke all on moonguard.alert_deadlines, moonguard.holidays, moonguard.alert_people, moonguard.alert_queues, moonguard.alert_queue_members
   from public, anon, authenticated, service_role;
-revoke all on function moonguard.due_at(timestamptz, integer, boolean), moonguard.alert_keeps_deadline(), moonguard.alert_queue_for(text, text),
+revoke all on function moonguard.due_at(timestamptz, integer, boolean), moonguard.note_alert_setting(),
+  moonguard.alert_keeps_deadline(), moonguard.hit_reaches_lead(), moonguard.alert_queue_for(text, text),
   moonguard.alert_enters_queue(), moonguard.queue_takes_waiting(), moonguard.alert_knows_assignee(),
   moonguard.raise_compliance_event(public.moonpay_compliance_alerts, text), moonguard.alert_raises_events(),
   moonguard.distribute_alerts(integer), moonguard.archive_batch(timestamptz, integer, uuid),
@@ -469,7 +517,8 @@ revoke all on function moonguard.due_at(timestamptz, integer, boolean), moonguar
 
 grant select, insert, update on moonguard.alert_deadlines, moonguard.holidays, moonguard.alert_people, moonguard.alert_queues, moonguard.alert_queue_members
   to authenticated, service_role;
-grant delete on moonguard.holidays, moonguard.alert_queue_members to authenticated;
+grant delete on moonguard.alert_deadlines, moonguard.holidays, moonguard.alert_queue_members to authenticated, service_role;
+grant update (queue) on public.moonpay_compliance_alerts to authenticated;
 
 do $policies$
 declare
@@ -485,7 +534,7 @@ begin
       using ((select moonguard.has_role(''admin'', ''compliance_officer''))) with check ((select moonguard.has_role(''admin'', ''compliance_officer'')))',
       v_table || '_change', v_table);
   end loop;
-  foreach v_table in array array['holidays', 'alert_queue_members'] loop
+  foreach v_table in array array['alert_deadlines', 'holidays', 'alert_queue_members'] loop
     execute format('create policy %I on moonguard.%I for delete to authenticated
       using ((select moonguard.has_role(''admin'', ''compliance_officer'')))', v_table || '_remove', v_table);
   end loop;

@@ -58,6 +58,10 @@ declare
   v_operator text := p_condition ->> 'operator';
   v_values text := (select string_agg(quote_literal(value), ', ') from jsonb_array_elements_text(p_condition -> 'values') as value);
 begin
+  if v_operator = 'of group' then
+    -- Groups are joined: an alert keeps the name that its group had first.
+    return format('a.id in (select id from moonguard.alerts_of_group(%s))', v_values);
+  end if;
   if v_operator in ('in', '>=', '<', '<=', '@>', 'is null', 'is not null') and exists (
     select from pg_catalog.pg_attribute
     where attrelid = 'public.moonpay_compliance_alerts'::regclass and attname = p_condition ->> 'column' and attnum > 0 and not attisdropped) then
@@ -254,6 +258,7 @@ begin
       ('entity_id', '(entity_id)'),
       ('resolved_at', '(resolved_at)'),
       ('due_at', '(due_at)'),
+      ('created_at', '(created_at, id)'),
       ('due', '(due_at, id) where status in (''open'', ''in_review'', ''escalated'')'),
       ('archived', '(triggered_at, id) where archived_at is not null'),
       ('merged', '(triggered_at, id) where merged_into is not null'),

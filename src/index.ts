@@ -1,5 +1,6 @@
+export { AlertDeadlines } from './compliance/AlertDeadlines.ts';
 export { AlertQueues } from './compliance/AlertQueues.ts';
-export { AlertSettings, type Settings as AlertSettingsValues } from './compliance/AlertSettings.ts';
+export { AlertSettings } from './compliance/AlertSettings.ts';
 export type {
   Alert,
   AlertStatus,
@@ -18,11 +19,18 @@ export type { BulkResult } from './compliance/bulk.ts';
 export { ComplianceService } from './compliance/ComplianceService.ts';
 export { CustomerService } from './compliance/CustomerService.ts';
 export type { AttachmentInput } from './compliance/comments.ts';
+export type { AlertDeadline, DeadlineChanges, Holiday } from './compliance/deadline.ts';
 export type { AlertGroup } from './compliance/groups.ts';
 export type { AlertHit } from './compliance/hits.ts';
 export type { AlertPerson, AlertQueue, PersonInput, QueueInput } from './compliance/queue.ts';
 export { SuppressionService } from './compliance/SuppressionService.ts';
 export type { ScreeningResults } from './compliance/screening.ts';
+export type {
+  AlertTemplate,
+  SettingChange,
+  Settings as AlertSettingsValues,
+  SettingsChanges,
+} from './compliance/settings.ts';
 export type { NewSuppressionInput, Suppression } from './compliance/suppression.ts';
 export type { Attachment, TimelineEntry } from './compliance/timeline.ts';
 export type { Database, Db } from './database/database.ts';

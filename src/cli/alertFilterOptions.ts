@@ -40,6 +40,13 @@ const flags = [
   ['archived', 'the archived ones instead'],
 ] as const;
 
+const times = [
+  ['triggered', 'triggered'],
+  ['created', 'raised'],
+  ['due', 'due'],
+  ['resolved', 'decided'],
+] as const;
+
 /** Gives a command of alerts the options that narrow it down. */
 export function withAlertFilter(command: Command): Command {
   for (const [name, choices] of words) {
@@ -50,9 +57,9 @@ export function withAlertFilter(command: Command): Command {
   for (const [name, which] of flags) command.option(`--${name}`, which);
   command.option('--min-risk-score <number>', 'only with this score or more', integer);
   command.option('--max-risk-score <number>', 'only with this score or less', integer);
-  for (const done of ['triggered', 'due', 'resolved']) {
-    command.option(`--${done}-from <time>`, `only ${done} at this time or later, or as long ago as 24h, 7d`, timeOrAgo);
-    command.option(`--${done}-to <time>`, `only ${done} before this time`, timeOrAgo);
+  for (const [name, done] of times) {
+    command.option(`--${name}-from <time>`, `only ${done} at this time or later, or as long ago as 24h, 7d`, timeOrAgo);
+    command.option(`--${name}-to <time>`, `only ${done} before this time`, timeOrAgo);
   }
   command.option('--details <json>', 'only with this in the details', json);
   return command.option('--metadata <json>', 'only with this in the metadata', json);

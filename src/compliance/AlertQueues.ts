@@ -34,13 +34,13 @@ export class AlertQueues {
   }
 
   /**
-   * Adds somebody, or replaces what is known of them. From the first active person on, alerts can be assigned to active
+   * Adds somebody, or changes what is given of them. From the first active person on, alerts can be assigned to active
    * people only.
    * @throws MoonguardError queue_invalid
    */
   async putPerson(input: PersonInput, options: WriteOptions = {}): Promise<void> {
-    const { isActive, ...person } = parseInput(personSchema, input, 'queue_invalid');
-    await this.#write(options, (transaction) => putPerson(transaction, { ...person, is_active: isActive }));
+    const person = parseInput(personSchema, input, 'queue_invalid');
+    await this.#write(options, (transaction) => putPerson(transaction, person));
   }
 
   async listPeople({ transaction = this.#database.db }: ReadOptions = {}): Promise<AlertPerson[]> {
@@ -48,14 +48,12 @@ export class AlertQueues {
   }
 
   /**
-   * Adds a queue, or replaces its settings; undecided alerts that are in no queue go into it when it takes them.
+   * Adds a queue, or changes what is given of it; undecided alerts that are in no queue go into it when it takes them.
    * @throws MoonguardError queue_invalid
    */
   async putQueue(input: QueueInput, options: WriteOptions = {}): Promise<void> {
-    const { alertTypes, isActive, ...queue } = parseInput(queueSchema, input, 'queue_invalid');
-    await this.#write(options, (transaction) =>
-      putQueue(transaction, { ...queue, alert_types: alertTypes, is_active: isActive }),
-    );
+    const queue = parseInput(queueSchema, input, 'queue_invalid');
+    await this.#write(options, (transaction) => putQueue(transaction, queue));
   }
 
   /** In the order in which they are asked whether they take an alert. */

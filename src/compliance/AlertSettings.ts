@@ -1,45 +1,25 @@
-import { z } from 'zod';
-import { asActor } from '../database/asActor.ts';
+import type { z } from 'zod';
 import type { Database } from '../database/database.ts';
-import { inSavepoint } from '../database/savepoint.ts';
-import { MoonguardError } from '../errors.ts';
-import { inputError, parseInput } from '../input/parseInput.ts';
-import { refusedRow } from '../input/refusedRow.ts';
-import { type ReadOptions, SYSTEM_ACTOR, type WriteOptions } from '../input/writeOptions.ts';
-import { severities } from './alert.ts';
-import { personOf } from './alertChange.ts';
+import { parseInput } from '../input/parseInput.ts';
+import type { ReadOptions, WriteOptions } from '../input/writeOptions.ts';
+import type { AlertType } from './alert.ts';
+import {
+  type AlertTemplate,
+  type SettingChange,
+  type Settings,
+  type SettingsChanges,
+  settingChangesPage,
+  settingsChanges,
+  settingsFields,
+  settingsSchema,
+  templateSchema,
+} from './settings.ts';
+import { changed, notAllowed, writeSettings } from './settingsChange.ts';
 import { type AlertSettingsRow, findAlertSettings } from './store/findAlertSettings.ts';
+import { listSettingChanges } from './store/listSettingChanges.ts';
+import { listTemplates } from './store/listTemplates.ts';
+import { putTemplate } from './store/putTemplate.ts';
 import { updateAlertSettings } from './store/updateAlertSettings.ts';
-
-const timeOfDay = z.string().regex(/^([01]\d|2[0-3]):[0-5]\d$|^24:00$/, { error: 'must be a time such as 09:00' });
-const score = z.int().min(1).max(100);
-
-const settingsSchema = z.strictObject({
-  /** Whether one person proposes the decision on a severe alert and another one decides. Default false. */
-  fourEyes: z.boolean(),
-  /** Which alerts are severe, by the worst severity they ever had. Default high, critical. */
-  fourEyesSeverities: z.array(z.enum(severities)),
-  /** From which score on the risk level is at least medium, high, extreme. Default 40, 70, 85. */
-  bandMedium: score,
-  bandHigh: score,
-  bandExtreme: score,
-  /** The least severity of an alert whose risk level is high, or extreme. Default medium, high. */
-  severityFloorHigh: z.enum(severities),
-  severityFloorExtreme: z.enum(severities),
-  /** How many days apart alerts of one matter may be; 0: none are linked. Default 30. */
-  correlationDays: z.int().min(0).max(3650),
-  /** Of business days and hours, such as Europe/Vienna. Default UTC. */
-  timeZone: z.string().min(1).max(100),
-  /** ISO: Monday is 1. Default 1 to 5. */
-  businessDays: z.array(z.int().min(1).max(7)).min(1),
-  /** Default 09:00. */
-  opensAt: timeOfDay,
-  /** Default 17:00; 24:00 is the end of the day. */
-  closesAt: timeOfDay,
-  /** Days after the decision. Default 365. */
-  archiveAfterDays: z.int().min(1).max(36_500),
-});
-export type Settings = Readonly<z.output<typeof settingsSchema>>;
 
 /** How alerts are worked on. Every change stays in `moonguard.alert_setting_changes`, with who made it. */
 export class AlertSettings {
@@ -49,56 +29,79 @@ export class AlertSettings {
     this.#database = database;
   }
 
+  /** @throws MoonguardError alert_settings_invalid for whoever may not see them */
   async get({ transaction = this.#database.db }: ReadOptions = {}): Promise<Settings> {
-    return decode((await findAlertSettings(transaction)) ?? notAllowed());
+    return decode(await findAlertSettings(transaction));
   }
 
   /**
    * Changes what is given; other bands are applied to alerts that are not decided.
    * @throws MoonguardError alert_settings_invalid, alert_actor_missing
    */
-  async update(changes: Partial<Settings>, options: WriteOptions = {}): Promise<Settings> {
-    const given = parseInput(settingsSchema.partial(), changes, 'alert_settings_invalid');
-    const actor = options.actor === undefined ? SYSTEM_ACTOR : personOf(options);
-    if (Object.keys(given).length === 0) return this.get(options);
-    const row = {
-      four_eyes: given.fourEyes,
-      four_eyes_severities: given.fourEyesSeverities,
-      band_medium: given.bandMedium,
-      band_high: given.bandHigh,
-      band_extreme: given.bandExtreme,
-      severity_floor_high: given.severityFloorHigh,
-      severity_floor_extreme: given.severityFloorExtreme,
-      correlation_days: given.correlationDays,
-      time_zone: given.timeZone,
-      business_days: given.businessDays,
-      opens_at: given.opensAt,
-      closes_at: given.closesAt,
-      archive_after_days: given.archiveAfterDays,
-    };
-    try {
-      return await this.#database.transaction(
-        (transaction) =>
-          inSavepoint(transaction, () =>
-            asActor(transaction, actor, async () =>
-              decode((await updateAlertSettings(transaction, row)) ?? notAllowed()),
-            ),
-          ),
-        options.transaction,
-      );
-    } catch (error) {
-      const problem = refusedRow(error, 'alert_settings');
-      throw problem === undefined ? error : inputError('alert_settings_invalid', [problem], error);
-    }
+  async update(changes: SettingsChanges, options: WriteOptions = {}): Promise<Settings> {
+    const given = parseInput(settingsChanges, changes, 'alert_settings_invalid');
+    return writeSettings(this.#database, options, 'alert_settings', async (transaction) => {
+      const current = await this.get({ transaction });
+      parseInput(settingsSchema, changed(current, given), 'alert_settings_invalid');
+      if (Object.values(given).every((value) => value === undefined)) return current;
+      return decode(await updateAlertSettings(transaction, columnsOf(given)));
+    });
+  }
+
+  /** What to do about alerts of each type, where whoever raises them does not say. */
+  async listTemplates({ transaction = this.#database.db }: ReadOptions = {}): Promise<AlertTemplate[]> {
+    return listTemplates(transaction);
+  }
+
+  /**
+   * Says anew what to do about new alerts of a type.
+   * @throws MoonguardError alert_settings_invalid, alert_actor_missing
+   */
+  async putTemplate(
+    alertType: AlertType,
+    recommendedActions: readonly string[],
+    options: WriteOptions = {},
+  ): Promise<void> {
+    const template = parseInput(templateSchema, { alertType, recommendedActions }, 'alert_settings_invalid');
+    await writeSettings(this.#database, options, 'alert_templates', (transaction) =>
+      putTemplate(transaction, template),
+    );
+  }
+
+  /**
+   * Who changed what of settings, deadlines, holidays, templates, people and queues, the newest first.
+   * @throws MoonguardError alert_settings_invalid
+   */
+  async listChanges(
+    page: z.input<typeof settingChangesPage> = {},
+    { transaction = this.#database.db }: ReadOptions = {},
+  ): Promise<SettingChange[]> {
+    const { limit } = parseInput(settingChangesPage, page, 'alert_settings_invalid');
+    return listSettingChanges(transaction, limit);
   }
 }
 
-function notAllowed(): never {
-  throw new MoonguardError('alert_settings_invalid', 'The settings of alerts are not yours to see or to change.');
+function columnsOf(given: SettingsChanges): Parameters<typeof updateAlertSettings>[1] {
+  return {
+    four_eyes: given.fourEyes,
+    four_eyes_severities: given.fourEyesSeverities,
+    band_medium: given.bandMedium,
+    band_high: given.bandHigh,
+    band_extreme: given.bandExtreme,
+    severity_floor_high: given.severityFloorHigh,
+    severity_floor_extreme: given.severityFloorExtreme,
+    correlation_days: given.correlationDays,
+    time_zone: given.timeZone,
+    business_days: given.businessDays,
+    opens_at: given.opensAt,
+    closes_at: given.closesAt,
+    archive_after_days: given.archiveAfterDays,
+  };
 }
 
-function decode(row: AlertSettingsRow): Settings {
-  return settingsSchema.parse({
+function decode(row: AlertSettingsRow | undefined): Settings {
+  if (row === undefined) throw notAllowed();
+  return settingsFields.parse({
     fourEyes: row.four_eyes,
     fourEyesSeverities: row.four_eyes_severities,
     bandMedium: row.band_medium,

@@ -4,6 +4,7 @@ import { identifier } from '../input/fields.ts';
 import type { Page } from '../input/page.ts';
 import { parseInput } from '../input/parseInput.ts';
 import type { ReadOptions, WriteOptions } from '../input/writeOptions.ts';
+import { AlertDeadlines } from './AlertDeadlines.ts';
 import { AlertQueues } from './AlertQueues.ts';
 import { AlertSettings } from './AlertSettings.ts';
 import { type Alert, type AlertStatus, type DecidedStatus, decodeAlert, isDecided } from './alert.ts';
@@ -58,6 +59,8 @@ export class ComplianceService {
   readonly suppressions: SuppressionService;
   /** How alerts are worked on. */
   readonly settings: AlertSettings;
+  /** By when, and on which days nobody works. */
+  readonly deadlines: AlertDeadlines;
   readonly #database: Database;
 
   constructor({ database }: { readonly database: Database }) {
@@ -65,6 +68,7 @@ export class ComplianceService {
     this.queues = new AlertQueues({ database });
     this.suppressions = new SuppressionService({ database });
     this.settings = new AlertSettings({ database });
+    this.deadlines = new AlertDeadlines({ database });
   }
 
   /**
@@ -193,6 +197,20 @@ export class ComplianceService {
       'alert_invalid',
     );
     return changeAlert(this.#database, alertId, options, () => ({ assigned_to: assignedTo }));
+  }
+
+  /**
+   * Hands it over to a queue, or with null to the one that takes its type and severity. Nobody has it then: who had it in
+   * review no longer has, and an open one is given out as the queue does.
+   * @throws MoonguardError queue_not_found, alert_merged, alert_version_stale, alert_actor_missing, alert_invalid
+   */
+  async transfer(alertId: string, queue: string | null, options: AlertWriteOptions = {}): Promise<Alert> {
+    const given = parseInput(z.object({ queue: identifier.nullable() }), { queue }, 'alert_invalid');
+    return changeAlert(this.#database, alertId, options, ({ status }) => ({
+      queue: given.queue,
+      assigned_to: null,
+      ...(status === 'in_review' && { status: 'open' }),
+    }));
   }
 
   /**

@@ -54,6 +54,8 @@ export function alertWriteError(error: unknown): unknown {
       return inputError('alert_actor_missing', [{ code: 'required', field: 'actor', message }], error);
     case 'moonpay_compliance_alerts_assignee':
       return inputError('alert_assignee_unknown', [{ code: 'unknown_value', field: 'assignedTo', message }], error);
+    case 'moonpay_compliance_alerts_queue_check':
+      return new MoonguardError('queue_not_found', sentence(message), { cause: error });
     case undefined:
     default: {
       const problem = refusedRow(error, 'moonpay_compliance_alerts');

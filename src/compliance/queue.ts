@@ -20,11 +20,11 @@ export interface AlertPerson {
 
 export const personSchema = z.strictObject({
   id: identifier,
-  name: text.nullable().default(null),
-  /** null: any number. By hand more may be assigned. */
-  capacity: z.int().min(1).max(1_000_000).nullable().default(null),
-  /** Whether alerts may be assigned to the person. */
-  isActive: z.boolean().default(true),
+  name: text.nullable().optional(),
+  /** null: any number, as for somebody new. By hand more may be assigned. */
+  capacity: z.int().min(1).max(1_000_000).nullable().optional(),
+  /** Whether alerts may be assigned to the person. Somebody new is active. */
+  isActive: z.boolean().optional(),
 });
 export type PersonInput = z.input<typeof personSchema>;
 
@@ -44,13 +44,16 @@ export interface AlertQueue {
 
 export const queueSchema = z.strictObject({
   name: identifier,
-  alertTypes: z.array(z.enum(alertTypes)).min(1).nullable().default(null),
-  severities: z.array(z.enum(severities)).min(1).nullable().default(null),
-  strategy: z.enum(queueStrategies),
-  /** Of several queues that take an alert the one with the least gets it. */
-  priority: z.int().min(-1_000_000).max(1_000_000).default(100),
-  /** Whether it takes alerts and gives them out. */
-  isActive: z.boolean().default(true),
+  /** null: every type, as for a new queue. */
+  alertTypes: z.array(z.enum(alertTypes)).min(1).nullable().optional(),
+  /** null: every severity, as for a new queue. */
+  severities: z.array(z.enum(severities)).min(1).nullable().optional(),
+  /** Default of a new queue: manual. */
+  strategy: z.enum(queueStrategies).optional(),
+  /** Of several queues that take an alert the one with the least gets it. Default of a new queue: 100. */
+  priority: z.int().min(-1_000_000).max(1_000_000).optional(),
+  /** Whether it takes alerts and gives them out. A new queue is active. */
+  isActive: z.boolean().optional(),
 });
 export type QueueInput = z.input<typeof queueSchema>;
 

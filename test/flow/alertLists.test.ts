@@ -16,6 +16,7 @@ const day = (number: number) => `2026-01-0${number}T00:00:00Z`;
 const valuesOf = (number: number) => ({
   risk_score: number * 10,
   triggered_at: day(number),
+  created_at: day(number),
   due_at: day(number),
   resolved_at: day(number),
 });
@@ -108,6 +109,8 @@ const filters: Readonly<Required<Omit<AlertFilterInput, 'sort' | 'limit' | 'curs
   maxRiskScore: 20,
   triggeredFrom: from,
   triggeredTo: to,
+  createdFrom: from,
+  createdTo: to,
   dueFrom: from,
   dueTo: to,
   resolvedFrom: from,
@@ -118,8 +121,8 @@ const filters: Readonly<Required<Omit<AlertFilterInput, 'sort' | 'limit' | 'curs
 
 /** Those that find others too. */
 const all = ['entityType', 'archived', 'merged'];
-const alsoLater = ['minRiskScore', 'triggeredFrom', 'dueFrom', 'resolvedFrom'];
-const alsoEarlier = ['maxRiskScore', 'triggeredTo', 'dueTo', 'resolvedTo'];
+const alsoLater = ['minRiskScore', 'triggeredFrom', 'createdFrom', 'dueFrom', 'resolvedFrom'];
+const alsoEarlier = ['maxRiskScore', 'triggeredTo', 'createdTo', 'dueTo', 'resolvedTo'];
 
 forEachDatabase('lists of alerts', (open) => {
   let database: TestDatabase;

@@ -4,7 +4,6 @@ import type { Alert } from '../../compliance/alert.ts';
 import type { AlertFilterInput } from '../../compliance/alertFilter.ts';
 import type { ComplianceService } from '../../compliance/ComplianceService.ts';
 import { MoonguardError } from '../../errors.ts';
-import { systemRuntime } from '../../runtime.ts';
 import { type AlertFilterOptions, alertFilterOf, withAlertFilter } from '../alertFilterOptions.ts';
 import { type DataOptions, readCommand, withExample } from '../command.ts';
 import { print, timeText } from '../output.ts';
@@ -22,7 +21,8 @@ export function watchCommand(): Command {
     ({ json, dataDirectory, ...given }: DataOptions & AlertFilterOptions) =>
       withMoonguard({ dataDirectory }, async ({ compliance, database }) => {
         if (database.kind === 'embedded') {
-          const message = 'While this command has the embedded database nobody else can raise an alert.';
+          const message =
+            'While this command has the embedded database nobody else can raise an alert: watching needs PostgreSQL.';
           throw new MoonguardError('database_serves_one_process', message);
         }
         await watch(compliance, alertFilterOf(given), json);
@@ -34,7 +34,7 @@ export function watchCommand(): Command {
 async function watch(compliance: ComplianceService, filter: AlertFilterInput, json: true | undefined): Promise<void> {
   const stopped = new AbortController();
   void untilSignal().then(() => stopped.abort());
-  const { items: newest } = await compliance.listAlerts({ ...filter, limit: 1 });
+  const { items: newest } = await compliance.listAlerts({ ...filter, sort: 'raised', limit: 1 });
   let { seen } = await look(compliance, filter, { since: lookBackFrom(newest), ids: new Set() });
   if (!json) print('Watching for new alerts. Ctrl-C ends it.');
   while (!stopped.signal.aborted) {
@@ -46,9 +46,9 @@ async function watch(compliance: ComplianceService, filter: AlertFilterInput, js
 }
 
 interface Seen {
-  /** What was triggered before is not looked at again. */
+  /** What was raised before is not looked at again. */
   readonly since: Date | undefined;
-  /** Those triggered after that. */
+  /** Those raised after that. */
   readonly ids: ReadonlySet<string>;
 }
 
@@ -58,24 +58,27 @@ async function look(
   filter: AlertFilterInput,
   { since, ids }: Seen,
 ): Promise<{ readonly alerts: readonly Alert[]; readonly seen: Seen }> {
-  const recent = await allAlerts(compliance, { ...filter, triggeredFrom: since });
+  const recent = await allAlerts(compliance, { ...filter, createdFrom: laterOf(since, filter.createdFrom) });
   return {
     alerts: recent.filter(({ id }) => !ids.has(id)).toReversed(),
     seen: { since: lookBackFrom(recent) ?? since, ids: new Set(recent.map(({ id }) => id)) },
   };
 }
 
-/** @param alerts newest first; somebody may have given one a time that is still to come */
+/** @param alerts the one raised last comes first */
 function lookBackFrom([newest]: readonly Alert[]): Date | undefined {
-  if (newest === undefined) return undefined;
-  return new Date(Math.min(newest.triggeredAt.getTime(), systemRuntime.now()) - LOOK_BACK_MS);
+  return newest === undefined ? undefined : new Date(newest.createdAt.getTime() - LOOK_BACK_MS);
+}
+
+function laterOf(since: Date | undefined, asked: Date | undefined): Date | undefined {
+  return since === undefined || (asked !== undefined && asked > since) ? asked : since;
 }
 
 async function allAlerts(compliance: ComplianceService, filter: AlertFilterInput): Promise<Alert[]> {
   const alerts: Alert[] = [];
   let cursor: string | undefined;
   do {
-    const page = await compliance.listAlerts({ ...filter, limit: 200, cursor });
+    const page = await compliance.listAlerts({ ...filter, sort: 'raised', limit: 200, cursor });
     alerts.push(...page.items);
     cursor = page.nextCursor;
   } while (cursor !== undefined);

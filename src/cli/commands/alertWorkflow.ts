@@ -15,7 +15,7 @@ interface MoveOptions extends ChangeOptions {
 
 /** Which moves there are, and what they need, the service says. */
 export function workflowCommands(): Command[] {
-  return [assign(), review(), escalate(), propose(), ...decisions(), reopen()];
+  return [assign(), transfer(), review(), escalate(), propose(), ...decisions(), reopen()];
 }
 
 function assign(): Command {
@@ -29,6 +29,15 @@ function assign(): Command {
       },
     );
   return withExample(command, `alerts assign ${SOME_ALERT} --to maria`);
+}
+
+function transfer(): Command {
+  const command = moveCommand('transfer', 'hand alerts over to a queue; nobody has them then')
+    .option('--to <queue>', 'which (default: the one that takes their type and severity)')
+    .action((ids: string[], { to, ...options }: MoveOptions & { readonly to?: string }) =>
+      move(ids, options, (compliance, id, by) => compliance.transfer(id, to ?? null, by)),
+    );
+  return withExample(command, `alerts transfer ${SOME_ALERT} --to screening`);
 }
 
 function review(): Command {

@@ -1,5 +1,6 @@
 import { Command, Option } from 'commander';
 import { type Alert, alertTypes, riskLevels, severities } from '../../compliance/alert.ts';
+import { type AlertOrder, alertOrders } from '../../compliance/alertFilter.ts';
 import type { NewAlertInput } from '../../compliance/alertInput.ts';
 import { type AlertFilterOptions, alertFilterOf, withAlertFilter } from '../alertFilterOptions.ts';
 import { type ChangeOptions, changeCommand, type DataOptions, listCommand, withExample } from '../command.ts';
@@ -7,9 +8,14 @@ import { integer, json, list, time } from '../optionValues.ts';
 import { printFields, printPage, timeText } from '../output.ts';
 import { answer } from '../session.ts';
 import type { Column } from '../table.ts';
+import { deadlinesCommand, holidaysCommand } from './alertDeadlines.ts';
+import { groupCommands } from './alertGroups.ts';
 import { noteCommands } from './alertNotes.ts';
+import { peopleCommand, queuesCommand } from './alertQueues.ts';
+import { settingsCommand, templatesCommand } from './alertSettings.ts';
 import { showCommand } from './alertShow.ts';
 import { statisticsCommand } from './alertStatistics.ts';
+import { suppressionsCommand } from './alertSuppressions.ts';
 import { watchCommand } from './alertWatch.ts';
 import { workflowCommands } from './alertWorkflow.ts';
 
@@ -18,7 +24,10 @@ export function alertsCommand(): Command {
   alerts.commandsGroup('Alerts:');
   for (const make of [listAll, watchCommand, showCommand, create, statisticsCommand]) alerts.addCommand(make());
   alerts.commandsGroup('Workflow:');
-  for (const command of [...workflowCommands(), ...noteCommands()]) alerts.addCommand(command);
+  for (const command of [...workflowCommands(), ...noteCommands(), ...groupCommands()]) alerts.addCommand(command);
+  alerts.commandsGroup('Organisation:');
+  const settings = [settingsCommand, deadlinesCommand, holidaysCommand, templatesCommand];
+  for (const make of [suppressionsCommand, queuesCommand, peopleCommand, ...settings]) alerts.addCommand(make());
   return alerts;
 }
 
@@ -38,15 +47,15 @@ type AlertListOptions = DataOptions &
     readonly limit: number;
     readonly cursor?: string;
     readonly search?: string;
-    readonly sort?: 'newest' | 'due';
+    readonly sort?: AlertOrder;
   };
 
 function listAll(): Command {
   const command = withAlertFilter(listCommand('list', 'list alerts, the newest first'))
     .option('--search <words>', 'only with words that begin like these in title, description or notes')
     .addOption(
-      new Option('--sort <order>', 'due: what is to be decided next comes first')
-        .choices(['newest', 'due'])
+      new Option('--sort <order>', 'raised: by when it was raised; due: what is to be decided next comes first')
+        .choices(alertOrders)
         .conflicts('search'),
     )
     .action(({ json: asJson, dataDirectory, search, ...given }: AlertListOptions) => {

@@ -7,6 +7,7 @@ export function alertMatches(conditions: readonly AlertCondition[]): RawBuilder<
 }
 
 function matches({ column, operator, values }: AlertCondition): RawBuilder<boolean> {
+  if (operator === 'of group') return sql`id in (select id from moonguard.alerts_of_group(${values[0]}))`;
   const asked = sql`${sql.ref(column)} ${sql.raw(operator)}`;
   if (operator === 'is null' || operator === 'is not null') return sql`${asked}`;
   return operator === 'in'

@@ -18,6 +18,7 @@ export type ListedAlertRow = AlertRow & { readonly position: string };
 
 const orders = {
   newest: { column: 'triggered_at', direction: 'desc', isAfter: sql`<` },
+  raised: { column: 'created_at', direction: 'desc', isAfter: sql`<` },
   due: { column: 'due_at', direction: 'asc', isAfter: sql`>` },
 } as const satisfies Record<AlertOrder, object>;
 

@@ -1,12 +1,11 @@
-import type { Insertable } from 'kysely';
 import type { Db } from '../../database/database.ts';
-import type { MoonguardAlertPeople } from '../../database/schema.generated.ts';
+import type { PersonInput } from '../queue.ts';
 
-/** Adds the person, or replaces what is known of them. */
-export async function putPerson(transaction: Db, person: Insertable<MoonguardAlertPeople>): Promise<void> {
+/** Adds the person, or changes what is given of them. */
+export async function putPerson(transaction: Db, { id, name, capacity, isActive }: PersonInput): Promise<void> {
   await transaction
     .insertInto('moonguard.alert_people')
-    .values(person)
-    .onConflict((conflict) => conflict.column('id').doUpdateSet(person))
+    .values({ id, name: name ?? null, capacity: capacity ?? null, is_active: isActive })
+    .onConflict((conflict) => conflict.column('id').doUpdateSet({ id, name, capacity, is_active: isActive }))
     .execute();
 }

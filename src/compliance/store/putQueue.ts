@@ -1,12 +1,13 @@
-import type { Insertable } from 'kysely';
 import type { Db } from '../../database/database.ts';
-import type { MoonguardAlertQueues } from '../../database/schema.generated.ts';
+import type { QueueInput } from '../queue.ts';
 
-/** Adds the queue, or replaces its settings; its members stay. */
-export async function putQueue(transaction: Db, queue: Insertable<MoonguardAlertQueues>): Promise<void> {
+/** Adds the queue, or changes what is given of it; its members stay. */
+export async function putQueue(transaction: Db, queue: QueueInput): Promise<void> {
+  const { name, alertTypes, severities, strategy, priority, isActive } = queue;
+  const given = { name, strategy, priority, is_active: isActive };
   await transaction
     .insertInto('moonguard.alert_queues')
-    .values(queue)
-    .onConflict((conflict) => conflict.column('name').doUpdateSet(queue))
+    .values({ ...given, alert_types: alertTypes ?? null, severities: severities ?? null })
+    .onConflict((conflict) => conflict.column('name').doUpdateSet({ ...given, alert_types: alertTypes, severities }))
     .execute();
 }

@@ -10,6 +10,7 @@ export type AlertChange = Pick<
   | 'status_reason'
   | 'resolution_notes'
   | 'assigned_to'
+  | 'queue'
   | 'escalated_to'
   | 'proposed_status'
   | 'proposed_notes'
