@@ -52,12 +52,15 @@ create table public.moonpay_policy_logs (
   policy_id text not null,
   policy_name text,
   policy_type text not null default 'compliance_rule',
+  policy_version integer,
+  decision_id uuid,
   action_type text not null,
   execution_status text not null default 'success',
   entity_type text,
   entity_id text,
   customer_id text,
   transaction_id text,
+  inputs jsonb,
   rule_conditions jsonb,
   rule_results jsonb,
   violation_details jsonb,
@@ -314,6 +317,9 @@ select moonguard.put_back('moonpay_policy_logs');
 
 comment on table public.moonpay_policy_logs is 'What policies decided, on what, and why. Append-only; partitioned by month of executed_at.';
 comment on column public.moonpay_policy_logs.log_id is 'Unique across partitions; left out, a new one is made.';
+comment on column public.moonpay_policy_logs.policy_version is 'The version of the policy that decided; null for a policy without versions.';
+comment on column public.moonpay_policy_logs.decision_id is 'id of the row that sums the decision up; that row names itself.';
+comment on column public.moonpay_policy_logs.inputs is 'All that a decision was made from, on the row that sums it up: evaluated again, it comes out the same.';
 comment on column public.moonpay_policy_logs.rule_conditions is 'What was asked: source, hash and version of the rules.';
 comment on column public.moonpay_policy_logs.rule_results is 'What came out, with the values that mattered.';
 comment on column public.moonpay_policy_logs.retention_period_days is 'How long the row is kept after executed_at; 2555 days are seven years. At most 365000.';

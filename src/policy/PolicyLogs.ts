@@ -1,11 +1,14 @@
 import { z } from 'zod';
 import type { ComplianceService } from '../compliance/ComplianceService.ts';
-import type { Database } from '../database/database.ts';
+import type { Database, Db } from '../database/database.ts';
 import { MoonguardError } from '../errors.ts';
 import { identifier, text } from '../input/fields.ts';
 import { type Page, pageOf, readCursor } from '../input/page.ts';
 import { parseInput } from '../input/parseInput.ts';
 import { type ReadOptions, SYSTEM_ACTOR, type WriteOptions } from '../input/writeOptions.ts';
+import type { DecidedSubject } from './decision.ts';
+import { decisionRows } from './decisionRows.ts';
+import { LogBatcher } from './LogBatcher.ts';
 import { policyLogWriteError } from './policyErrors.ts';
 import { decodePolicyLogEntry, type PolicyLogEntry } from './policyLog.ts';
 import {
@@ -19,7 +22,7 @@ import {
   policyViolationSchema,
 } from './policyLogInput.ts';
 import { findLogRow } from './store/findLogRow.ts';
-import { insertLogRows, type LoggedRow } from './store/insertLogRows.ts';
+import { insertLogRows, type LoggedRow, type NewLogRow } from './store/insertLogRows.ts';
 import { listLogRows } from './store/listLogRows.ts';
 import { violationAlert } from './violationAlert.ts';
 
@@ -33,10 +36,12 @@ export interface PolicyLogsDependencies {
 export class PolicyLogs {
   readonly #database: Database;
   readonly #compliance: PolicyLogsDependencies['compliance'];
+  readonly #batcher: LogBatcher;
 
   constructor({ database, compliance }: PolicyLogsDependencies) {
     this.#database = database;
     this.#compliance = compliance;
+    this.#batcher = new LogBatcher(database);
   }
 
   /**
@@ -73,6 +78,15 @@ export class PolicyLogs {
       await this.#compliance.createAlert(violationAlert(violation, logged), { ...options, transaction });
       return logged;
     }, options.transaction);
+  }
+
+  /**
+   * Logs decisions, all or none of them, in one statement. Without a transaction they share a commit with what others log
+   * at that moment.
+   */
+  async writeDecisions(transaction: Db | undefined, decided: readonly DecidedSubject[]): Promise<void> {
+    const rows = decided.flatMap(decisionRows);
+    if (rows.length > 0) await this.#write(rows, transaction);
   }
 
   /**
@@ -113,11 +127,16 @@ export class PolicyLogs {
     return logged;
   }
 
-  async #log(executions: readonly PolicyExecution[], options: WriteOptions): Promise<LoggedRow[]> {
-    const { actor } = parseInput(writerSchema, { actor: options.actor }, 'policy_log_invalid');
+  async #log(executions: readonly PolicyExecution[], { actor, transaction }: WriteOptions): Promise<LoggedRow[]> {
+    const { actor: executedBy } = parseInput(writerSchema, { actor }, 'policy_log_invalid');
     if (executions.length === 0) return [];
+    const rows = executions.map((execution) => ({ ...execution, executedBy }));
+    return this.#write(rows, transaction);
+  }
+
+  async #write(rows: readonly NewLogRow[], transaction: Db | undefined): Promise<LoggedRow[]> {
     try {
-      return await insertLogRows(options.transaction ?? this.#database.db, executions, actor);
+      return await (transaction === undefined ? this.#batcher.write(rows) : insertLogRows(transaction, rows));
     } catch (error) {
       throw policyLogWriteError(error);
     }

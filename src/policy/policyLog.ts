@@ -53,12 +53,17 @@ export interface PolicyLogEntry {
   readonly policyId: string;
   readonly policyName: string | null;
   readonly policyType: PolicyType;
+  readonly policyVersion: number | null;
+  /** The row that sums the decision up; it names itself. */
+  readonly decisionId: string | null;
   readonly actionType: ActionType;
   readonly executionStatus: ExecutionStatus;
   readonly entityType: string | null;
   readonly entityId: string | null;
   readonly customerId: string | null;
   readonly transactionId: string | null;
+  /** All that a decision was made from, on the row that sums it up. */
+  readonly inputs: Json | null;
   /** What was asked. */
   readonly ruleConditions: Json | null;
   /** What came out. */
@@ -110,12 +115,15 @@ export function decodePolicyLogEntry(row: PolicyLogRow): PolicyLogEntry {
     policyId: row.policy_id,
     policyName: row.policy_name,
     policyType: row.policy_type,
+    policyVersion: row.policy_version,
+    decisionId: row.decision_id,
     actionType: row.action_type,
     executionStatus: row.execution_status,
     entityType: row.entity_type,
     entityId: row.entity_id,
     customerId: row.customer_id,
     transactionId: row.transaction_id,
+    inputs: row.inputs,
     ruleConditions: row.rule_conditions,
     ruleResults: row.rule_results,
     violationDetails: row.violation_details,

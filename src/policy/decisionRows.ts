@@ -1,0 +1,248 @@
+import type { Severity } from '../compliance/alert.ts';
+import type { Json } from '../database/schema.generated.ts';
+import { hashOf } from './canonicalJson.ts';
+import type { CompiledPolicy, CompiledRule } from './compilePolicy.ts';
+import type { DecidedSubject, PolicyResult, RuleResult } from './decision.ts';
+import type { Outcome } from './document.ts';
+import type { ActionType, ComplianceImpact, ExecutionStatus, LogSeverity } from './policyLog.ts';
+import { DEFAULT_RETENTION_CLASS, DEFAULT_RETENTION_DAYS } from './policyLogInput.ts';
+import type { NewLogRow } from './store/insertLogRows.ts';
+
+/** policy_id of the row that sums a decision up. */
+export const DECISION = 'moonguard_decision';
+
+/** Stands where a rule's id does when the condition of the policy itself erred; no rule can be called that. */
+export const APPLIES_WHEN = 'applies_to.when';
+
+/** `rule_results` of the row that sums a decision up. */
+export interface DecisionSummary {
+  /** The worst of the active policies. */
+  readonly outcome: Outcome;
+  /** SHA-256 of the canonical JSON of the whole decision. */
+  readonly digest: string;
+  /** Rules that were asked, of active and of shadow policies. */
+  readonly evaluated: number;
+  /** Of active policies, as `errors`. */
+  readonly hits: number;
+  readonly errors: number;
+  /** Those with a hit or an error. */
+  readonly policies: readonly PolicySummary[];
+}
+
+export interface PolicySummary extends Pick<PolicyResult, 'policy' | 'version' | 'mode' | 'outcome'> {
+  /** In mode `score`. */
+  readonly score: number | undefined;
+  readonly hits: readonly (RuleSummary & { readonly values: Values })[];
+  readonly errors: readonly RuleSummary[];
+}
+
+type RuleSummary = Omit<RuleResult, 'result'>;
+type Values = Readonly<Record<string, Json>>;
+type Evaluated = Pick<DecidedSubject, 'decision' | 'policies' | 'bindings'>;
+
+/** What one rule came to, when it gets a row. */
+interface RuleTrace {
+  readonly policy: CompiledPolicy;
+  readonly ofPolicy: PolicyResult;
+  readonly result: RuleResult;
+  readonly hash: string;
+  readonly source: string;
+  readonly values: Values;
+  readonly sentence: string | undefined;
+}
+
+/**
+ * The rows of a decision: first the one that sums it up, which is the decision; then one for each rule that hit or erred,
+ * or for every rule where its policy asks for that. None when no policy applied.
+ */
+export function decisionRows(decided: DecidedSubject): NewLogRow[] {
+  if (decided.policies.length === 0) return [];
+  const traces = traceRules(decided);
+  const common = commonFields(decided);
+  return [summaryRow(decided, traces, common), ...traces.map((trace) => ruleRow(trace, common))];
+}
+
+/** What a decision is told by, and compared by when it is replayed. */
+export function summarize(evaluated: Evaluated): DecisionSummary {
+  return summaryOf(evaluated, traceRules(evaluated));
+}
+
+function traceRules({ decision, policies, bindings }: Evaluated): RuleTrace[] {
+  return decision.policies.flatMap((ofPolicy, place) => {
+    const policy = policies[place];
+    if (policy === undefined) return [];
+    const { document } = policy;
+    const traces: RuleTrace[] = [];
+    if (ofPolicy.error !== undefined) {
+      traces.push({
+        policy,
+        ofPolicy,
+        result: { rule: APPLIES_WHEN, result: 'error', outcome: document.on_error ?? 'review', error: ofPolicy.error },
+        hash: policy.hash,
+        source: document.applies_to.when ?? '',
+        values: {},
+        sentence: undefined,
+      });
+    }
+    for (const [number, result] of ofPolicy.rules.entries()) {
+      const rule = policy.rules[number];
+      if (rule === undefined || !(isTold(result) || document.log === 'every_rule')) continue;
+      traces.push({
+        policy,
+        ofPolicy,
+        result,
+        hash: rule.hash,
+        source: rule.rule.when,
+        values: result.result === 'skipped' ? {} : rule.valuesOf(bindings),
+        sentence: result.result === 'hit' ? rule.describe(bindings) : undefined,
+      });
+    }
+    return traces;
+  });
+}
+
+const isTold = ({ result }: RuleResult): boolean => result === 'hit' || result === 'error';
+
+function summaryOf({ decision }: Evaluated, traces: readonly RuleTrace[]): DecisionSummary {
+  const told = traces.filter(({ result }) => isTold(result));
+  const counted = told.filter(({ ofPolicy }) => ofPolicy.mode === 'active');
+  const hits = counted.filter(({ result }) => result.result === 'hit').length;
+  return {
+    outcome: decision.outcome,
+    digest: hashOf(decision),
+    evaluated: decision.policies.flatMap(({ rules }) => rules).filter(({ result }) => result !== 'skipped').length,
+    hits,
+    errors: counted.length - hits,
+    policies: Array.from(
+      Map.groupBy(told, ({ ofPolicy }) => ofPolicy),
+      ([{ policy, version, mode, outcome, score }, ofIt]) => ({
+        policy,
+        version,
+        mode,
+        outcome,
+        score,
+        hits: ofIt.flatMap(({ result: { result, ...hit }, values }) => (result === 'hit' ? [{ ...hit, values }] : [])),
+        errors: ofIt.flatMap(({ result: { result, ...error } }) => (result === 'error' ? [error] : [])),
+      }),
+    ),
+  };
+}
+
+type CommonFields = ReturnType<typeof commonFields>;
+
+function commonFields({ decisionId, subject: { event, eventId, correlationId, requestedBy } }: DecidedSubject) {
+  return {
+    decisionId,
+    entityType: event.entity_type,
+    entityId: event.entity_id,
+    customerId: event.customer_id ?? event.external_customer_id,
+    transactionId: event.entity_type === 'transaction' ? event.entity_id : undefined,
+    triggeredBy: event.name,
+    executedBy: requestedBy,
+    source: eventId === undefined ? 'policy_evaluation' : 'moonpay_event',
+    correlationId,
+    followUpRequired: false,
+    autoGenerated: true,
+    metadata: { environment: event.environment },
+  };
+}
+
+const actionOfDecision: Readonly<Record<Outcome, ActionType>> = {
+  allow: 'rule_passed',
+  review: 'review_initiated',
+  approval_required: 'approval_required',
+  block: 'violation_detected',
+};
+
+function summaryRow(decided: DecidedSubject, traces: readonly RuleTrace[], common: CommonFields): NewLogRow {
+  const summary = summaryOf(decided, traces);
+  return {
+    ...common,
+    id: decided.decisionId,
+    policyId: DECISION,
+    policyName: 'Decision',
+    policyType: 'compliance_rule',
+    actionType: actionOfDecision[summary.outcome],
+    executionStatus: summary.errors > 0 ? 'warning' : 'success',
+    inputs: decided.inputs,
+    ruleResults: summary,
+    ...weightOf(impactOfOutcome[summary.outcome], true),
+    // Kept as long as the longest of the rows that it belongs to.
+    ...decided.policies.map(retentionOf).reduce((a, b) => (b.retentionPeriodDays > a.retentionPeriodDays ? b : a)),
+  };
+}
+
+const actionOfRule: Readonly<Record<RuleResult['result'], ActionType>> = {
+  hit: 'rule_triggered',
+  no_hit: 'rule_passed',
+  error: 'rule_failed',
+  skipped: 'rule_passed',
+};
+
+function ruleRow({ policy, result: told, hash, source, values, sentence }: RuleTrace, common: CommonFields): NewLogRow {
+  const { document, version, mode } = policy;
+  const { rule, ...result } = told;
+  return {
+    ...common,
+    policyId: document.id,
+    policyName: document.name,
+    policyType: document.type,
+    policyVersion: version,
+    actionType: actionOfRule[result.result],
+    executionStatus: statusOf(told),
+    ruleConditions: { rule, version, hash, source },
+    ruleResults: { ...result, values },
+    reason: sentence,
+    ...weightOf(impactOf(told, policy), mode === 'active'),
+    ...retentionOf(policy),
+    metadata: mode === 'shadow' ? { ...common.metadata, mode } : common.metadata,
+  };
+}
+
+function statusOf({ result, waived_by }: RuleResult): ExecutionStatus {
+  if (result === 'error') return 'failure';
+  return result === 'skipped' || waived_by !== undefined ? 'skipped' : 'success';
+}
+
+const impactOfOutcome: Readonly<Record<Outcome, ComplianceImpact>> = {
+  allow: 'none',
+  review: 'medium',
+  approval_required: 'medium',
+  block: 'high',
+};
+
+/** That of the alert which a hit raises, else that of what it leads to. */
+function impactOf(
+  { rule, result, outcome = 'allow', waived_by }: RuleResult,
+  policy: CompiledPolicy,
+): ComplianceImpact {
+  const alert = result === 'hit' && waived_by === undefined ? alertOf(policy.rules, rule) : undefined;
+  return alert ?? impactOfOutcome[outcome];
+}
+
+function alertOf(rules: readonly CompiledRule[], id: string): Severity | undefined {
+  return rules.find(({ rule }) => rule.id === id)?.rule.alert?.severity;
+}
+
+const severityOfImpact: Readonly<Record<ComplianceImpact, LogSeverity>> = {
+  none: 'info',
+  low: 'info',
+  medium: 'warning',
+  high: 'error',
+  critical: 'critical',
+};
+
+function weightOf(complianceImpact: ComplianceImpact, counts: boolean) {
+  return {
+    severity: severityOfImpact[complianceImpact],
+    complianceImpact,
+    requiresAction: counts && complianceImpact !== 'none',
+  };
+}
+
+function retentionOf({ document: { retention } }: CompiledPolicy) {
+  return {
+    retentionPeriodDays: retention?.days ?? DEFAULT_RETENTION_DAYS,
+    retentionClass: retention?.class ?? DEFAULT_RETENTION_CLASS,
+  };
+}
