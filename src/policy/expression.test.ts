@@ -21,10 +21,10 @@ const bindings: Bindings = {
     ['none', null],
     ['constructor', 'a key'],
   ]),
-  person: new Map<string, CelInput>([
-    ['name', 'Ada'],
-    ['address', new Map([['country', 'GBR']])],
-  ]),
+  person: true,
+  'person.name': 'Ada',
+  'person.address': true,
+  'person.address.country': 'GBR',
 };
 
 function evaluate(source: string, given: Bindings = bindings): unknown {
@@ -101,6 +101,11 @@ describe('without any data is refused', () => {
     ['', 'found end of input', 1, 1],
     ['name = "Ada"', 'found =', 1, 6],
     ["name == 'Ada", 'found =', 1, 6],
+    ['name.matches("(a*)*{1000}")', 'the regular expression would take too many steps', 1, 14],
+    ['name.matches("(a")', 'the regular expression is refused: error parsing regexp', 1, 14],
+    ['name.matches("(a{500}){500}")', 'the regular expression would take too many steps', 1, 14],
+    ['person == person', 'is no value; name one of its fields: name, address', 1, 1],
+    ['size(person.address) > 0', 'is no value; name one of its fields: country', 1, 12],
     [`${'['.repeat(80)}${']'.repeat(80)}`, 'nested more than 64 deep', 1, 65],
     [`name == "${'a'.repeat(4096)}"`, 'longer than 4096 characters', 1, 1],
   ])('%j: %s', (source, message, line, column) => {
@@ -132,12 +137,14 @@ describe('an evaluation ends early', () => {
     'list.map(x, x).map(x, x).map(x, x).map(x, x).size() == 1',
     `[list]${'.map(x, x + x)'.repeat(15)}.size() == 1`,
     `["ab"]${'.map(x, x + x + x + x)'.repeat(12)}[0].size() == 1`,
-    'list.all(x, name.matches("(a{500})*b"))',
+    'list.all(x, name.matches(anything.pattern))',
     'list.all(x, x in list)',
   ])('%s', (source) => {
     const name = 'a'.repeat(1000);
 
-    expect(evaluate(source, { ...bindings, list: large, anything: large, name })).toEqual(tooMuch);
+    const anything = source.includes('anything.') ? new Map([['pattern', '(a{500})*b']]) : large;
+
+    expect(evaluate(source, { ...bindings, list: large, anything, name })).toEqual(tooMuch);
   });
 
   test('and the next one has its own steps', () => {

@@ -1,115 +1,121 @@
-import { type CelInput, type CelValue, celEnv, isCelError, parse, plan } from '@bufbuild/cel';
+import { type CelInput, type CelValue, celEnv, celError, isCelError, parse, plan } from '@bufbuild/cel';
 import { z } from 'zod';
-import { type Budget, chargedFunctions, RANGE } from './expressionBudget.ts';
-import {
-  checkExpression,
-  type Expr,
-  type ExpressionProblem,
-  type ExpressionType,
-  placeOf,
-  type TypeName,
-} from './expressionCheck.ts';
+import { Budget, matchingSteps } from './expressionBudget.ts';
+import { checkExpression, type Expr, type ExpressionProblem, placeOf } from './expressionCheck.ts';
+import { chargedFunctions, type Evaluation, signatures } from './expressionFunctions.ts';
+import { lowerExpression } from './expressionLowering.ts';
+import { type ExpressionType, isRecord, type TypeName } from './expressionTypes.ts';
+import type { ListLookup } from './listLookup.ts';
 
 export interface ExpressionOptions {
   /** The names an expression may use. */
   readonly variables: Readonly<Record<string, ExpressionType>>;
   /** What it must give. */
   readonly result: TypeName;
+  /** Whether whole numbers may not be compared with doubles. */
+  readonly exact?: boolean;
+  /** Under which name the bindings have a field; default: its path. */
+  readonly nameAs?: (path: string) => string;
   /** Longest source, in characters. */
   readonly mostCharacters?: number;
   /** Calls, fields, lists and comprehensions inside of one another. */
   readonly mostNested?: number;
-  /** Work of one evaluation, in steps of 1 to 10 µs: a call, an element of a list, 64 characters of a text. */
-  readonly mostSteps?: number;
 }
 
 export type Evaluated = { readonly value: CelValue } | { readonly error: string };
 
-/** Values of the variables: numbers are doubles, bigints ints; objects must be Maps. */
+/**
+ * The values by path: of a record each of its fields, and the record itself as `true` where it is there at all. Numbers
+ * are doubles, bigints ints; objects must be Maps.
+ */
 export type Bindings = Readonly<Record<string, CelInput>>;
 
-export type CompiledExpression =
-  | { readonly evaluate: (bindings: Bindings) => Evaluated }
-  | { readonly problems: readonly ExpressionProblem[] };
+export type Evaluate = (bindings: Bindings, lists?: ListLookup) => Evaluated;
+
+export interface Expression {
+  readonly evaluate: Evaluate;
+  /** The expression as it was parsed. */
+  readonly expr: Expr;
+  /** A part of `expr` that stands outside of comprehensions, as an expression of its own. */
+  readonly part: (expr: Expr) => Evaluate;
+}
+
+export type CompiledExpression = Expression | { readonly problems: readonly ExpressionProblem[] };
 
 /** Turns sources in CEL (https://cel.dev) into functions. Never throws. */
 export type CompileExpression = (source: string) => CompiledExpression;
+
+/** Work of one evaluation, in steps of 1 to 10 µs: a call, an element of a list, 64 characters of a text. */
+const MOST_STEPS = 10_000;
+/** A regular expression must be affordable on a text of as many characters. */
+const MATCHED_CHARACTERS = 256;
+
+const evaluation: Evaluation = { budget: new Budget(), values: {}, lists: undefined };
+const env = celEnv({ funcs: chargedFunctions(evaluation) });
 
 /** An environment for expressions: what they may name, what they must give, and what they may cost. */
 export function expressionEnvironment({
   variables,
   result,
+  exact = false,
+  nameAs = (path) => path,
   mostCharacters = 4096,
   mostNested = 64,
-  mostSteps = 10_000,
 }: ExpressionOptions): CompileExpression {
-  // Evaluations never overlap: they do not wait for anything.
-  const budget: Budget = { left: 0 };
-  const env = celEnv({ funcs: chargedFunctions(budget) });
-  const declarations = { variables, functions: env.funcs, result, mostNested };
+  const declarations = { variables, functions: signatures, result, mostNested, exact, patternProblem };
+  const part = (expr: Expr): Evaluate => {
+    const planned = plan(env, lowerExpression(expr, variables, nameAs));
+    return (bindings, lists) => {
+      evaluation.budget.begin(MOST_STEPS);
+      evaluation.values = bindings;
+      evaluation.lists = lists;
+      const value = planned(bindings);
+      return isCelError(value) ? { error: value.message } : { value };
+    };
+  };
 
   return (source) => {
     if (source.length > mostCharacters) {
       return { problems: [{ message: `longer than ${mostCharacters} characters`, line: 1, column: 1 }] };
     }
-    let evaluate: ReturnType<typeof plan>;
     try {
       const parsed = parse(source);
       const problems = checkExpression(parsed, source, declarations);
-      if (problems.length > 0) return { problems };
-      evaluate = plan(env, chargeRanges(parsed.expr));
+      return problems.length > 0 ? { problems } : { evaluate: part(parsed.expr), expr: parsed.expr, part };
     } catch (error) {
       return { problems: [problemOf(error, source)] };
     }
-    return {
-      evaluate: (bindings) => {
-        budget.left = mostSteps;
-        const value = evaluate(bindings);
-        return isCelError(value) ? { error: value.message } : { value };
-      },
-    };
   };
 }
 
-/** Puts {@link RANGE} around what comprehensions run through: the library has no limit of its own for them. */
-function chargeRanges(expr: Expr): Expr {
-  for (const part of partsOf(expr)) if (part !== undefined) chargeRanges(part);
-  const { exprKind } = expr;
-  if (exprKind.case === 'comprehensionExpr' && exprKind.value.iterRange !== undefined) {
-    const { iterRange } = exprKind.value;
-    const call = { $typeName: 'cel.expr.Expr.Call' as const, function: RANGE, args: [iterRange] };
-    exprKind.value.iterRange = {
-      $typeName: 'cel.expr.Expr',
-      id: iterRange.id,
-      exprKind: { case: 'callExpr', value: call },
-    };
-  }
-  return expr;
+/** What every path of the variables is bound to until a value is: reading it is an error that names it. */
+export function absentValues(variables: Readonly<Record<string, ExpressionType>>): Bindings {
+  const values: Record<string, CelInput> = Object.create(null);
+  const add = (fields: Readonly<Record<string, ExpressionType>>, prefix: string): void => {
+    for (const [name, type] of Object.entries(fields)) {
+      const path = `${prefix}${name}`;
+      values[path] = absentValue(path);
+      if (isRecord(type)) add(type.fields, `${path}.`);
+    }
+  };
+  add(variables, '');
+  return values;
 }
 
-function partsOf({ exprKind }: Expr): readonly (Expr | undefined)[] {
-  switch (exprKind.case) {
-    case 'selectExpr':
-      return [exprKind.value.operand];
-    case 'callExpr':
-      return [exprKind.value.target, ...exprKind.value.args];
-    case 'listExpr':
-      return exprKind.value.elements;
-    case 'structExpr':
-      return exprKind.value.entries.flatMap(({ keyKind, value }) => [
-        keyKind.case === 'mapKey' ? keyKind.value : undefined,
-        value,
-      ]);
-    case 'comprehensionExpr': {
-      const { accuInit, iterRange, loopCondition, loopStep, result } = exprKind.value;
-      return [accuInit, iterRange, loopCondition, loopStep, result];
-    }
-    case 'constExpr':
-    case 'identExpr':
-    case undefined:
-      return [];
-  }
+/** In the place of a value that is not there. */
+export function absentValue(path: string, reason?: string): CelInput {
+  const error = celError(reason === undefined ? `${path} is absent` : `${path} is absent: ${reason}`);
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the planner passes on an error wherever it meets one
+  return error as unknown as CelInput;
 }
+
+function patternProblem(pattern: string): string | undefined {
+  const steps = matchingSteps(MATCHED_CHARACTERS, pattern);
+  if (steps > MOST_STEPS) return 'the regular expression would take too many steps';
+  const matched = matcher({ pattern });
+  return isCelError(matched) ? `the regular expression is refused: ${matched.message}` : undefined;
+}
+const matcher = plan(celEnv(), parse('"".matches(pattern)'));
 
 /** What the parser throws where it stops. */
 const syntaxError = z.object({ location: z.object({ start: z.object({ offset: z.number() }) }) });

@@ -1,32 +1,19 @@
 import type { CelFunc, parse } from '@bufbuild/cel';
+import {
+  comparable,
+  constantTypes,
+  type ExpressionType,
+  elementsOf,
+  fits,
+  isRecord,
+  losesDigits,
+  nameOf,
+  type TypeName,
+  typeNamed,
+} from './expressionTypes.ts';
 
 export type ParsedExpression = ReturnType<typeof parse>;
 export type Expr = ParsedExpression['expr'];
-
-/** Types by CEL's own names; `dyn` is anything, and what is known only when the expression is evaluated. */
-const typeNames = [
-  'bool',
-  'int',
-  'uint',
-  'double',
-  'string',
-  'bytes',
-  'null_type',
-  'list',
-  'map',
-  'type',
-  'dyn',
-  'google.protobuf.Timestamp',
-  'google.protobuf.Duration',
-] as const;
-export type TypeName = (typeof typeNames)[number];
-
-/** A record has exactly these fields: to name another one is a mistake. */
-export interface RecordType {
-  readonly fields: Readonly<Record<string, ExpressionType>>;
-}
-
-export type ExpressionType = TypeName | RecordType;
 
 /** What is wrong, and where: the line and the column count from 1. */
 export interface ExpressionProblem {
@@ -42,18 +29,23 @@ export interface Declarations {
   readonly result: TypeName;
   /** Calls, fields, lists and comprehensions inside of one another. */
   readonly mostNested: number;
+  /** Refuses comparisons of whole numbers with doubles: of money they would be inexact. */
+  readonly exact: boolean;
+  /** Why a regular expression cannot be used, if so. */
+  readonly patternProblem: (pattern: string) => string | undefined;
 }
 
 type Scope = ReadonlyMap<string, ExpressionType>;
 type Call = Extract<Expr['exprKind'], { case: 'callExpr' }>['value'];
+type Comprehension = Extract<Expr['exprKind'], { case: 'comprehensionExpr' }>['value'];
 
-const numbers: ReadonlySet<ExpressionType> = new Set<ExpressionType>(['int', 'uint', 'double']);
+const comparisons: ReadonlySet<string> = new Set(['_==_', '_!=_', '_<_', '_<=_', '_>_', '_>=_']);
 
 /** Every mistake that shows without data: unknown names and fields, functions and operators that do not fit their operands. */
 export function checkExpression(
   { expr, sourceInfo }: ParsedExpression,
   source: string,
-  { variables, functions, result, mostNested }: Declarations,
+  { variables, functions, result, mostNested, exact, patternProblem }: Declarations,
 ): ExpressionProblem[] {
   const problems: ExpressionProblem[] = [];
   const byName = Map.groupBy(functions, ({ name }) => name);
@@ -63,10 +55,19 @@ export function checkExpression(
     return 'dyn';
   };
 
+  /** The type of an expression that is used as a value. */
+  const valueOf = (at: Expr | undefined, scope: Scope, depth: number): ExpressionType => {
+    if (at === undefined) return 'dyn';
+    const type = typeOf(at, scope, depth);
+    if (isRecord(type))
+      return report(at, `is no value; name one of its fields: ${Object.keys(type.fields).join(', ')}`);
+    if (type === 'named_list') return report(at, 'can only be asked whether something is in it: x in lists.name');
+    return type;
+  };
+
   const typeOf = (at: Expr, scope: Scope, depth: number): ExpressionType => {
     if (depth > mostNested) return report(at, `nested more than ${mostNested} deep`);
-    const inner = (part: Expr | undefined, wider = scope): ExpressionType =>
-      part === undefined ? 'dyn' : typeOf(part, wider, depth + 1);
+    const inner = (part: Expr | undefined, wider = scope): ExpressionType => valueOf(part, wider, depth + 1);
     const { exprKind } = at;
     switch (exprKind.case) {
       case 'constExpr':
@@ -77,11 +78,23 @@ export function checkExpression(
       }
       case 'selectExpr': {
         const { operand, field, testOnly } = exprKind.value;
-        const type = fieldOf(at, inner(operand), field);
+        const type = fieldOf(at, operand === undefined ? 'dyn' : typeOf(operand, scope, depth + 1), field);
         return testOnly ? 'bool' : type;
       }
-      case 'callExpr':
-        return callOf(at, exprKind.value, inner);
+      case 'callExpr': {
+        const { target, args, function: name } = exprKind.value;
+        const [value, list] = args;
+        if (name === '@in' && list !== undefined && typeOf(list, scope, depth + 1) === 'named_list') {
+          const asked = inner(value);
+          return fits(asked, 'string') ? 'bool' : report(at, `in lists looks up a string, not a ${nameOf(asked)}`);
+        }
+        return callOf(
+          at,
+          exprKind.value,
+          target === undefined ? undefined : inner(target),
+          args.map((arg) => inner(arg)),
+        );
+      }
       case 'listExpr':
         for (const element of exprKind.value.elements) inner(element);
         return 'list';
@@ -92,34 +105,50 @@ export function checkExpression(
           inner(value);
         }
         return 'map';
-      case 'comprehensionExpr': {
-        const { iterVar, iterRange, accuVar, accuInit, loopCondition, loopStep, result: outcome } = exprKind.value;
-        const range = inner(iterRange);
-        if (!fits(range, 'list') && !fits(range, 'map')) report(at, `a ${nameOf(range)} has no elements`);
-        const accumulated = new Map(scope).set(accuVar, inner(accuInit));
-        const looping = new Map(accumulated).set(iterVar, 'dyn');
-        inner(loopCondition, looping);
-        inner(loopStep, looping);
-        return inner(outcome, accumulated);
-      }
+      case 'comprehensionExpr':
+        return comprehensionOf(at, exprKind.value, scope, inner);
       case undefined:
         return report(at, 'is not complete');
     }
   };
 
+  const comprehensionOf = (
+    at: Expr,
+    { iterVar, iterRange, accuVar, accuInit, loopCondition, loopStep, result: outcome }: Comprehension,
+    scope: Scope,
+    inner: (part: Expr | undefined, wider?: Scope) => ExpressionType,
+  ): ExpressionType => {
+    const range = inner(iterRange);
+    if (!fits(range, 'list') && !fits(range, 'map')) report(at, `a ${nameOf(range)} has no elements`);
+    const accumulated = new Map(scope).set(accuVar, inner(accuInit));
+    const looping = new Map(accumulated).set(iterVar, elementsOf(range));
+    inner(loopCondition, looping);
+    inner(loopStep, looping);
+    return inner(outcome, accumulated);
+  };
+
   const fieldOf = (at: Expr, type: ExpressionType, field: string): ExpressionType => {
-    if (typeof type === 'string') {
-      return type === 'dyn' || type === 'map' ? 'dyn' : report(at, `a ${type} has no fields: ${field}`);
+    if (!isRecord(type)) {
+      return type === 'dyn' || type === 'map' ? 'dyn' : report(at, `a ${nameOf(type)} has no fields: ${field}`);
     }
     if (Object.hasOwn(type.fields, field)) return type.fields[field] ?? 'dyn';
     return report(at, `there is no field ${field}; there are ${Object.keys(type.fields).join(', ')}`);
   };
 
-  const callOf = (at: Expr, call: Call, inner: (part: Expr | undefined) => ExpressionType): ExpressionType => {
-    const target = call.target === undefined ? undefined : inner(call.target);
-    const operands = call.args.map((arg) => inner(arg));
+  const callOf = (
+    at: Expr,
+    call: Call,
+    target: ExpressionType | undefined,
+    operands: readonly ExpressionType[],
+  ): ExpressionType => {
     const [first = 'dyn', second = 'dyn', third = 'dyn'] = operands;
     const name = call.function;
+    if (exact && comparisons.has(name) && losesDigits(first, second)) {
+      return report(
+        at,
+        'compares a whole number with a double; money is whole minor units, or compareDecimals(a, "1.5")',
+      );
+    }
     switch (name) {
       case '_&&_':
       case '_||_':
@@ -129,12 +158,17 @@ export function checkExpression(
         if (!fits(first, 'bool')) report(at, `what comes before ? is a ${nameOf(first)}, not a bool`);
         return second === third ? second : 'dyn';
       case '_[_]':
-        return fits(first, 'list') || fits(first, 'map') ? 'dyn' : report(at, `a ${nameOf(first)} has no elements`);
+        if (!fits(first, 'list') && !fits(first, 'map')) return report(at, `a ${nameOf(first)} has no elements`);
+        return elementsOf(first);
       case '@not_strictly_false':
         return 'bool';
       case '_==_':
       case '_!=_':
         return comparable(first, second) ? 'bool' : report(at, mismatch(name, target, operands));
+      case 'matches': {
+        const problem = patternProblem(constantText(call.args.at(-1)) ?? '');
+        if (problem !== undefined) return report(call.args.at(-1) ?? at, problem);
+      }
     }
     const overloads = byName.get(name);
     if (overloads === undefined) return report(at, `there is no function ${name}`);
@@ -151,7 +185,7 @@ export function checkExpression(
     return others.length === 0 ? only : 'dyn';
   };
 
-  const type = typeOf(expr, new Map(Object.entries(variables)), 1);
+  const type = valueOf(expr, new Map(Object.entries(variables)), 1);
   if (!fits(type, result)) report(expr, `gives a ${nameOf(type)}, not a ${result}`);
   return problems;
 }
@@ -163,31 +197,10 @@ export function placeOf(source: string, offset: number): { readonly line: number
   return { line: lines.length, column: (lines.at(-1)?.length ?? 0) + 1 };
 }
 
-const constantTypes: Readonly<Record<string, TypeName>> = {
-  nullValue: 'null_type',
-  boolValue: 'bool',
-  int64Value: 'int',
-  uint64Value: 'uint',
-  doubleValue: 'double',
-  stringValue: 'string',
-  bytesValue: 'bytes',
-};
-
-function typeNamed(name: string): TypeName {
-  return typeNames.find((known) => known === name) ?? 'dyn';
-}
-
-function nameOf(type: ExpressionType): TypeName {
-  return typeof type === 'string' ? type : 'map';
-}
-
-function fits(type: ExpressionType, wanted: string | undefined): boolean {
-  return type === 'dyn' || wanted === 'dyn' || nameOf(type) === wanted;
-}
-
-function comparable(left: ExpressionType, right: ExpressionType): boolean {
-  const mayBeNull = left === 'null_type' || right === 'null_type';
-  return mayBeNull || fits(left, nameOf(right)) || right === 'dyn' || (numbers.has(left) && numbers.has(right));
+function constantText(expr: Expr | undefined): string | undefined {
+  if (expr?.exprKind.case !== 'constExpr') return undefined;
+  const { constantKind } = expr.exprKind.value;
+  return constantKind.case === 'stringValue' ? constantKind.value : undefined;
 }
 
 function mismatch(name: string, target: ExpressionType | undefined, operands: readonly ExpressionType[]): string {

@@ -47,8 +47,14 @@ export function compileFilter(
   return {
     filter: ({ id, name, type, environment, occurredAt, data }) => {
       try {
-        const event = { id, name, type, environment, occurred_at: timestampFromDate(occurredAt), data: celValue(data) };
-        const evaluated = compiled.evaluate({ event: new Map<string, CelInput>(Object.entries(event)) });
+        const evaluated = compiled.evaluate({
+          'event.id': id,
+          'event.name': name,
+          'event.type': type,
+          'event.environment': environment,
+          'event.occurred_at': timestampFromDate(occurredAt),
+          'event.data': celValue(data),
+        });
         if ('error' in evaluated) return evaluated;
         const { value: matches } = evaluated;
         return typeof matches === 'boolean' ? { matches } : { error: `gives a ${typeof matches}, not a bool` };
