@@ -23,6 +23,8 @@ export interface PolicyResult {
   readonly outcome: Outcome;
   /** In mode `score`. */
   readonly score?: number;
+  /** In mode `score`: the granted approval that makes what it came to count as `allow`. */
+  readonly waived_by?: string;
   /** Why it could not be said whether the policy applies; it then does. */
   readonly error?: string;
   readonly rules: readonly RuleResult[];

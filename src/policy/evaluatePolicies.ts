@@ -6,6 +6,9 @@ import { type ListLookup, recordingLookup } from './listLookup.ts';
 
 type Waivers = DecisionInputs['waivers'];
 
+/** Stands for the rule where a score came to a threshold, in approvals. No rule is called that. */
+export const SCORE = '@score';
+
 export interface Evaluation {
   readonly decision: Decision;
   /** As given, with the policies that applied and the list values that were asked for. */
@@ -68,7 +71,7 @@ function evaluatePolicy(
     results.push(result);
     if (stopsAtFirst && result.result !== 'no_hit') isDecided = true;
   }
-  const verdict = verdictOf(document, results);
+  const verdict = verdictOf(document, results, waivers);
   return {
     policy: document.id,
     version,
@@ -106,7 +109,15 @@ function evaluateRule(
   return { rule: rule.id, result: 'hit', outcome: rule.outcome ?? 'review' };
 }
 
-function verdictOf(document: PolicyDocument, results: readonly RuleResult[]): Pick<PolicyResult, 'outcome' | 'score'> {
+function waiverOf(waivers: Waivers, { id }: PolicyDocument, ruleId: string) {
+  return waivers.find(({ policy, rule }) => policy === id && (rule === null || rule === ruleId));
+}
+
+function verdictOf(
+  document: PolicyDocument,
+  results: readonly RuleResult[],
+  waivers: Waivers,
+): Pick<PolicyResult, 'outcome' | 'score' | 'waived_by'> {
   const evaluation = document.evaluation ?? { mode: 'any' };
   const errors = results.filter(({ result }) => result === 'error');
   switch (evaluation.mode) {
@@ -119,7 +130,9 @@ function verdictOf(document: PolicyDocument, results: readonly RuleResult[]): Pi
     case 'score': {
       const score = results.reduce((sum, result) => sum + (result.score ?? 0), 0);
       const reached = reachedThreshold(document, score)?.outcome ?? 'allow';
-      return { outcome: worstOutcome(reached, worstOf(errors)), score };
+      const waiver = reached === 'allow' ? undefined : waiverOf(waivers, document, SCORE);
+      const outcome = worstOutcome(waiver === undefined ? reached : 'allow', worstOf(errors));
+      return { outcome, score, ...(waiver !== undefined && { waived_by: waiver.id }) };
     }
   }
 }
