@@ -205,7 +205,7 @@ $$;
 -- their order. Whoever gets the lock looks again: the decider before may have decided, or failed, meanwhile.
 create function moonguard.claim_events_to_decide(p_limit integer, p_look_at integer)
 returns table (id uuid, environment text, event_name text, event_type text, entity_type text, entity_id text, sequence bigint,
-  at timestamptz, event_json text, failures integer, now timestamptz)
+  order_key text, at timestamptz, event_json text, now timestamptz)
 language plpgsql set search_path = '' set enable_seqscan = 'off' set jit = 'off' set plan_cache_mode = 'force_generic_plan' as $$
 #variable_conflict use_column
 declare
@@ -217,8 +217,8 @@ begin
   ) k
   where pg_try_advisory_xact_lock(hashtextextended('decide:' || k.order_key, 0));
   return query
-    select e.id, f.environment, f.event_name, e.event_type, e.entity_type, e.entity_id, e.sequence, f.at, e.event_data::text,
-      coalesce(e.processing_attempts, 0), pg_catalog.now()
+    select e.id, f.environment, f.event_name, e.event_type, e.entity_type, e.entity_id, e.sequence, f.order_key, f.at, e.event_data::text,
+      pg_catalog.now()
     from (
       select id, sequence from moonguard.events_to_decide(p_look_at) where order_key = any (v_keys) order by sequence limit p_limit
     ) claimed
@@ -342,8 +342,14 @@ begin
     select * into v_facts from moonguard.event_facts where event_id = (p_subject ->> 'event_id')::uuid;
     return v_facts;
   end if;
-  return jsonb_populate_record(null::moonguard.event_facts, jsonb_build_object(
+  v_facts := jsonb_populate_record(null::moonguard.event_facts, jsonb_build_object(
     'event_id', '00000000-0000-0000-0000-000000000000', 'sequence', 9223372036854775807, 'at', now()) || (p_subject -> 'facts'));
+  -- Events are kept by MoonPay's id of the customer where they say it; who asks may know only his own.
+  v_facts.customer := coalesce(
+    (select c.moonpay_customer_id from public.moonpay_customers c
+      where c.external_customer_id = v_facts.customer and (c.environment = v_facts.environment or c.environment is null and v_facts.environment = 'production')),
+    v_facts.customer);
+  return v_facts;
 end
 $$;
 
