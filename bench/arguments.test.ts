@@ -9,6 +9,8 @@ test.each([
   ['latency', { n: 1_000 }],
   ['history', { n: 1_000_000 }],
   ['alerts', { n: 1_000_000, rounds: 5 }],
+  ['policies', { n: 2_000 }],
+  ['policy-log', { n: 50_000, rounds: 5 }],
   ['ingest --n 100', { n: 100, rounds: 1 }],
   ['ingest --n 101 --json', { rounds: 5, json: true }],
   ['ingest --n 1 --rounds 3 --database embedded', { rounds: 3, database: 'embedded' }],
@@ -22,7 +24,7 @@ test('--help asks for nothing else', () => {
 });
 
 test.each([
-  ['nothing', 'Name one bench: delivery, ingest, latency, history, alerts'],
+  ['nothing', 'Name one bench: delivery, ingest, latency, history, alerts, policies, policy-log'],
   ['delivery ingest', 'Name one bench'],
   ['delivery --n 0', '--n is a whole number'],
   ['delivery --rounds 1.5', '--rounds is a whole number'],

@@ -2,7 +2,7 @@ import { parseArgs } from 'node:util';
 import type { Database } from '../src/database/database.ts';
 import { type ScenarioName, scenarioNames } from './delivery/scenario.ts';
 
-export const benchNames = ['delivery', 'ingest', 'latency', 'history', 'alerts'] as const;
+export const benchNames = ['delivery', 'ingest', 'latency', 'history', 'alerts', 'policies', 'policy-log'] as const;
 export type BenchName = (typeof benchNames)[number];
 
 export interface BenchArguments {
@@ -24,9 +24,11 @@ export const usage = `npm run bench -- ${benchNames.join('|')} [options]
   latency    milliseconds from receiving an event to its arrival at the endpoint, at 200 events/s
   history    milliseconds of a claim with N settled deliveries in the table, and with none
   alerts     milliseconds, at p95, of lists, filters, searches, counts and new alerts, beside N alerts
+  policies   events a second through 20 policies of 5 rules with 4 aggregates; milliseconds of policies.evaluate
+  policy-log rows a second of logPolicyExecution, in batches and from single callers
 
   --n N           how many, a round (default 20000; latency 1000; history 1000000 settled deliveries,
-                  alerts 1000000)
+                  alerts 1000000; policies 2000; policy-log 50000)
   --rounds R      how often each variant is measured (default 5; 1 when N is at most 100)
   --scenario S    delivery only; how the endpoints answer:
                     fast       200 at once (default)
@@ -50,6 +52,8 @@ export const defaultN: Readonly<Record<BenchName, number>> = {
   latency: 1_000,
   history: 1_000_000,
   alerts: 1_000_000,
+  policies: 2_000,
+  'policy-log': 50_000,
 };
 
 /**

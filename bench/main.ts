@@ -50,13 +50,15 @@ async function measure(
 /** Beside fewer than by default, nothing is promised. */
 function missedBounds(
   { bench, n }: BenchArguments,
-  { bound = {}, unit }: Bench,
+  { bound = {}, least = {}, unit }: Bench,
   summaries: readonly Summary[],
 ): string[] {
+  if (n < defaultN[bench]) return [];
   return summaries.flatMap(({ name, median }) => {
-    const most = bound[name];
-    if (most === undefined || median <= most || n < defaultN[bench]) return [];
-    return `${name} took ${median.toFixed(1)} ${unit}, more than ${most}.`;
+    const most = bound[name] ?? Number.POSITIVE_INFINITY;
+    const fewest = least[name] ?? 0;
+    if (median > most) return `${name} took ${median.toFixed(1)} ${unit}, more than ${most}.`;
+    return median < fewest ? `${name} came to ${median.toFixed(0)} ${unit}, less than ${fewest}.` : [];
   });
 }
 

@@ -52,6 +52,8 @@ export interface Bench {
   readonly shared?: SharedDatabase;
   /** Of variants: the run fails when a median is beyond it, and N is not less than by default. */
   readonly bound?: Readonly<Record<string, number>>;
+  /** The same for a median that is below it. */
+  readonly least?: Readonly<Record<string, number>>;
 }
 
 export interface SharedDatabase {
