@@ -21,7 +21,8 @@ export function inputError(code: ErrorCode, problems: readonly Problem[], cause?
   return new MoonguardError(code, parts.join('; '), { problems, cause });
 }
 
-function problemsOf(issue: z.core.$ZodIssue): Problem[] {
+/** What zod found, in our words. */
+export function problemsOf(issue: z.core.$ZodIssue): Problem[] {
   const field = issue.path.join('.');
   const missing = issue.input === undefined;
   switch (issue.code) {

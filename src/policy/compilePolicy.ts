@@ -112,7 +112,11 @@ class PolicyCompiler {
     const compiled = this.#compileCondition(source);
     if (!('problems' in compiled)) return compiled;
     for (const { message, line, column } of compiled.problems) {
-      this.problems.push({ code: 'expression', field, message: `${message} (line ${line}, column ${column})` });
+      this.problems.push({
+        code: 'expression',
+        field,
+        message: `${message} (line ${line}, column ${column} of the expression)`,
+      });
     }
     return undefined;
   }
