@@ -112,7 +112,7 @@ comment on column moonguard.policy_lists.created_at is 'When it was made.';
 
 create table moonguard.policy_list_values (
   list_name text not null references moonguard.policy_lists (name) on delete cascade,
-  value text not null,
+  value text collate "C" not null,
   note text,
   added_by text not null default session_user,
   added_at timestamptz not null default now(),
@@ -312,6 +312,8 @@ begin
     new.retired_at := null;
     perform moonguard.require_policy_publisher(new);
     update moonguard.policy_versions set status = 'retired' where policy_id = new.policy_id and status = 'active' returning version into new.replaces;
+  elsif new.status = 'shadow' then
+    update moonguard.policy_versions set status = 'retired' where policy_id = new.policy_id and status = 'shadow';
   elsif new.status = 'retired' then
     new.retired_at := clock_timestamp();
   end if;
@@ -376,10 +378,11 @@ begin
     perform moonguard.log_policy_change(new.policy_id, new.document ->> 'name', new.document ->> 'type',
       case when tg_op = 'INSERT' and new.version = 1 then 'policy_created' else 'policy_updated' end, moonguard.policy_actor(), new.note,
       moonguard.policy_version_state(v_before, true), moonguard.policy_version_state(new, true));
-    v_fields := array(select jsonb_path_query(new.document, '$.aggregates[*].key.field') #>> '{}');
-    if cardinality(v_fields) > 0 then
-      perform moonguard.declare_event_keys(v_fields);
-    end if;
+  end if;
+  -- Aggregates of a draft too: it is tried on stored events.
+  v_fields := array(select jsonb_path_query(new.document, '$.aggregates[*].key.field') #>> '{}');
+  if cardinality(v_fields) > 0 and new.status <> 'retired' then
+    perform moonguard.declare_event_keys(v_fields);
   end if;
   if new.status = 'active' then
     v_before := null;
@@ -655,6 +658,34 @@ $$;
 create trigger policy_approval_after_write after insert or update on moonguard.policy_approvals
   for each row execute function moonguard.policy_approval_after_write();
 
+-- What is asked for already, by whomever, is not asked for again. Returns what is pending then, in the order of what was asked for.
+create function moonguard.request_approvals(p_asked jsonb) returns setof moonguard.policy_approvals
+language plpgsql set search_path = '' as $$
+begin
+  update moonguard.policy_approvals a set status = 'expired'
+  from jsonb_to_recordset(p_asked) as asked (policy_id text, rule_id text, environment text, entity_type text, entity_id text)
+  where (a.policy_id, a.rule_id, a.environment, a.entity_type, a.entity_id)
+      = (asked.policy_id, asked.rule_id, asked.environment, asked.entity_type, asked.entity_id)
+    and a.status = 'pending' and a.expires_at <= clock_timestamp();
+  insert into moonguard.policy_approvals (decision_id, correlation_id, policy_id, policy_version, rule_id, environment, customer_id, entity_type, entity_id,
+    requested_by, requested_at, expires_at)
+  select distinct on (policy_id, rule_id, environment, entity_type, entity_id) decision_id, correlation_id, policy_id, policy_version, rule_id, environment, customer_id,
+    entity_type, entity_id, requested_by, at, at + coalesce(make_interval(secs => expires_in_seconds), make_interval(hours => s.approval_hours))
+  from jsonb_to_recordset(p_asked) as asked (decision_id uuid, correlation_id text, policy_id text, policy_version integer, rule_id text, environment text,
+    customer_id text, entity_type text, entity_id text, requested_by text, expires_in_seconds integer), moonguard.policy_settings s, clock_timestamp() as at
+  order by policy_id, rule_id, environment, entity_type, entity_id
+  on conflict (policy_id, rule_id, environment, entity_type, entity_id) where status = 'pending' do nothing;
+  return query
+  select a.*
+  from rows from (jsonb_to_recordset(p_asked) as (policy_id text, rule_id text, environment text, entity_type text, entity_id text)) with ordinality
+    as asked (policy_id, rule_id, environment, entity_type, entity_id, place)
+  join moonguard.policy_approvals a on (a.policy_id, a.rule_id, a.environment, a.entity_type, a.entity_id)
+    = (asked.policy_id, asked.rule_id, asked.environment, asked.entity_type, asked.entity_id) and a.status = 'pending'
+  order by asked.place;
+end
+$$;
+comment on function moonguard.request_approvals(jsonb) is 'Asks for approvals, unless they are pending; returns the pending ones.';
+
 create function moonguard.expire_approvals(p_now timestamptz default now()) returns integer
 language plpgsql set search_path = '' as $$
 declare
@@ -709,7 +740,7 @@ revoke all on function moonguard.policy_actor(), moonguard.refuse_policy_step(te
   moonguard.policy_version_state(moonguard.policy_versions, boolean), moonguard.policy_kind(text), moonguard.register_policy_version(moonguard.policy_versions),
   moonguard.policy_version_after_write(), moonguard.policy_before_write(), moonguard.policy_after_delete(), moonguard.policy_named(text), moonguard.require_person(text),
   moonguard.policy_exception_before_write(), moonguard.policy_exception_after_write(), moonguard.policy_approval_before_write(), moonguard.policy_approval_after_write(),
-  moonguard.expire_approvals(timestamptz), moonguard.policy_waivers(text, text, text, text, timestamptz) from public, anon, authenticated, service_role;
+  moonguard.request_approvals(jsonb), moonguard.expire_approvals(timestamptz), moonguard.policy_waivers(text, text, text, text, timestamptz) from public, anon, authenticated, service_role;
 
 create policy owner_only on moonguard.policy_revision using (false);
 grant select on moonguard.policy_settings, moonguard.policy_lists, moonguard.policy_list_values, moonguard.policy_versions, moonguard.policy_exceptions,

@@ -6928,7 +6928,7 @@ comment on column moonguard.policy_lists.created_at is 'When it was made.';
 
 create table moonguard.policy_list_values (
   list_name text not null references moonguard.policy_lists (name) on delete cascade,
-  value text not null,
+  value text collate "C" not null,
   note text,
   added_by text not null default session_user,
   added_at timestamptz not null default now(),
@@ -7128,6 +7128,8 @@ begin
     new.retired_at := null;
     perform moonguard.require_policy_publisher(new);
     update moonguard.policy_versions set status = 'retired' where policy_id = new.policy_id and status = 'active' returning version into new.replaces;
+  elsif new.status = 'shadow' then
+    update moonguard.policy_versions set status = 'retired' where policy_id = new.policy_id and status = 'shadow';
   elsif new.status = 'retired' then
     new.retired_at := clock_timestamp();
   end if;
@@ -7192,10 +7194,11 @@ begin
     perform moonguard.log_policy_change(new.policy_id, new.document ->> 'name', new.document ->> 'type',
       case when tg_op = 'INSERT' and new.version = 1 then 'policy_created' else 'policy_updated' end, moonguard.policy_actor(), new.note,
       moonguard.policy_version_state(v_before, true), moonguard.policy_version_state(new, true));
-    v_fields := array(select jsonb_path_query(new.document, '$.aggregates[*].key.field') #>> '{}');
-    if cardinality(v_fields) > 0 then
-      perform moonguard.declare_event_keys(v_fields);
-    end if;
+  end if;
+  -- Aggregates of a draft too: it is tried on stored events.
+  v_fields := array(select jsonb_path_query(new.document, '$.aggregates[*].key.field') #>> '{}');
+  if cardinality(v_fields) > 0 and new.status <> 'retired' then
+    perform moonguard.declare_event_keys(v_fields);
   end if;
   if new.status = 'active' then
     v_before := null;
@@ -7471,6 +7474,34 @@ $$;
 create trigger policy_approval_after_write after insert or update on moonguard.policy_approvals
   for each row execute function moonguard.policy_approval_after_write();
 
+-- What is asked for already, by whomever, is not asked for again. Returns what is pending then, in the order of what was asked for.
+create function moonguard.request_approvals(p_asked jsonb) returns setof moonguard.policy_approvals
+language plpgsql set search_path = '' as $$
+begin
+  update moonguard.policy_approvals a set status = 'expired'
+  from jsonb_to_recordset(p_asked) as asked (policy_id text, rule_id text, environment text, entity_type text, entity_id text)
+  where (a.policy_id, a.rule_id, a.environment, a.entity_type, a.entity_id)
+      = (asked.policy_id, asked.rule_id, asked.environment, asked.entity_type, asked.entity_id)
+    and a.status = 'pending' and a.expires_at <= clock_timestamp();
+  insert into moonguard.policy_approvals (decision_id, correlation_id, policy_id, policy_version, rule_id, environment, customer_id, entity_type, entity_id,
+    requested_by, requested_at, expires_at)
+  select distinct on (policy_id, rule_id, environment, entity_type, entity_id) decision_id, correlation_id, policy_id, policy_version, rule_id, environment, customer_id,
+    entity_type, entity_id, requested_by, at, at + coalesce(make_interval(secs => expires_in_seconds), make_interval(hours => s.approval_hours))
+  from jsonb_to_recordset(p_asked) as asked (decision_id uuid, correlation_id text, policy_id text, policy_version integer, rule_id text, environment text,
+    customer_id text, entity_type text, entity_id text, requested_by text, expires_in_seconds integer), moonguard.policy_settings s, clock_timestamp() as at
+  order by policy_id, rule_id, environment, entity_type, entity_id
+  on conflict (policy_id, rule_id, environment, entity_type, entity_id) where status = 'pending' do nothing;
+  return query
+  select a.*
+  from rows from (jsonb_to_recordset(p_asked) as (policy_id text, rule_id text, environment text, entity_type text, entity_id text)) with ordinality
+    as asked (policy_id, rule_id, environment, entity_type, entity_id, place)
+  join moonguard.policy_approvals a on (a.policy_id, a.rule_id, a.environment, a.entity_type, a.entity_id)
+    = (asked.policy_id, asked.rule_id, asked.environment, asked.entity_type, asked.entity_id) and a.status = 'pending'
+  order by asked.place;
+end
+$$;
+comment on function moonguard.request_approvals(jsonb) is 'Asks for approvals, unless they are pending; returns the pending ones.';
+
 create function moonguard.expire_approvals(p_now timestamptz default now()) returns integer
 language plpgsql set search_path = '' as $$
 declare
@@ -7525,7 +7556,7 @@ revoke all on function moonguard.policy_actor(), moonguard.refuse_policy_step(te
   moonguard.policy_version_state(moonguard.policy_versions, boolean), moonguard.policy_kind(text), moonguard.register_policy_version(moonguard.policy_versions),
   moonguard.policy_version_after_write(), moonguard.policy_before_write(), moonguard.policy_after_delete(), moonguard.policy_named(text), moonguard.require_person(text),
   moonguard.policy_exception_before_write(), moonguard.policy_exception_after_write(), moonguard.policy_approval_before_write(), moonguard.policy_approval_after_write(),
-  moonguard.expire_approvals(timestamptz), moonguard.policy_waivers(text, text, text, text, timestamptz) from public, anon, authenticated, service_role;
+  moonguard.request_approvals(jsonb), moonguard.expire_approvals(timestamptz), moonguard.policy_waivers(text, text, text, text, timestamptz) from public, anon, authenticated, service_role;
 
 create policy owner_only on moonguard.policy_revision using (false);
 grant select on moonguard.policy_settings, moonguard.policy_lists, moonguard.policy_list_values, moonguard.policy_versions, moonguard.policy_exceptions,
@@ -7580,8 +7611,8 @@ select moonguard.add_view('moonpay_policy_approvals', 'What policies want approv
     status, decided_by, decided_at, reason, valid_until from moonguard.policy_approvals$$);
 select moonguard.comment_view('moonpay_policy_approvals', 'moonguard.policy_approvals');
 $moonguard_0024$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (24, '0024_policy_versions', 'cf552fe3bb35199b4dd253c87b57097ceb40ef8d74a0cb62d77df7fabe2e36d3');
-  elsif v_applied <> 'cf552fe3bb35199b4dd253c87b57097ceb40ef8d74a0cb62d77df7fabe2e36d3' then
+    insert into moonguard.schema_migrations (number, name, checksum) values (24, '0024_policy_versions', '5d09e56512ccec810a4fac22d3dcd13f3e3b33ab485fac6bdb5febbfaf39ea30');
+  elsif v_applied <> '5d09e56512ccec810a4fac22d3dcd13f3e3b33ab485fac6bdb5febbfaf39ea30' then
     raise exception using
       errcode = 'MG002',
       message = 'the migration 0024_policy_versions that was applied here had another text',
@@ -7848,21 +7879,21 @@ begin
     cross join lateral jsonb_to_record(d.value) as defined (function text, "of" text, currency text, per text, key text, field text, window_seconds integer,
       includes_current boolean, events text[], status text[], country text[], payment_method text[], currencies text[])
   ), asked as materialized (
-    select (s.place - 1)::integer as place, subject.facts, d.*,
+    select (s.place - 1)::integer as place, facts, d.*,
       case d.key
-        when 'customer' then (subject.facts).customer
-        when 'wallet' then (subject.facts).wallet
-        when 'card' then (subject.facts).card
-        when 'country' then (subject.facts).country
+        when 'customer' then facts.customer
+        when 'wallet' then facts.wallet
+        when 'card' then facts.card
+        when 'country' then facts.country
         else coalesce(moonguard.event_word(s.subject -> 'fields' -> d.field),
-          (select moonguard.event_field(e.event_data, d.field) from public.moonpay_webhook_events e where e.id = (subject.facts).event_id))
+          (select moonguard.event_field(e.event_data, d.field) from public.moonpay_webhook_events e where e.id = facts.event_id))
       end as key_value,
       case d.currency
-        when 'event' then case d."of" when 'fiat' then (subject.facts).fiat_currency else (subject.facts).crypto_currency end
+        when 'event' then case d."of" when 'fiat' then facts.fiat_currency else facts.crypto_currency end
         else d.currency
       end as wanted_currency
     from jsonb_array_elements(p_subjects) with ordinality as s (subject, place)
-    cross join lateral moonguard.subject_facts(s.subject) as subject (facts)
+    cross join lateral moonguard.subject_facts(s.subject) as facts
     cross join lateral jsonb_array_elements_text(s.subject -> 'aggregates') as wanted (id)
     join definition d on d.id = wanted.id
   )
@@ -7962,22 +7993,22 @@ begin
     select place, jsonb_object_agg(id, value) as of_subject from moonguard.aggregate_values(p_subjects, p_aggregates) group by place
   )
   select (s.place - 1)::integer, customer.row, transaction.row,
-    moonguard.policy_waivers((f.facts).environment, (f.facts).customer, (f.facts).entity_type, (f.facts).entity_id, pg_catalog.now()),
+    moonguard.policy_waivers(facts.environment, facts.customer, facts.entity_type, facts.entity_id, pg_catalog.now()),
     coalesce(aggregate.of_subject, '{}'), pg_catalog.now()
   from jsonb_array_elements(p_subjects) with ordinality as s (subject, place)
-  cross join lateral moonguard.subject_facts(s.subject) as f (facts)
+  cross join lateral moonguard.subject_facts(s.subject) as facts
   left join aggregate on aggregate.place = s.place - 1
   -- Your own id of a customer, and rows from before Moonguard, belong to production.
   left join lateral (
     select to_jsonb(c)::text as row from public.moonpay_customers c
-    where (c.moonpay_customer_id = (f.facts).customer or c.external_customer_id = (f.facts).customer)
-      and (c.environment = (f.facts).environment or c.environment is null and (f.facts).environment = 'production')
-    order by c.moonpay_customer_id is distinct from (f.facts).customer limit 1
+    where (c.moonpay_customer_id = facts.customer or c.external_customer_id = facts.customer)
+      and (c.environment = facts.environment or c.environment is null and facts.environment = 'production')
+    order by c.moonpay_customer_id is distinct from facts.customer limit 1
   ) customer on true
   left join lateral (
     select to_jsonb(t)::text as row from public.moonpay_transactions t
-    where t.environment = (f.facts).environment
-      and t.moonpay_transaction_id = coalesce(s.subject ->> 'transaction_id', case when (f.facts).entity_type = 'transaction' then (f.facts).entity_id end)
+    where t.environment = facts.environment
+      and t.moonpay_transaction_id = coalesce(s.subject ->> 'transaction_id', case when facts.entity_type = 'transaction' then facts.entity_id end)
   ) transaction on true;
 end
 $$;
@@ -8002,8 +8033,8 @@ revoke all on function moonguard.event_word(jsonb), moonguard.event_amount(jsonb
   moonguard.aggregate_values(jsonb, jsonb), moonguard.subject_facts(jsonb), moonguard.decision_inputs(jsonb, jsonb),
   moonguard.remove_old_event_facts(timestamptz, integer) from public, anon, authenticated, service_role;
 $moonguard_0025$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (25, '0025_deciding', 'ca4a2f224d721e1e143ceb51cda35ad7c8f644a247fa1ba163a146d06e3b47c3');
-  elsif v_applied <> 'ca4a2f224d721e1e143ceb51cda35ad7c8f644a247fa1ba163a146d06e3b47c3' then
+    insert into moonguard.schema_migrations (number, name, checksum) values (25, '0025_deciding', 'bd156d39419fffd512b1156dd2512ed6e493f4511decc4644e83e5a75d15fbd3');
+  elsif v_applied <> 'bd156d39419fffd512b1156dd2512ed6e493f4511decc4644e83e5a75d15fbd3' then
     raise exception using
       errcode = 'MG002',
       message = 'the migration 0025_deciding that was applied here had another text',

@@ -32,6 +32,10 @@ const levels: Readonly<Record<Observation['type'], Level>> = {
   'replay.released': 'debug',
   'replay.completed': 'info',
   'replay.release_failed': 'error',
+  'backtest.progressed': 'debug',
+  'backtest.completed': 'info',
+  'backtest.failed': 'error',
+  'backtest.interrupted': 'error',
   'database.listen_lost': 'warn',
   'database.listen_restored': 'info',
   'request.failed': 'error',
@@ -42,6 +46,7 @@ const levels: Readonly<Record<Observation['type'], Level>> = {
   'retention.failed': 'error',
   'alert_schedule.ran': 'debug',
   'alert_schedule.failed': 'error',
+  'policy_upkeep.failed': 'error',
   'worker.ended': 'error',
   'master_key.generated': 'warn',
 };

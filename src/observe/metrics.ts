@@ -104,8 +104,11 @@ export function createMetrics(readQueue?: () => Promise<DeliveryQueue>): Metrics
       case 'delivery.filter_failed':
       case 'endpoint.not_ready':
       case 'replay.release_failed':
+      case 'backtest.failed':
+      case 'backtest.interrupted':
       case 'retention.failed':
       case 'alert_schedule.failed':
+      case 'policy_upkeep.failed':
       case 'partitions.failed':
       case 'vacuum.failed':
       case 'request.failed':
@@ -119,6 +122,8 @@ export function createMetrics(readQueue?: () => Promise<DeliveryQueue>): Metrics
       case 'endpoint.status_changed':
       case 'replay.released':
       case 'replay.completed':
+      case 'backtest.progressed':
+      case 'backtest.completed':
       case 'partitions.made':
       case 'master_key.generated':
       case 'database.listen_restored':

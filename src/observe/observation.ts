@@ -36,6 +36,9 @@ export type Observation =
   | { type: 'replay.released'; replayId: string; endpointId: string; deliveries: number }
   | { type: 'replay.completed'; replayId: string }
   | { type: 'replay.release_failed'; reason: string }
+  | { type: 'backtest.progressed' | 'backtest.completed'; backtestId: string; events: number }
+  | { type: 'backtest.failed'; backtestId: string; reason: string }
+  | { type: 'backtest.interrupted'; reason: string }
   | { type: 'request.failed'; method: string; path: string; reason: string }
   | { type: 'partitions.made'; partitions: number }
   | { type: 'partitions.failed'; reason: string }
@@ -58,6 +61,7 @@ export type Observation =
       archived: number;
     }
   | { type: 'alert_schedule.failed'; reason: string }
+  | { type: 'policy_upkeep.failed'; reason: string }
   | { type: 'worker.ended'; processId: number | undefined; reason: string; restartInMs: number }
   | { type: 'master_key.generated'; file: string }
   | { type: 'database.listen_lost'; channel: string; reason: string }

@@ -5,7 +5,17 @@ import { identifier } from '../input/fields.ts';
 import type { Page } from '../input/page.ts';
 import { parseInput } from '../input/parseInput.ts';
 import type { ReadOptions, WriteOptions } from '../input/writeOptions.ts';
+import { type Runtime, systemRuntime } from '../runtime.ts';
+import { Backtests } from './Backtests.ts';
+import { decideAgain } from './decideAgain.ts';
+import type { DecisionServices } from './decideSubjects.ts';
+import { PolicyApprovals } from './PolicyApprovals.ts';
+import { PolicyExceptions } from './PolicyExceptions.ts';
+import { PolicyLists } from './PolicyLists.ts';
 import { PolicyLogs } from './PolicyLogs.ts';
+import { PolicySets } from './PolicySets.ts';
+import { PolicySettings } from './PolicySettings.ts';
+import { PolicyVersions } from './PolicyVersions.ts';
 import {
   decodePolicy,
   type NewPolicyInput,
@@ -35,6 +45,7 @@ export interface PolicyServiceDependencies {
   readonly database: Database;
   /** Gets the violations. */
   readonly compliance: Pick<ComplianceService, 'createAlert'>;
+  readonly runtime?: Pick<Runtime, 'newId'>;
 }
 
 /**
@@ -42,12 +53,34 @@ export interface PolicyServiceDependencies {
  * with what the policy was and what it became.
  */
 export class PolicyService {
+  readonly versions: PolicyVersions;
+  readonly lists: PolicyLists;
+  readonly approvals: PolicyApprovals;
+  readonly exceptions: PolicyExceptions;
+  readonly settings: PolicySettings;
+  readonly backtests: Backtests;
+  /** What the decider of stored events works with. */
+  readonly deciding: DecisionServices;
   readonly #database: Database;
   readonly #log: PolicyLogs;
 
-  constructor({ database, compliance }: PolicyServiceDependencies) {
+  constructor({ database, compliance, runtime = systemRuntime }: PolicyServiceDependencies) {
     this.#database = database;
     this.#log = new PolicyLogs({ database, compliance });
+    this.versions = new PolicyVersions({ database });
+    this.lists = new PolicyLists({ database });
+    this.approvals = new PolicyApprovals({ database });
+    this.exceptions = new PolicyExceptions({ database });
+    this.settings = new PolicySettings({ database });
+    this.deciding = {
+      database,
+      runtime,
+      compliance,
+      approvals: this.approvals,
+      log: this.#log,
+      sets: new PolicySets(),
+    };
+    this.backtests = new Backtests({ database, runtime, versions: this.versions, sets: this.deciding.sets });
   }
 
   /**
@@ -98,6 +131,14 @@ export class PolicyService {
     options: ReadOptions = {},
   ): Promise<Page<PolicyLogEntry>> {
     return this.#log.search(searched, filter, options);
+  }
+
+  /**
+   * Has an event whose decision failed decided as if it had just come, also one that was set aside.
+   * @throws MoonguardError decision_not_found when it is decided, or there is no such event
+   */
+  decideAgain(eventId: string, options: WriteOptions = {}): Promise<void> {
+    return decideAgain(this.deciding, eventId, options);
   }
 
   /** @throws MoonguardError policy_invalid, policy_duplicate */
