@@ -40,7 +40,7 @@ export class PolicyLists {
   }
 
   /**
-   * Puts values on a list, at most 10,000 at a time; what is on it already stays as it is.
+   * Puts values on a list, at most 100,000 at a time; what is on it already stays as it is.
    * @returns how many are new
    * @throws MoonguardError policy_list_not_found, policy_list_invalid
    */

@@ -30,7 +30,7 @@ export type NewPolicyListInput = z.input<typeof newPolicyListSchema>;
 export type NewPolicyList = z.output<typeof newPolicyListSchema>;
 
 /** Values of one call. */
-const MOST_VALUES = 10_000;
+const MOST_VALUES = 100_000;
 
 /** A blank that was copied along would make a value that is never found. */
 const value = z.string().trim().pipe(identifier);
