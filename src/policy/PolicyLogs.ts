@@ -8,8 +8,9 @@ import { parseInput } from '../input/parseInput.ts';
 import { type ReadOptions, SYSTEM_ACTOR, type WriteOptions } from '../input/writeOptions.ts';
 import type { DecidedSubject } from './decision.ts';
 import { decisionRows } from './decisionRows.ts';
+import { type Explanation, explain } from './explain.ts';
 import { LogBatcher } from './LogBatcher.ts';
-import { policyLogWriteError } from './policyErrors.ts';
+import { decisionNotFound, policyLogWriteError } from './policyErrors.ts';
 import { decodePolicyLogEntry, type PolicyLogEntry } from './policyLog.ts';
 import {
   type PolicyExecution,
@@ -21,9 +22,11 @@ import {
   policyLogFilterSchema,
   policyViolationSchema,
 } from './policyLogInput.ts';
+import { findDecision } from './store/findDecision.ts';
 import { findLogRow } from './store/findLogRow.ts';
 import { insertLogRows, type LoggedRow, type NewLogRow } from './store/insertLogRows.ts';
 import { listLogRows } from './store/listLogRows.ts';
+import { listRuleRows } from './store/listRuleRows.ts';
 import { violationAlert } from './violationAlert.ts';
 
 export interface PolicyLogsDependencies {
@@ -119,6 +122,18 @@ export class PolicyLogs {
     options: ReadOptions = {},
   ): Promise<Page<PolicyLogEntry>> {
     return this.#list(filter, options, parseInput(searchSchema, { text: searched }, 'policy_log_invalid').text);
+  }
+
+  /**
+   * Why a decision came out as it did.
+   * @param name the decision's id, or that of the event that was decided on, or a correlation id: the newest decision with it
+   * @throws MoonguardError decision_not_found
+   */
+  async explain(name: string, { transaction = this.#database.db }: ReadOptions = {}): Promise<Explanation> {
+    const decision = identifier.safeParse(name).success ? await findDecision(transaction, name) : undefined;
+    if (decision === undefined) throw decisionNotFound();
+    const rules = await listRuleRows(transaction, decision);
+    return explain(decision.summary, rules.map(decodePolicyLogEntry));
   }
 
   async #logOne(execution: PolicyExecution, options: WriteOptions): Promise<LoggedRow> {

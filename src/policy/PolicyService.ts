@@ -7,8 +7,15 @@ import { parseInput } from '../input/parseInput.ts';
 import type { ReadOptions, WriteOptions } from '../input/writeOptions.ts';
 import { type Runtime, systemRuntime } from '../runtime.ts';
 import { Backtests } from './Backtests.ts';
+import {
+  DecisionReplayer,
+  type ReplayedDecision,
+  type ReplayReport,
+  type ReplayRequestInput,
+} from './DecisionReplayer.ts';
 import { decideAgain } from './decideAgain.ts';
 import type { DecisionServices } from './decideSubjects.ts';
+import type { Explanation } from './explain.ts';
 import { PolicyApprovals } from './PolicyApprovals.ts';
 import { PolicyExceptions } from './PolicyExceptions.ts';
 import { PolicyLists } from './PolicyLists.ts';
@@ -63,10 +70,12 @@ export class PolicyService {
   readonly deciding: DecisionServices;
   readonly #database: Database;
   readonly #log: PolicyLogs;
+  readonly #replayer: DecisionReplayer;
 
   constructor({ database, compliance, runtime = systemRuntime }: PolicyServiceDependencies) {
     this.#database = database;
     this.#log = new PolicyLogs({ database, compliance });
+    this.#replayer = new DecisionReplayer({ database });
     this.versions = new PolicyVersions({ database });
     this.lists = new PolicyLists({ database });
     this.approvals = new PolicyApprovals({ database });
@@ -139,6 +148,32 @@ export class PolicyService {
    */
   decideAgain(eventId: string, options: WriteOptions = {}): Promise<void> {
     return decideAgain(this.deciding, eventId, options);
+  }
+
+  /**
+   * Why a decision came out as it did, as data and in sentences.
+   * @param name the decision's id, that of the event that was decided on, or a correlation id: the newest decision with it
+   * @throws MoonguardError decision_not_found
+   */
+  explain(name: string, options: ReadOptions = {}): Promise<Explanation> {
+    return this.#log.explain(name, options);
+  }
+
+  /**
+   * Makes a decision again from what is recorded with it, and compares. Writes nothing.
+   * @param name as for `explain`
+   * @throws MoonguardError decision_not_found
+   */
+  replay(name: string, options: ReadOptions = {}): Promise<ReplayedDecision> {
+    return this.#replayer.replay(name, options);
+  }
+
+  /**
+   * The same with every decision of a period, the oldest first.
+   * @throws MoonguardError policy_log_invalid
+   */
+  replayAll(request: ReplayRequestInput = {}, options: ReadOptions = {}): Promise<ReplayReport> {
+    return this.#replayer.replayAll(request, options);
   }
 
   /** @throws MoonguardError policy_invalid, policy_duplicate */

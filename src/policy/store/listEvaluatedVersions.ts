@@ -1,6 +1,5 @@
 import { sql } from 'kysely';
 import type { Db } from '../../database/database.ts';
-import type { Json } from '../../database/schema.generated.ts';
 import type { PolicyMode } from '../inputs.ts';
 
 export interface EvaluatedVersionRow {
@@ -8,7 +7,8 @@ export interface EvaluatedVersionRow {
   readonly policy_id: string;
   readonly version: number;
   readonly status: PolicyMode;
-  readonly document: Json;
+  /** Not read yet. */
+  readonly document: unknown;
   readonly hash: string;
 }
 
