@@ -12,6 +12,7 @@ import {
 } from '@bufbuild/cel';
 import { type Budget, matchingSteps } from './expressionBudget.ts';
 import { HAS, IN_LIST, RANGE } from './expressionLowering.ts';
+import { timeFunctions } from './expressionTime.ts';
 import type { ListLookup } from './listLookup.ts';
 import { compareDecimals, parseDecimal } from './money.ts';
 
@@ -26,7 +27,7 @@ const { BOOL, DYN, INT, STRING } = CelScalar;
 
 /** What a source may name: CEL's own functions, and `compareDecimals`. */
 export const signatures: readonly CelFunc[] = [
-  ...celEnv().funcs,
+  ...celEnv({ funcs: [...timeFunctions] }).funcs,
   ...[STRING, INT].flatMap((a) => [STRING, INT].map((b) => celFunc('compareDecimals', [a, b], INT, compareNumbers))),
 ];
 
