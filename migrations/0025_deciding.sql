@@ -204,7 +204,7 @@ $$;
 -- The events of one customer or entity belong to one decider until its transaction ends: a lock by that key, not by row, keeps
 -- their order. Whoever gets the lock looks again: the decider before may have decided, or failed, meanwhile.
 create function moonguard.claim_events_to_decide(p_limit integer, p_look_at integer)
-returns table (id uuid, environment text, event_name text, event_type text, entity_type text, entity_id text, sequence bigint,
+returns table (id uuid, environment text, event_name text, event_type text, entity_type text, entity_id text,
   order_key text, at timestamptz, event_json text, now timestamptz)
 language plpgsql set search_path = '' set enable_seqscan = 'off' set jit = 'off' set plan_cache_mode = 'force_generic_plan' as $$
 #variable_conflict use_column
@@ -217,7 +217,7 @@ begin
   ) k
   where pg_try_advisory_xact_lock(hashtextextended('decide:' || k.order_key, 0));
   return query
-    select e.id, f.environment, f.event_name, e.event_type, e.entity_type, e.entity_id, e.sequence, f.order_key, f.at, e.event_data::text,
+    select e.id, f.environment, f.event_name, e.event_type, e.entity_type, e.entity_id, f.order_key, f.at, e.event_data::text,
       pg_catalog.now()
     from (
       select id, sequence from moonguard.events_to_decide(p_look_at) where order_key = any (v_keys) order by sequence limit p_limit
@@ -250,21 +250,21 @@ begin
     cross join lateral jsonb_to_record(d.value) as defined (function text, "of" text, currency text, per text, key text, field text, window_seconds integer,
       includes_current boolean, events text[], status text[], country text[], payment_method text[], currencies text[])
   ), asked as materialized (
-    select (s.place - 1)::integer as place, subject.facts, d.*,
+    select (s.place - 1)::integer as place, facts, d.*,
       case d.key
-        when 'customer' then (subject.facts).customer
-        when 'wallet' then (subject.facts).wallet
-        when 'card' then (subject.facts).card
-        when 'country' then (subject.facts).country
+        when 'customer' then facts.customer
+        when 'wallet' then facts.wallet
+        when 'card' then facts.card
+        when 'country' then facts.country
         else coalesce(moonguard.event_word(s.subject -> 'fields' -> d.field),
-          (select moonguard.event_field(e.event_data, d.field) from public.moonpay_webhook_events e where e.id = (subject.facts).event_id))
+          (select moonguard.event_field(e.event_data, d.field) from public.moonpay_webhook_events e where e.id = facts.event_id))
       end as key_value,
       case d.currency
-        when 'event' then case d."of" when 'fiat' then (subject.facts).fiat_currency else (subject.facts).crypto_currency end
+        when 'event' then case d."of" when 'fiat' then facts.fiat_currency else facts.crypto_currency end
         else d.currency
       end as wanted_currency
     from jsonb_array_elements(p_subjects) with ordinality as s (subject, place)
-    cross join lateral moonguard.subject_facts(s.subject) as subject (facts)
+    cross join lateral moonguard.subject_facts(s.subject) as facts
     cross join lateral jsonb_array_elements_text(s.subject -> 'aggregates') as wanted (id)
     join definition d on d.id = wanted.id
   )
@@ -364,22 +364,22 @@ begin
     select place, jsonb_object_agg(id, value) as of_subject from moonguard.aggregate_values(p_subjects, p_aggregates) group by place
   )
   select (s.place - 1)::integer, customer.row, transaction.row,
-    moonguard.policy_waivers((f.facts).environment, (f.facts).customer, (f.facts).entity_type, (f.facts).entity_id, pg_catalog.now()),
+    moonguard.policy_waivers(facts.environment, facts.customer, facts.entity_type, facts.entity_id, pg_catalog.now()),
     coalesce(aggregate.of_subject, '{}'), pg_catalog.now()
   from jsonb_array_elements(p_subjects) with ordinality as s (subject, place)
-  cross join lateral moonguard.subject_facts(s.subject) as f (facts)
+  cross join lateral moonguard.subject_facts(s.subject) as facts
   left join aggregate on aggregate.place = s.place - 1
   -- Your own id of a customer, and rows from before Moonguard, belong to production.
   left join lateral (
     select to_jsonb(c)::text as row from public.moonpay_customers c
-    where (c.moonpay_customer_id = (f.facts).customer or c.external_customer_id = (f.facts).customer)
-      and (c.environment = (f.facts).environment or c.environment is null and (f.facts).environment = 'production')
-    order by c.moonpay_customer_id is distinct from (f.facts).customer limit 1
+    where (c.moonpay_customer_id = facts.customer or c.external_customer_id = facts.customer)
+      and (c.environment = facts.environment or c.environment is null and facts.environment = 'production')
+    order by c.moonpay_customer_id is distinct from facts.customer limit 1
   ) customer on true
   left join lateral (
     select to_jsonb(t)::text as row from public.moonpay_transactions t
-    where t.environment = (f.facts).environment
-      and t.moonpay_transaction_id = coalesce(s.subject ->> 'transaction_id', case when (f.facts).entity_type = 'transaction' then (f.facts).entity_id end)
+    where t.environment = facts.environment
+      and t.moonpay_transaction_id = coalesce(s.subject ->> 'transaction_id', case when facts.entity_type = 'transaction' then facts.entity_id end)
   ) transaction on true;
 end
 $$;

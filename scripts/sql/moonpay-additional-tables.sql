@@ -7833,7 +7833,7 @@ $$;
 -- The events of one customer or entity belong to one decider until its transaction ends: a lock by that key, not by row, keeps
 -- their order. Whoever gets the lock looks again: the decider before may have decided, or failed, meanwhile.
 create function moonguard.claim_events_to_decide(p_limit integer, p_look_at integer)
-returns table (id uuid, environment text, event_name text, event_type text, entity_type text, entity_id text, sequence bigint,
+returns table (id uuid, environment text, event_name text, event_type text, entity_type text, entity_id text,
   order_key text, at timestamptz, event_json text, now timestamptz)
 language plpgsql set search_path = '' set enable_seqscan = 'off' set jit = 'off' set plan_cache_mode = 'force_generic_plan' as $$
 #variable_conflict use_column
@@ -7846,7 +7846,7 @@ begin
   ) k
   where pg_try_advisory_xact_lock(hashtextextended('decide:' || k.order_key, 0));
   return query
-    select e.id, f.environment, f.event_name, e.event_type, e.entity_type, e.entity_id, e.sequence, f.order_key, f.at, e.event_data::text,
+    select e.id, f.environment, f.event_name, e.event_type, e.entity_type, e.entity_id, f.order_key, f.at, e.event_data::text,
       pg_catalog.now()
     from (
       select id, sequence from moonguard.events_to_decide(p_look_at) where order_key = any (v_keys) order by sequence limit p_limit
@@ -8033,8 +8033,8 @@ revoke all on function moonguard.event_word(jsonb), moonguard.event_amount(jsonb
   moonguard.aggregate_values(jsonb, jsonb), moonguard.subject_facts(jsonb), moonguard.decision_inputs(jsonb, jsonb),
   moonguard.remove_old_event_facts(timestamptz, integer) from public, anon, authenticated, service_role;
 $moonguard_0025$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (25, '0025_deciding', 'bd156d39419fffd512b1156dd2512ed6e493f4511decc4644e83e5a75d15fbd3');
-  elsif v_applied <> 'bd156d39419fffd512b1156dd2512ed6e493f4511decc4644e83e5a75d15fbd3' then
+    insert into moonguard.schema_migrations (number, name, checksum) values (25, '0025_deciding', '3c22b79d645f548bf3944f929080196091d0cbb380efe7e63b3ada73719282c4');
+  elsif v_applied <> '3c22b79d645f548bf3944f929080196091d0cbb380efe7e63b3ada73719282c4' then
     raise exception using
       errcode = 'MG002',
       message = 'the migration 0025_deciding that was applied here had another text',

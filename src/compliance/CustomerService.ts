@@ -4,11 +4,10 @@ import { MoonguardError } from '../errors.ts';
 import { identifier } from '../input/fields.ts';
 import type { Page } from '../input/page.ts';
 import { parseInput } from '../input/parseInput.ts';
-import type { ReadOptions, WriteOptions } from '../input/writeOptions.ts';
+import { type ReadOptions, SYSTEM_ACTOR, type WriteOptions } from '../input/writeOptions.ts';
 import { environments } from '../observe/observation.ts';
-import { carryOut } from '../policy/carryOut.ts';
-import { evaluate } from '../policy/evaluate.ts';
-import type { EventFacts } from '../policy/eventFacts.ts';
+import { decideRequest } from '../policy/decideRequest.ts';
+import type { Subject } from '../policy/decision.ts';
 import type { PolicyService } from '../policy/PolicyService.ts';
 import { type Alert, type AlertType, undecidedStatuses } from './alert.ts';
 import type { AlertFilterInput } from './alertFilter.ts';
@@ -66,19 +65,20 @@ export class CustomerService {
   }
 
   /**
-   * Judges an identity check by the same rules as MoonPay's events, for checks that came by another way, and moves the
-   * customer's identity state forward by it. Raises a KYC alert when it is rejected or escalated: high when that is final,
-   * else medium; a further call about the same check with the same result counts on that alert. Returns the alert;
-   * undefined when there is nothing to alert about.
+   * Judges an identity check by the same policies as MoonPay's events, for checks that came by another way, and moves the
+   * customer's identity state forward by it. The default policies raise a KYC alert when it is rejected or escalated: high
+   * when that is final, else medium; a further call about the same check with the same result counts on that alert. Returns
+   * the first alert; undefined when there is nothing to alert about.
    * @throws MoonguardError request_invalid
    */
   async recordIdentityCheck(input: IdentityCheckInput, options: WriteOptions = {}): Promise<Alert | undefined> {
     const check = parseInput(identityCheckSchema, input, 'request_invalid');
-    const { database, ...services } = this.#dependencies;
+    const { database, policies } = this.#dependencies;
     return database.transaction(async (transaction) => {
       await recordIdentityState(transaction, stateOf(check));
-      const [alert] = await carryOut(evaluate(factsOf(check)), services, { ...options, transaction });
-      return alert;
+      const subject = subjectOf(check, options.actor ?? SYSTEM_ACTOR);
+      const { alerts } = await decideRequest(subject, policies.deciding, transaction);
+      return alerts[0];
     }, options.transaction);
   }
 
@@ -129,25 +129,32 @@ function statusOf(result: string | undefined): VerificationStatus {
   return result === 'rejected' ? 'failed' : 'pending';
 }
 
-function factsOf(check: IdentityCheck): EventFacts {
-  const customerId = check.customerId ?? check.externalCustomerId;
+function subjectOf(check: IdentityCheck, requestedBy: string): Subject {
+  const { environment, checkId, customerId, externalCustomerId } = check;
   return {
-    eventId: undefined,
-    environment: check.environment,
-    eventName: 'customer.kyc_updated',
-    eventType: 'identity_check_updated',
-    entityType: 'customer',
-    entityId: customerId,
-    customerId,
-    identityCheck: {
-      checkId: check.checkId,
-      result: check.result,
-      rejectType: check.rejectType ?? undefined,
-      rejectLabels: check.rejectLabels ?? [],
-      escalationReasons: check.escalationReasons ?? [],
+    event: {
+      id: checkId,
+      name: 'customer.kyc_updated',
+      environment,
+      at: '',
+      type: 'identity_check_updated',
+      entity_type: 'customer',
+      entity_id: customerId ?? externalCustomerId,
+      customer_id: customerId,
+      external_customer_id: externalCustomerId,
+      stages: [],
+      failed_stages: [],
+      failure_codes: [],
+      identity: {
+        check_id: checkId,
+        result: check.result,
+        reject_type: check.rejectType ?? undefined,
+        reject_labels: check.rejectLabels ?? [],
+        escalation_reasons: check.escalationReasons ?? [],
+      },
+      fields: {},
     },
-    walletAddress: undefined,
-    failureCodes: [],
-    failedStages: [],
+    correlationId: `check_${checkId}`,
+    requestedBy,
   };
 }

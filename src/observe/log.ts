@@ -13,6 +13,7 @@ const levels: Readonly<Record<Observation['type'], Level>> = {
   'event.projection_failed': 'error',
   'event.decided': 'debug',
   'event.decide_failed': 'error',
+  'event.set_aside': 'error',
   'decide.failed': 'error',
   'delivery.claimed': 'debug',
   'delivery.delivered': 'debug',

@@ -98,6 +98,7 @@ export function createMetrics(readQueue?: () => Promise<DeliveryQueue>): Metrics
         return;
       case 'event.projection_failed':
       case 'event.decide_failed':
+      case 'event.set_aside':
       case 'decide.failed':
       case 'delivery.claim_failed':
       case 'delivery.settle_failed':

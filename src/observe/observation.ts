@@ -16,6 +16,8 @@ export type Observation =
   | { type: 'event.projection_failed'; eventId: string; reason: string }
   | { type: 'event.decided'; eventId: string; hits: number }
   | { type: 'event.decide_failed'; eventId: string; reason: string }
+  /** After the last attempt: it stays undecided. */
+  | { type: 'event.set_aside'; eventId: string; reason: string }
   | { type: 'decide.failed'; reason: string }
   | { type: 'delivery.delivered'; deliveryId: string; endpointId: string; durationMs: number }
   | { type: 'delivery.failed'; deliveryId: string; endpointId: string; errorClass: string; nextAttemptInMs: number }

@@ -42,12 +42,12 @@ export interface Decision {
 export interface Subject {
   /** Undefined for a request. */
   readonly eventId?: string;
-  /** Order of arrival; null for a request, which comes after everything stored. */
-  readonly sequence: number | null;
-  readonly at: Date;
+  /** Of a request, `at` becomes the time of the decision. */
   readonly event: EventInput;
   /** Why a field is missing that was there in another form: by its path. */
   readonly absent?: Readonly<Record<string, string>>;
+  /** MoonPay's id of the transaction concerned; default: the entity, where it is one. */
+  readonly transactionId?: string | undefined;
   readonly correlationId: string;
   readonly requestedBy: string;
 }

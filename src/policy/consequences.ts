@@ -1,0 +1,159 @@
+import { type Severity, severities } from '../compliance/alert.ts';
+import type { NewAlertInput } from '../compliance/alertInput.ts';
+import type { Json } from '../database/schema.generated.ts';
+import type { NewApproval } from './approval.ts';
+import { hashOf } from './canonicalJson.ts';
+import type { CompiledPolicy, CompiledRule } from './compilePolicy.ts';
+import type { DecidedSubject, PolicyResult, Subject } from './decision.ts';
+import { type AlertTemplate, durationSeconds } from './document.ts';
+import { allHit, reachedThreshold, SCORE } from './evaluatePolicies.ts';
+
+/** What a decision has other people do. Pure: it is written afterwards. */
+export interface Consequences {
+  /** One for each matter, as bad as the worst hit on it. */
+  readonly alerts: readonly NewAlertInput[];
+  readonly approvals: readonly NewApproval[];
+}
+
+/** A hit that counts, or a score that reached a threshold. */
+interface Finding {
+  readonly policy: CompiledPolicy;
+  /** Of the rule; `score` for a threshold. */
+  readonly id: string;
+  /** Of a threshold: any rule of the policy, to write its texts. */
+  readonly rule: CompiledRule;
+  readonly alert: AlertTemplate | undefined;
+  readonly wantsApproval: boolean;
+  readonly expiresIn: string | undefined;
+}
+
+interface Raised {
+  readonly finding: Finding;
+  readonly template: AlertTemplate;
+  readonly title: string;
+}
+
+/** A shadow version, a hit that was waived and an error have none. */
+export function consequencesOf(decided: DecidedSubject): Consequences {
+  const findings = decided.decision.policies.flatMap((result, place) => {
+    const policy = decided.policies[place];
+    return policy === undefined || result.mode === 'shadow' ? [] : findingsOf(policy, result);
+  });
+  return {
+    alerts: alertsFor(findings, decided),
+    approvals: findings.filter(({ wantsApproval }) => wantsApproval).map((finding) => approvalFor(finding, decided)),
+  };
+}
+
+function findingsOf(policy: CompiledPolicy, result: PolicyResult): Finding[] {
+  const { evaluation } = policy.document;
+  if (evaluation?.mode === 'all' && !allHit(result.rules)) return [];
+  const findings = result.rules.flatMap(({ result: came, outcome, waived_by }, place): Finding[] => {
+    const rule = policy.rules[place];
+    if (rule === undefined || came !== 'hit' || waived_by !== undefined) return [];
+    const { id, alert, approval } = rule.rule;
+    return [
+      { policy, id, rule, alert, wantsApproval: outcome === 'approval_required', expiresIn: approval?.expires_in },
+    ];
+  });
+  const threshold = reachedThreshold(policy.document, result.score ?? 0);
+  const [rule] = policy.rules;
+  if (threshold !== undefined && rule !== undefined && result.waived_by === undefined) {
+    const { alert, outcome } = threshold;
+    const wantsApproval = outcome === 'approval_required';
+    findings.push({ policy, id: SCORE, rule, alert, wantsApproval, expiresIn: undefined });
+  }
+  return findings;
+}
+
+function alertsFor(findings: readonly Finding[], decided: DecidedSubject): NewAlertInput[] {
+  const matters = new Map<string, Raised[]>();
+  for (const finding of findings) {
+    if (finding.alert === undefined) continue;
+    const { title, key } = finding.rule.alertText(decided.bindings, finding.alert);
+    const matter = matterOf(finding, decided.subject, key);
+    const raised = { finding, template: finding.alert, title };
+    const others = matters.get(matter);
+    if (others === undefined) matters.set(matter, [raised]);
+    else others.push(raised);
+  }
+  return Array.from(matters, ([dedupeKey, raised]) => alertFor(dedupeKey, raised, decided));
+}
+
+/** Longest dedupe key of an alert. */
+const LONGEST_KEY = 800;
+
+function matterOf({ policy, id }: Finding, { event, eventId }: Subject, key: string | undefined): string {
+  const { environment, entity_id } = event;
+  const matter =
+    key === undefined
+      ? `policy:${policy.document.id}:${id}:${environment}:${entity_id ?? eventId ?? event.id}`
+      : `policy:${environment}:${key}`;
+  return matter.length <= LONGEST_KEY ? matter : `policy:${environment}:${hashOf(matter)}`;
+}
+
+function alertFor(dedupeKey: string, raised: readonly Raised[], decided: DecidedSubject): NewAlertInput {
+  const { subject, decisionId, bindings } = decided;
+  const { event, correlationId } = subject;
+  const worst = raised.reduce((a, b) => (rank(b.template.severity) > rank(a.template.severity) ? b : a));
+  const values: Record<string, Json> = {};
+  for (const { finding } of raised) Object.assign(values, finding.rule.valuesOf(bindings));
+  return {
+    alertType: worst.template.type,
+    severity: worst.template.severity,
+    title: worst.title,
+    ...aboutOf(subject),
+    walletAddress: event.wallet?.address,
+    correlationId,
+    details: {
+      decisionId,
+      policies: [...new Set(raised.map(({ finding }) => finding.policy.document.id))],
+      rules: raised.map(({ finding }) => finding.id),
+      values,
+    },
+    autoGenerated: true,
+    source: sourceOf(subject),
+    externalReference: event.identity?.check_id ?? event.entity_id,
+    metadata: { environment: event.environment, eventType: event.type, correlationId },
+    dedupeKey,
+  };
+}
+
+const rank = (severity: Severity): number => severities.indexOf(severity);
+
+/** Whom and what a decision is about, as alerts and rows of the log say it. */
+export function aboutOf({ event }: Subject) {
+  return {
+    customerId: event.customer_id ?? event.external_customer_id,
+    transactionId: event.entity_type === 'transaction' ? event.entity_id : undefined,
+    entityType: event.entity_type,
+    entityId: event.entity_id,
+  };
+}
+
+export function sourceOf({ eventId }: Subject): string {
+  return eventId === undefined ? 'policy_evaluation' : 'moonpay_event';
+}
+
+function approvalFor({ policy, id, expiresIn }: Finding, { decisionId, subject }: DecidedSubject): NewApproval {
+  const { event, correlationId, requestedBy } = subject;
+  const { customerId } = aboutOf(subject);
+  const entity =
+    event.entity_type !== undefined && event.entity_id !== undefined
+      ? { entityType: event.entity_type, entityId: event.entity_id }
+      : customerId === undefined
+        ? { entityType: 'event', entityId: event.id }
+        : { entityType: 'customer', entityId: customerId };
+  return {
+    decisionId,
+    correlationId,
+    policyId: policy.document.id,
+    policyVersion: policy.version,
+    ruleId: id,
+    environment: event.environment,
+    customerId: customerId ?? null,
+    ...entity,
+    requestedBy,
+    expiresInSeconds: expiresIn === undefined ? undefined : durationSeconds(expiresIn),
+  };
+}
