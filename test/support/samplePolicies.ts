@@ -1,0 +1,152 @@
+import type { PolicyDocument, Rule } from '../../src/policy/document.ts';
+
+const alert = (title: string): NonNullable<Rule['alert']> => ({
+  type: 'transaction_monitoring',
+  severity: 'medium',
+  title,
+});
+
+/**
+ * Policies with every outcome, mode and log level, over what MoonPay's events say. Some of their rules err on most events.
+ * They use the list `risky_countries`.
+ */
+export const samplePolicies: readonly PolicyDocument[] = [
+  {
+    id: 'sample_any',
+    name: 'Any of several',
+    type: 'transaction_limit',
+    applies_to: { events: ['transaction.*', 'sell_transaction.*', 'request.*'] },
+    log: 'every_rule',
+    lists: ['risky_countries'],
+    aggregates: [
+      { name: 'spent_24h', function: 'sum', of: 'fiat', key: 'customer', window: '24h' },
+      { name: 'payments_24h', function: 'count', key: 'customer', window: '24h' },
+      { name: 'cards_7d', function: 'distinct', of: 'card', key: 'customer', window: '7d' },
+      { name: 'least_7d', function: 'min', of: 'crypto', key: 'wallet', window: '7d', current: 'exclude' },
+    ],
+    rules: [
+      {
+        id: 'large',
+        when: 'event.fiat.minor >= 50000',
+        alert: alert('A large payment'),
+        description: '{event.fiat.amount} {event.fiat.currency} are a lot',
+      },
+      {
+        id: 'often',
+        when: 'aggregates.payments_24h > 3 || aggregates.cards_7d > 2',
+        outcome: 'approval_required',
+        approval: { expires_in: '48h' },
+      },
+      {
+        id: 'risky',
+        when: 'has(event.country) && event.country in lists.risky_countries',
+        outcome: 'block',
+        alert: { ...alert('A risky country'), severity: 'high', key: 'risky:{event.customer_id}' },
+      },
+      { id: 'smallest', when: 'compareDecimals(aggregates.least_7d, "0.01") < 0', outcome: 'allow', on_error: 'block' },
+      { id: 'spent', when: 'aggregates.spent_24h > 100000 && event.fiat.currency == "EUR"', outcome: 'review' },
+    ],
+  },
+  {
+    id: 'sample_all',
+    name: 'All together',
+    type: 'risk_assessment',
+    applies_to: {
+      events: ['*'],
+      when: 'event.failure_codes.size() > 0 || event.stages.exists(s, s.status == "failed")',
+    },
+    evaluation: { mode: 'all' },
+    rules: [
+      {
+        id: 'failed',
+        when: 'event.failure_code != "cancelled"',
+        outcome: 'block',
+        alert: alert('Failed: {event.failure_code}'),
+      },
+      { id: 'by_card', when: 'event.payment_method.startsWith("credit")', on_error: 'review' },
+    ],
+  },
+  {
+    id: 'sample_first',
+    name: 'The first that fits',
+    type: 'kyc_policy',
+    applies_to: { events: ['customer.*'] },
+    log: 'every_rule',
+    evaluation: { mode: 'first' },
+    rules: [
+      { id: 'clear', when: 'event.identity.result == "clear"', outcome: 'allow' },
+      {
+        id: 'rejected',
+        when: 'event.identity.result == "rejected"',
+        outcome: 'review',
+        alert: { ...alert('Check {event.identity.check_id}'), type: 'kyc_verification' },
+      },
+      { id: 'unknown', when: '!customer.known || customer.kyc_checked_level < 2', outcome: 'review' },
+    ],
+  },
+  {
+    id: 'sample_score',
+    name: 'A score',
+    type: 'aml_policy',
+    applies_to: { events: ['transaction.created', 'transaction.completed'] },
+    evaluation: {
+      mode: 'score',
+      thresholds: [
+        { at: 20, outcome: 'review' },
+        { at: 40, outcome: 'block', alert: alert('A high score') },
+      ],
+    },
+    rules: [
+      { id: 'new_customer', when: 'customer.known && now - customer.created_at < duration("24h")', score: 20 },
+      { id: 'at_night', when: 'event.at.getHours("Europe/Paris") < 6', score: 10 },
+      { id: 'crypto', when: 'has(event.crypto) && event.crypto.currency in ["XMR", "BTC"]', score: 20 },
+    ],
+  },
+];
+
+export interface BenchShape {
+  readonly log: NonNullable<PolicyDocument['log']>;
+  /** Hits in a hundred rules. */
+  readonly hitsPercent: number;
+  /** Whether one rule in a thousand raises an alert. */
+  readonly raisesAlerts: boolean;
+}
+
+/**
+ * Policies to measure with: four aggregates that all share, and rules that read the event and an aggregate. Which rule
+ * hits depends on the amount in cents, so that hits spread over events and rules.
+ */
+export function policiesForBench(
+  policies: number,
+  rulesEach: number,
+  { log, hitsPercent, raisesAlerts }: BenchShape,
+): PolicyDocument[] {
+  const spread = 1000;
+  return Array.from({ length: policies }, (_, policy) => ({
+    id: `bench_${policy}`,
+    name: `Bench ${policy}`,
+    type: 'transaction_limit',
+    applies_to: { events: ['transaction.created'] },
+    log,
+    aggregates: [
+      { name: 'payments', function: 'count', key: 'customer', window: '24h' },
+      { name: 'spent', function: 'sum', of: 'fiat', key: 'customer', window: '7d' },
+      { name: 'cards', function: 'distinct', of: 'card', key: 'customer', window: '30d' },
+      { name: 'largest', function: 'max', of: 'fiat', key: 'wallet', window: '7d' },
+    ],
+    rules: Array.from({ length: rulesEach }, (__, rule): Rule => {
+      const place = policy * rulesEach + rule;
+      const offset = (place * 37) % spread;
+      const hits = `(event.fiat.minor + ${offset}) % ${spread} < ${hitsPercent * (spread / 100)}`;
+      const another = [
+        'aggregates.payments >= 0',
+        'event.country in ["GBR", "FRA", "DEU", "USA"]',
+        'aggregates.spent >= 0 && event.fiat.currency == "EUR"',
+        'has(event.wallet) && aggregates.largest >= 0',
+        'aggregates.cards >= 0 && event.payment_method != ""',
+      ][rule % 5];
+      const raised = raisesAlerts && place % 10 === 0 ? { alert: alert('Measured') } : {};
+      return { id: `rule_${rule}`, when: `${hits} && ${another}`, outcome: 'review', ...raised };
+    }),
+  }));
+}
