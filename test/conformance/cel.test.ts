@@ -147,7 +147,8 @@ function expectedValue({ kind }: Value): string {
   if (kind.case === 'objectValue') return messageText(anyUnpack(kind.value, messages));
   if (kind.case === 'uint64Value') return `uint ${kind.value}`;
   if (kind.case === 'nullValue') return 'null';
-  return kind.case === undefined ? 'nothing' : scalarText(kind.value);
+  if (kind.case === undefined || kind.case === 'enumValue') throw new Error(`no case expects a ${kind.case}`);
+  return scalarText(kind.value);
 }
 
 function writtenResult(value: CelValue): string {
