@@ -6,6 +6,7 @@ import { migrate, type SchemaStatus, schemaStatus } from './database/migrate.ts'
 import { MoonguardError } from './errors.ts';
 import { type Check, type Patient, problem } from './observe/check.ts';
 import { examine } from './observe/doctor.ts';
+import { installDefaultPolicies } from './policy/defaultPolicies.ts';
 import { systemRuntime } from './runtime.ts';
 
 /** What is done to a database from outside, without starting Moonguard on it. */
@@ -18,7 +19,11 @@ export interface DatabaseLocation {
 
 /** @throws MoonguardError database_unavailable, database_locked, migration_failed, schema_newer */
 export function migrateDatabase(location: DatabaseLocation): Promise<{ applied: string[]; version: number }> {
-  return withDatabase(location, (database) => migrate(database));
+  return withDatabase(location, async (database) => {
+    const migrated = await migrate(database);
+    await installDefaultPolicies(database);
+    return migrated;
+  });
 }
 
 /** @throws MoonguardError database_unavailable, database_locked */

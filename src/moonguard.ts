@@ -15,7 +15,10 @@ import type { Environment, Observe } from './observe/observation.ts';
 import { type DeliveryQueue, readDeliveryQueue } from './observe/store/readDeliveryQueue.ts';
 import { type Inventory, readInventory } from './observe/store/readInventory.ts';
 import { AccountService } from './policy/AccountService.ts';
+import { Backtester } from './policy/Backtester.ts';
 import { Decider } from './policy/Decider.ts';
+import { installDefaultPolicies } from './policy/defaultPolicies.ts';
+import { PolicyKeeper } from './policy/PolicyKeeper.ts';
 import { PolicyService } from './policy/PolicyService.ts';
 import { createProviderKeys, type ProviderKeys } from './receive/providerKeys.ts';
 import { Receiver } from './receive/Receiver.ts';
@@ -121,6 +124,7 @@ function databaseOptions({ databaseUrl }: MoonguardOptions, dataDirectory: strin
 async function prepareSchema(database: Database, mayMigrate: boolean): Promise<void> {
   if (mayMigrate) {
     await migrate(database);
+    await installDefaultPolicies(database);
     return;
   }
   const { pending, newer } = await schemaStatus(database);
@@ -161,10 +165,10 @@ async function wire(database: Database, options: WiringOptions): Promise<Moongua
     ...(options.leaseMs !== undefined && { leaseMs: options.leaseMs }),
   });
   const compliance = new ComplianceService({ database });
-  const policies = new PolicyService({ database, compliance });
+  const policies = new PolicyService({ database, compliance, runtime });
   const customers = new CustomerService({ database, compliance, policies });
   const accounts = new AccountService({ policies });
-  const decider = new Decider({ database, runtime, observe, compliance, policies });
+  const decider = new Decider({ ...policies.deciding, runtime, observe });
 
   const receiver = new Receiver({
     database,
@@ -186,6 +190,8 @@ async function wire(database: Database, options: WiringOptions): Promise<Moongua
   const retention = new RetentionService({ database, runtime, settings: options.retention ?? {} });
   const retentionKeeper = new RetentionKeeper({ retention, observe });
   const replayer = new Replayer({ database, observe });
+  const backtester = new Backtester({ database, observe, sets: policies.deciding.sets });
+  const policyKeeper = new PolicyKeeper({ database, observe });
   const partitions = new PartitionKeeper({ database, observe });
   const vacuum = new VacuumKeeper({ database, observe });
   const alertScheduler = new AlertScheduler({ database, observe });
@@ -203,14 +209,15 @@ async function wire(database: Database, options: WiringOptions): Promise<Moongua
     inventory: () => readInventory(database.db),
     deliveryQueue: () => readDeliveryQueue(database.db),
     start: async () => {
-      await Promise.all([worker.start(), replayer.start(), decider.start(), partitions.start()]);
+      await Promise.all([worker.start(), replayer.start(), decider.start(), backtester.start(), partitions.start()]);
       alertScheduler.start();
+      policyKeeper.start();
       retentionKeeper.start();
       vacuum.start();
     },
     stop: async () => {
-      await Promise.all([worker.stop(), replayer.stop(), decider.stop(), partitions.stop()]);
-      await Promise.all([alertScheduler.stop(), retentionKeeper.stop(), vacuum.stop()]);
+      await Promise.all([worker.stop(), replayer.stop(), decider.stop(), backtester.stop(), partitions.stop()]);
+      await Promise.all([alertScheduler.stop(), policyKeeper.stop(), retentionKeeper.stop(), vacuum.stop()]);
       await providerKeys.close();
       await sender.close();
       if (options.database === undefined) await database.close();

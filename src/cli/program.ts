@@ -5,6 +5,7 @@ import { doctorCommand } from './commands/doctor.ts';
 import { keysCommand } from './commands/keys.ts';
 import { logsCommand } from './commands/logs.ts';
 import { migrateCommand } from './commands/migrate.ts';
+import { policiesCommand } from './commands/policies.ts';
 import { retentionCommand } from './commands/retention.ts';
 import { simulateCommand } from './commands/simulate.ts';
 import { startCommand } from './commands/start.ts';
@@ -18,6 +19,8 @@ export function createProgram(): Command {
     .description('Webhooks, compliance alerts and an append-only policy log for MoonPay, in your own database.')
     .version(packageVersion())
     .exitOverride()
+    // --version of a policy is not that of the program.
+    .enablePositionalOptions()
     .showHelpAfterError('Add --help for what there is.')
     .addHelpText(
       'after',
@@ -28,7 +31,7 @@ export function createProgram(): Command {
   program.commandsGroup('Look after:');
   for (const make of [doctorCommand, migrateCommand, keysCommand, retentionCommand]) program.addCommand(make());
   program.commandsGroup('Work with:');
-  for (const make of [webhooksCommand, alertsCommand, logsCommand]) program.addCommand(make());
+  for (const make of [webhooksCommand, alertsCommand, policiesCommand, logsCommand]) program.addCommand(make());
   inheritSettings(program);
   return program;
 }

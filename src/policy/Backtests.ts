@@ -38,7 +38,7 @@ export class Backtests {
    * Begins a backtest over the events that are stored at this moment.
    * @throws MoonguardError policy_version_not_found, backtest_invalid
    */
-  begin(request: BacktestRequest, options: WriteOptions = {}): Promise<Backtest> {
+  async begin(request: BacktestRequest, options: WriteOptions = {}): Promise<Backtest> {
     const { policyId, version, comparedVersion, ...period } = parseInput(
       backtestRequestSchema,
       request,
@@ -73,7 +73,7 @@ export class Backtests {
   }
 
   /** Ends a backtest; its report stays as it is. @throws MoonguardError backtest_not_found, backtest_finished */
-  cancel(backtestId: string, options: WriteOptions = {}): Promise<Backtest> {
+  async cancel(backtestId: string, options: WriteOptions = {}): Promise<Backtest> {
     const cancelledBy = actorOf(options);
     return this.#dependencies.database.transaction(async (transaction) => {
       const status = isId(backtestId) ? await endBacktest(transaction, backtestId, { cancelledBy }) : undefined;

@@ -10,7 +10,7 @@ const GATHER_MS = 100;
 const BATCH = 100;
 
 export interface DeciderDependencies extends DecideDependencies {
-  readonly runtime: Pick<Runtime, 'now'>;
+  readonly runtime: Pick<Runtime, 'now' | 'newId'>;
 }
 
 /** Decides on stored events as they come. Any number of processes share the work through the database alone. */

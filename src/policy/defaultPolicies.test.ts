@@ -51,8 +51,6 @@ function decisionOn(stored: StoredEvent) {
   const { event: input, absent } = eventInputOf(stored);
   const subject: Subject = {
     eventId: stored.id,
-    sequence: 1,
-    at: stored.at,
     event: input,
     absent,
     correlationId: `evt_${stored.id}`,

@@ -106,8 +106,6 @@ function askedOf(
   const subject = {
     ...eventInputOf(event),
     eventId: event.id,
-    sequence: event.sequence,
-    at: event.at,
     correlationId: `evt_${event.id}`,
     requestedBy: 'backtest',
   };
