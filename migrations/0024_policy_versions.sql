@@ -196,7 +196,7 @@ begin
     from changed_values group by list_name order by list_name
   loop
     update moonguard.policy_lists set revision = revision + 1 where name = v_change.list_name;
-    perform moonguard.log_policy_change('list_' || v_change.list_name, v_change.list_name, null, 'policy_updated', moonguard.policy_actor(), v_change.note, null,
+    perform moonguard.log_policy_change('list_' || v_change.list_name, v_change.list_name, null, 'policy_updated', moonguard.policy_actor(), case tg_op when 'INSERT' then v_change.note end, null,
       jsonb_build_object(case tg_op when 'INSERT' then 'added' else 'removed' end, v_change.changed, 'values', v_change.named));
   end loop;
   return null;
