@@ -9,7 +9,9 @@ export async function inSavepoint<T>(transaction: Db, work: () => Promise<T>): P
     await sql`release savepoint moonguard_part`.execute(transaction);
     return result;
   } catch (error) {
+    // The savepoint outlives the rollback; released, it no longer hides the one of the same name around it.
     await sql`rollback to savepoint moonguard_part`.execute(transaction);
+    await sql`release savepoint moonguard_part`.execute(transaction);
     throw error;
   }
 }

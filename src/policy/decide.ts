@@ -100,8 +100,8 @@ async function decideEvents(
 }
 
 /** Nothing where no policy has anything to say about the event: then nothing is gathered for it. */
-function askedOf(stored: ClaimedEvent, { candidates }: PolicySet): AskedSubject[] {
-  const named = candidates(stored.event_name, stored.environment);
+function askedOf(stored: ClaimedEvent, policies: PolicySet): AskedSubject[] {
+  const named = policies.candidates(stored.event_name, stored.environment);
   if (named.length === 0) return [];
   const subject: Subject = {
     ...eventInputOf(stored),
@@ -109,8 +109,8 @@ function askedOf(stored: ClaimedEvent, { candidates }: PolicySet): AskedSubject[
     correlationId: `evt_${stored.id}`,
     requestedBy: SYSTEM_ACTOR,
   };
-  const policies = candidatesFor(subject, named, stored.now);
-  return policies.length > 0 ? [{ subject, policies }] : [];
+  const remaining = candidatesFor(subject, named, stored.now);
+  return remaining.length > 0 ? [{ subject, policies: remaining }] : [];
 }
 
 /** Of active policies. */

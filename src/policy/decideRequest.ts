@@ -15,10 +15,10 @@ export async function decideRequest(
 ): Promise<DecidedRequest> {
   const { database, sets, runtime, log } = services;
   const db = within ?? database.db;
-  const { candidates, lists } = await sets.current(db);
+  const policies = await sets.current(db);
   const { event } = subject;
-  const asked = [{ subject, policies: candidates(event.name, event.environment) }];
-  const decided = await evaluateSubjects(db, asked, lists, runtime);
+  const asked = [{ subject, policies: policies.candidates(event.name, event.environment) }];
+  const decided = await evaluateSubjects(db, asked, policies.lists, runtime);
   const [one] = decided;
   if (one === undefined) throw new Error('a subject that was asked about was not decided on');
   const { alerts, approvals } = consequencesOf(one);

@@ -2,6 +2,7 @@ import { sql } from 'kysely';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { ComplianceService } from '../../src/compliance/ComplianceService.ts';
 import { CustomerService, type IdentityCheckInput } from '../../src/compliance/CustomerService.ts';
+import { installDefaultPolicies } from '../../src/policy/defaultPolicies.ts';
 import { PolicyService } from '../../src/policy/PolicyService.ts';
 import { refusal } from '../support/refusal.ts';
 import { forEachDatabase, type TestDatabase } from '../support/testDatabase.ts';
@@ -22,6 +23,7 @@ forEachDatabase('customers', (open) => {
 
   beforeAll(async () => {
     database = await open();
+    await installDefaultPolicies(database);
     compliance = new ComplianceService({ database });
     policies = new PolicyService({ database, compliance });
     customerService = new CustomerService({ database, compliance, policies });
@@ -35,13 +37,13 @@ forEachDatabase('customers', (open) => {
       severity: 'medium',
       customerId: 'customer_1',
       entityType: 'customer',
-      source: 'moonpay_event',
+      source: 'policy_evaluation',
       occurrenceCount: 1,
     });
     const second = await customerService.recordIdentityCheck({ ...rejected, rejectType: 'final' });
     expect(second).toMatchObject({ id: first?.id, severity: 'high', occurrenceCount: 2 });
 
-    const { items } = await policies.listLogs({ correlationId: 'check_check_1' });
+    const { items } = await policies.listLogs({ correlationId: 'check_check_1', policyId: 'kyc_policy_moonpay' });
     expect(
       items.map(({ actionType, executedBy, complianceImpact }) => [actionType, executedBy, complianceImpact]),
     ).toEqual([
@@ -59,7 +61,7 @@ forEachDatabase('customers', (open) => {
       await customerService.recordIdentityCheck({ ...rejected, checkId: 'clear', result: 'clear' }),
     ).toBeUndefined();
     expect((await policies.listLogs({ correlationId: 'check_clear' })).items).toMatchObject([
-      { actionType: 'rule_passed', policyType: 'kyc_policy' },
+      { actionType: 'rule_passed', policyId: 'moonguard_decision' },
     ]);
   });
 

@@ -1,16 +1,17 @@
 import { sql } from 'kysely';
 import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest';
-import { ComplianceService } from '../../src/compliance/ComplianceService.ts';
 import type { Database } from '../../src/database/database.ts';
 import type { Observation } from '../../src/observe/observation.ts';
 import { Decider, type DeciderDependencies } from '../../src/policy/Decider.ts';
 import { decideBatch } from '../../src/policy/decide.ts';
-import { PolicyService } from '../../src/policy/PolicyService.ts';
+import { installDefaultPolicies } from '../../src/policy/defaultPolicies.ts';
 import { parseEvent } from '../../src/receive/parseEvent.ts';
 import { type StoredEvent, storeEvents } from '../../src/receive/store/storeEvents.ts';
 import { systemRuntime } from '../../src/runtime.ts';
 import { testWithShared } from '../support/besideCheckout.ts';
 import { buyEvent, examplePayloads } from '../support/moonpay.ts';
+import { policyService } from '../support/policies.ts';
+import { refusal } from '../support/refusal.ts';
 import { type Observed, observed } from '../support/signals.ts';
 import { forEachDatabase, openTestDatabase, type TestDatabase } from '../support/testDatabase.ts';
 
@@ -24,25 +25,18 @@ async function receive(database: Database, bodies: readonly (string | Uint8Array
   return database.transaction((transaction) => storeEvents(transaction, events));
 }
 
-const failedBuy = (id: string, failureReason = 'rejected_other'): string =>
-  buyEvent({ id, status: 'failed', failureReason }, 'transaction_failed');
+const failedBuy = (id: string, customerId = `customer of ${id}`): string =>
+  buyEvent({ id, customerId, status: 'failed', failureReason: 'rejected_other' }, 'transaction_failed');
 
 function servicesOn(database: Database, { observe }: Pick<Observed, 'observe'>): DeciderDependencies {
-  const compliance = new ComplianceService({ database });
-  return {
-    database,
-    runtime: systemRuntime,
-    observe,
-    compliance,
-    policies: new PolicyService({ database, compliance }),
-  };
+  return { ...policyService(database).deciding, runtime: systemRuntime, observe };
 }
 
 async function alertsOf(database: Database) {
   const { rows } = await sql<{
     severity: string;
     alert_type: string;
-    transaction_id: string;
+    transaction_id: string | null;
     occurrence_count: number;
   }>`
     select severity, alert_type, transaction_id, occurrence_count from moonpay_compliance_alerts
@@ -53,7 +47,7 @@ async function alertsOf(database: Database) {
 
 /** Transactions that have an alert. */
 const alerted = async (database: Database): Promise<string[]> =>
-  (await alertsOf(database)).map(({ transaction_id }) => transaction_id);
+  (await alertsOf(database)).flatMap(({ transaction_id }) => transaction_id ?? []);
 
 async function eventRow(database: Database, event: StoredEvent | undefined) {
   const { rows } = await sql<{
@@ -69,9 +63,14 @@ async function eventRow(database: Database, event: StoredEvent | undefined) {
 
 async function logOf(database: Database, event: StoredEvent | undefined) {
   const { rows } = await sql<{ action_type: string; policy_id: string; notes: string | null }>`
-    select action_type, policy_id, notes from moonpay_policy_logs where correlation_id = ${`evt_${event?.id}`}
+    select action_type, policy_id, notes from moonpay_policy_logs where correlation_id = ${`evt_${event?.id}`} order by id
   `.execute(database.db);
   return rows;
+}
+
+/** An event that failed waits before it is tried again: that time is over. */
+async function waitingIsOver(database: Database): Promise<void> {
+  await sql`update moonpay_webhook_events set decide_after = now() where decide_after is not null`.execute(database.db);
 }
 
 /** From now on the database refuses alerts about this transaction. */
@@ -91,6 +90,7 @@ forEachDatabase('deciding on events', (open) => {
 
   beforeEach(async () => {
     database = await open();
+    await installDefaultPolicies(database);
     signals = observed();
     services = servicesOn(database, signals);
   });
@@ -130,6 +130,7 @@ forEachDatabase('deciding on events', (open) => {
       { severity: 'medium', alert_type: 'transaction_monitoring', transaction_id: 'tx_1' },
     ]);
     expect(await logOf(database, event)).toMatchObject([
+      { action_type: 'review_initiated', policy_id: 'moonguard_decision' },
       { action_type: 'rule_triggered', policy_id: 'compliance_rule_moonpay_failures' },
     ]);
     expect(await eventRow(database, event)).toMatchObject({ processed: true, processed_at: expect.any(Date) });
@@ -149,14 +150,16 @@ forEachDatabase('deciding on events', (open) => {
     expect(await alertsOf(database)).toMatchObject([{ transaction_id: 'tx_1', occurrence_count: 2 }]);
   });
 
-  test('an identity check that was clear is logged, other events leave nothing', async () => {
+  test('an identity check that was clear is logged, an event that no policy is about leaves nothing', async () => {
     const clear = JSON.stringify({
       type: 'identity_check_updated',
       data: { id: 'c1', customerId: 'u1', status: 'completed', result: 'clear' },
     });
     const [identity, buy] = await receive(database, [clear, buyEvent({ id: 'tx_1', status: 'completed' })]);
     await decideBatch(services, 10);
-    expect(await logOf(database, identity)).toMatchObject([{ action_type: 'rule_passed' }]);
+    expect(await logOf(database, identity)).toMatchObject([
+      { action_type: 'rule_passed', policy_id: 'moonguard_decision' },
+    ]);
     expect(await logOf(database, buy)).toEqual([]);
     expect(await alertsOf(database)).toEqual([]);
   });
@@ -188,9 +191,15 @@ forEachDatabase('deciding on events', (open) => {
     expect(await alerted(database)).toEqual(['tx_1', 'tx_3']);
     expect(await eventRow(database, second)).toMatchObject({ processed: false, processing_attempts: 1 });
 
-    for (let attempt = 2; attempt <= 4; attempt++) await decideBatch(services, 10);
+    for (let attempt = 2; attempt <= 4; attempt++) {
+      await waitingIsOver(database);
+      expect(await decideBatch(services, 10)).toBe(1);
+    }
     expect(await logOf(database, second)).toEqual([]);
-    for (let attempt = 5; attempt <= 6; attempt++) await decideBatch(services, 10);
+    await waitingIsOver(database);
+    await decideBatch(services, 10);
+    await waitingIsOver(database);
+    expect(await decideBatch(services, 10)).toBe(0);
     expect(await eventRow(database, second)).toMatchObject({
       processed: false,
       processing_attempts: 5,
@@ -203,8 +212,67 @@ forEachDatabase('deciding on events', (open) => {
       { type: 'event.decided', eventId: first?.id, hits: 1 },
       { type: 'event.decide_failed', eventId: second?.id, reason: 'the decision failed: 23514' },
       { type: 'event.decided', eventId: third?.id, hits: 1 },
-      ...Array.from({ length: 4 }, () => expect.objectContaining({ type: 'event.decide_failed', eventId: second?.id })),
+      ...Array.from({ length: 3 }, () => expect.objectContaining({ type: 'event.decide_failed', eventId: second?.id })),
+      { type: 'event.set_aside', eventId: second?.id, reason: 'the decision failed: 23514' },
     ]);
+    const { rows } =
+      await sql`select severity, title from moonpay_compliance_alerts where transaction_id is null`.execute(
+        database.db,
+      );
+    expect(rows).toEqual([{ severity: 'high', title: 'An event could not be decided' }]);
+  });
+
+  test('after a failure an event waits, longer each time', async () => {
+    await poison(database, 'tx_1');
+    const [event] = await receive(database, [failedBuy('tx_1')]);
+    const waits: number[] = [];
+    for (let attempt = 1; attempt <= 5; attempt++) {
+      await decideBatch(services, 10);
+      expect(await decideBatch(services, 10)).toBe(0);
+      const { rows } = await sql<{ seconds: number | null }>`
+        select extract(epoch from decide_after - now())::float8 as seconds from moonpay_webhook_events where id = ${event?.id}
+      `.execute(database.db);
+      waits.push(rows[0]?.seconds ?? 0);
+      await waitingIsOver(database);
+    }
+    for (const [place, seconds] of [1, 5, 30, 120, 0].entries()) {
+      expect(waits[place], `wait ${place + 1}`).toBeLessThanOrEqual(seconds);
+      expect(waits[place], `wait ${place + 1}`).toBeGreaterThan(seconds * 0.5 - 1);
+    }
+  });
+
+  test('what came after it of the same customer waits for it; once it is set aside, that is decided', async () => {
+    await poison(database, 'tx_1');
+    const [first, second, other] = await receive(database, [
+      failedBuy('tx_1', 'ann'),
+      failedBuy('tx_2', 'ann'),
+      failedBuy('tx_3', 'bob'),
+    ]);
+    for (let attempt = 1; attempt <= 5; attempt++) {
+      await decideBatch(services, 10);
+      expect(await alerted(database)).toEqual(['tx_3']);
+      await waitingIsOver(database);
+    }
+    await decideBatch(services, 10);
+    expect(await alerted(database)).toEqual(['tx_2', 'tx_3']);
+    expect(await eventRow(database, first)).toMatchObject({ processed: false });
+    for (const event of [second, other]) expect(await eventRow(database, event)).toMatchObject({ processed: true });
+  });
+
+  test('an event that was set aside is decided when somebody asks for it', async () => {
+    await poison(database, 'tx_1');
+    const [event] = await receive(database, [failedBuy('tx_1')]);
+    for (let attempt = 1; attempt <= 5; attempt++) {
+      await decideBatch(services, 10);
+      await waitingIsOver(database);
+    }
+    await sql`alter table moonpay_compliance_alerts drop constraint poison`.execute(database.db);
+    expect(await decideBatch(services, 10)).toBe(0);
+    await policyService(database).decideAgain(event?.id ?? '');
+    expect(await decideBatch(services, 10)).toBe(1);
+    expect(await alerted(database)).toEqual(['tx_1']);
+    expect((await refusal(policyService(database).decideAgain(event?.id ?? ''))).code).toBe('decision_not_found');
+    expect((await refusal(policyService(database).decideAgain('nothing'))).code).toBe('decision_not_found');
   });
 
   test('what made it fail can be put right in time', async () => {
@@ -212,6 +280,7 @@ forEachDatabase('deciding on events', (open) => {
     const [event] = await receive(database, [failedBuy('tx_1')]);
     await decideBatch(services, 10);
     await sql`alter table moonpay_compliance_alerts drop constraint poison`.execute(database.db);
+    await waitingIsOver(database);
     await decideBatch(services, 10);
     expect(await alerted(database)).toEqual(['tx_1']);
     expect(await eventRow(database, event)).toMatchObject({ processed: true, last_processing_error: null });
@@ -222,9 +291,12 @@ forEachDatabase('deciding on events', (open) => {
       database.db,
     );
     const [event] = await receive(database, [failedBuy('tx_1')]);
-    for (let attempt = 1; attempt <= 6; attempt++) await decideBatch(services, 10);
+    for (let attempt = 1; attempt <= 6; attempt++) {
+      await decideBatch(services, 10);
+      await waitingIsOver(database);
+    }
     expect(await eventRow(database, event)).toMatchObject({ processed: false, processing_attempts: 5 });
-    expect(await alertsOf(database)).toEqual([]);
+    expect(await logOf(database, event)).toEqual([]);
   });
 
   test('a crash before the end leaves nothing behind, and the next run decides once', async () => {
@@ -307,6 +379,7 @@ forEachDatabase('deciding on events', (open) => {
 
 test('two processes share the events, and each is decided once', async () => {
   const database = await openTestDatabase('postgres');
+  await installDefaultPolicies(database);
   const signals = observed();
   const events = await receive(
     database,
@@ -319,5 +392,29 @@ test('two processes share the events, and each is decided once', async () => {
   const alerts = await alertsOf(database);
   expect(alerts).toHaveLength(60);
   expect(new Set(alerts.map((alert) => alert.occurrence_count))).toEqual(new Set([1]));
+  await database.close();
+});
+
+test('three processes decide the events of each customer in the order in which they came', async () => {
+  const database = await openTestDatabase('postgres');
+  const signals = observed();
+  const customerOf = (place: number): string => `customer_${place % 7}`;
+  const events = await receive(
+    database,
+    Array.from({ length: 105 }, (_, place) => buyEvent({ id: `tx_${place}`, customerId: customerOf(place) })),
+  );
+  const processes = Array.from({ length: 3 }, () => servicesOn(database, signals));
+  // Small batches, so that each customer passes from one process to another.
+  const decideAll = async (services: DeciderDependencies): Promise<void> => {
+    while (signals.all.length < events.length) await decideBatch(services, 5);
+  };
+  await Promise.all(processes.map(decideAll));
+  // Reported once it is committed; the next one of the customer is claimed after that.
+  const order = signals.all.flatMap((seen) => (seen.type === 'event.decided' ? [seen.eventId] : []));
+  const places = order.map((id) => events.findIndex((event) => event.id === id));
+  expect(places.toSorted((a, b) => a - b)).toEqual(events.map((_, place) => place));
+  for (const [customer, ofCustomer] of Map.groupBy(places, customerOf)) {
+    expect(ofCustomer, customer).toEqual(ofCustomer.toSorted((a, b) => a - b));
+  }
   await database.close();
 });
