@@ -1,4 +1,5 @@
 import type { PolicyDocument, Rule } from '../../src/policy/document.ts';
+import type { PolicyService } from '../../src/policy/PolicyService.ts';
 
 const alert = (title: string): NonNullable<Rule['alert']> => ({
   type: 'transaction_monitoring',
@@ -104,49 +105,24 @@ export const samplePolicies: readonly PolicyDocument[] = [
   },
 ];
 
-export interface BenchShape {
-  readonly log: NonNullable<PolicyDocument['log']>;
-  /** Hits in a hundred rules. */
-  readonly hitsPercent: number;
-  /** Whether one rule in a thousand raises an alert. */
-  readonly raisesAlerts: boolean;
-}
+/** Tried out without effect. */
+const shadowPolicy: PolicyDocument = {
+  id: 'sample_shadow',
+  name: 'On trial',
+  type: 'compliance_rule',
+  applies_to: { events: ['*'] },
+  retention: { class: 'trial', days: 90 },
+  rules: [{ id: 'always', when: 'event.name != ""', outcome: 'block', alert: alert('Never raised') }],
+};
 
-/**
- * Policies to measure with: four aggregates that all share, and rules that read the event and an aggregate. Which rule
- * hits depends on the amount in cents, so that hits spread over events and rules.
- */
-export function policiesForBench(
-  policies: number,
-  rulesEach: number,
-  { log, hitsPercent, raisesAlerts }: BenchShape,
-): PolicyDocument[] {
-  const spread = 1000;
-  return Array.from({ length: policies }, (_, policy) => ({
-    id: `bench_${policy}`,
-    name: `Bench ${policy}`,
-    type: 'transaction_limit',
-    applies_to: { events: ['transaction.created'] },
-    log,
-    aggregates: [
-      { name: 'payments', function: 'count', key: 'customer', window: '24h' },
-      { name: 'spent', function: 'sum', of: 'fiat', key: 'customer', window: '7d' },
-      { name: 'cards', function: 'distinct', of: 'card', key: 'customer', window: '30d' },
-      { name: 'largest', function: 'max', of: 'fiat', key: 'wallet', window: '7d' },
-    ],
-    rules: Array.from({ length: rulesEach }, (__, rule): Rule => {
-      const place = policy * rulesEach + rule;
-      const offset = (place * 37) % spread;
-      const hits = `(event.fiat.minor + ${offset}) % ${spread} < ${hitsPercent * (spread / 100)}`;
-      const another = [
-        'aggregates.payments >= 0',
-        'event.country in ["GBR", "FRA", "DEU", "USA"]',
-        'aggregates.spent >= 0 && event.fiat.currency == "EUR"',
-        'has(event.wallet) && aggregates.largest >= 0',
-        'aggregates.cards >= 0 && event.payment_method != ""',
-      ][rule % 5];
-      const raised = raisesAlerts && place % 10 === 0 ? { alert: alert('Measured') } : {};
-      return { id: `rule_${rule}`, when: `${hits} && ${another}`, outcome: 'review', ...raised };
-    }),
-  }));
+/** Makes the sample policies active, beside one in shadow, with the list that they use. */
+export async function publishSamplePolicies({ lists, versions }: PolicyService): Promise<void> {
+  await lists.create({ name: 'risky_countries' });
+  await lists.add('risky_countries', ['BRA']);
+  for (const document of samplePolicies) {
+    await versions.saveDraft(document, { actor: 'author' });
+    await versions.publish(document.id, undefined, { actor: 'publisher' });
+  }
+  await versions.saveDraft(shadowPolicy, { actor: 'author' });
+  await versions.shadow(shadowPolicy.id, undefined, { actor: 'publisher' });
 }
