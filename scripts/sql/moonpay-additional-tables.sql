@@ -2176,7 +2176,14 @@ select moonguard.add_check('public.moonpay_compliance_alerts', 'moonpay_complian
 select moonguard.add_check('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_proposed_status_check', $$proposed_status in ('resolved', 'dismissed')$$);
 select moonguard.add_check('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_deadline_step_check', $$deadline_step in ('none', 'running', 'warned', 'breached')$$);
 select moonguard.add_check('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_title_check', $$octet_length(title) <= 65536 and title ~ '\S'$$);
--- As in src/input/fields.ts: what an index entry can hold, and text for people.
+-- As in src/input/fields.ts: what an index entry can hold, and text for people. A function, because PostgreSQL reads the text of every
+-- check anew for each statement: fourteen times written out it was a fifth of the time of a new row.
+create function moonguard.is_identifier(p_value text) returns boolean
+language plpgsql immutable strict parallel safe set search_path = '' as $$
+begin
+  return length(p_value) between 1 and 500;
+end
+$$;
 do $sizes$
 declare
   v_column text;
@@ -2185,7 +2192,8 @@ begin
     'source', 'external_reference', 'wallet_address', 'correlation_id', 'fingerprint', 'proposed_by', 'queue', 'dedupe_key']
   loop
     perform moonguard.add_check('public.moonpay_compliance_alerts', format('moonpay_compliance_alerts_%s_check', v_column),
-      format('length(%I) between 1 and %s', v_column, case v_column when 'entity_type' then 100 when 'dedupe_key' then 800 else 500 end));
+      case v_column when 'entity_type' then 'length(entity_type) between 1 and 100' when 'dedupe_key' then 'length(dedupe_key) between 1 and 800'
+        else format('moonguard.is_identifier(%I)', v_column) end);
   end loop;
   foreach v_column in array array['description', 'resolution_notes', 'status_reason', 'proposed_notes'] loop
     perform moonguard.add_check('public.moonpay_compliance_alerts', format('moonpay_compliance_alerts_%s_check', v_column),
@@ -2200,7 +2208,7 @@ create unique index moonpay_compliance_alerts_open_dedupe_key on public.moonpay_
 -- The work list: what is not decided, worst first. Few rows whatever the history is.
 select moonguard.add_index('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_worklist_idx', $$(severity, triggered_at, id) where status in ('open', 'in_review', 'escalated')$$);
 select moonguard.add_index('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_customer_id_idx', '(customer_id, triggered_at)');
-select moonguard.add_index('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_transaction_id_idx', '(transaction_id)');
+select moonguard.add_index('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_transaction_id_idx', '(transaction_id, triggered_at)');
 select moonguard.add_index('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_entity_idx', '(entity_type, entity_id)');
 select moonguard.add_index('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_triggered_at_idx', '(triggered_at, id)');
 select moonguard.add_index('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_assigned_to_idx', $$(assigned_to, status) where assigned_to is not null$$);
@@ -2231,8 +2239,7 @@ insert into moonguard.alert_moves (from_status, to_status, needs) values
   ('resolved', 'open', 'reason'),
   ('dismissed', 'open', 'reason');
 
--- As attachmentSchema in src/compliance/timeline.ts. A function, because PostgreSQL reads the text of a check anew for every statement:
--- written out it was a third of the time of an entry.
+-- As attachmentSchema in src/compliance/timeline.ts. A function like is_identifier: written out it was a third of the time of an entry.
 create function moonguard.is_attachment(p_value jsonb) returns boolean
 language plpgsql immutable strict parallel safe set search_path = '' as $$
 begin
@@ -2413,8 +2420,8 @@ comment on column public.moonpay_compliance_alerts.deadline_step is 'none, runni
 comment on column public.moonpay_compliance_alerts.next_step_at is 'When the schedule must look at its deadline.';
 comment on column public.moonpay_compliance_alerts.breached_at is 'When it was first overdue.';
 $moonguard_0008$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (8, '0008_compliance_alerts', 'f30244576f339e005e8689f0580cfc1dc0af87df57ee5b38a8415e675756439c');
-  elsif v_applied <> 'f30244576f339e005e8689f0580cfc1dc0af87df57ee5b38a8415e675756439c' then
+    insert into moonguard.schema_migrations (number, name, checksum) values (8, '0008_compliance_alerts', 'e5af4f32341f5129fda2409b2869856fc715df69de1be03f6bf93027b7d72cc1');
+  elsif v_applied <> 'e5af4f32341f5129fda2409b2869856fc715df69de1be03f6bf93027b7d72cc1' then
     raise exception using
       errcode = 'MG002',
       message = 'the migration 0008_compliance_alerts that was applied here had another text',
@@ -5077,7 +5084,8 @@ revoke all on function moonguard.refuse_alert(text, text, text), moonguard.is_si
   moonguard.move_alert(public.moonpay_compliance_alerts, public.moonpay_compliance_alerts),
   moonguard.edit_alert(public.moonpay_compliance_alerts, public.moonpay_compliance_alerts), moonguard.begin_alert(), moonguard.change_alert() from public, anon, authenticated, service_role;
 grant insert (alert_id, action, reason, mentions, attachment) on moonguard.alert_timeline to authenticated, service_role;
-grant execute on function moonguard.is_attachment(jsonb) to authenticated, service_role;
+-- By the checks of what they write.
+grant execute on function moonguard.is_identifier(text), moonguard.is_attachment(jsonb) to authenticated, service_role;
 create policy alert_timeline_add on moonguard.alert_timeline for insert to authenticated
   with check (action in ('commented', 'attached') and exists (
     select from public.moonpay_compliance_alerts a
@@ -5110,8 +5118,8 @@ begin
 end
 $columns$;
 $moonguard_0019$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (19, '0019_alert_workflow', 'c43088e3f9b236bec2ee759e20a63db23948b6e11f54fa80473a197780f753d5');
-  elsif v_applied <> 'c43088e3f9b236bec2ee759e20a63db23948b6e11f54fa80473a197780f753d5' then
+    insert into moonguard.schema_migrations (number, name, checksum) values (19, '0019_alert_workflow', 'f6d8443c49eec8fdc86b87794ee8eeff339162a5fff9cf618af2b5bd72b621a9');
+  elsif v_applied <> 'f6d8443c49eec8fdc86b87794ee8eeff339162a5fff9cf618af2b5bd72b621a9' then
     raise exception using
       errcode = 'MG002',
       message = 'the migration 0019_alert_workflow that was applied here had another text',
@@ -5442,8 +5450,9 @@ comment on table moonguard.alert_link_repairs is 'Links that the schedule comple
 comment on column moonguard.alert_link_repairs.related is
   'The alert_id of a row that somebody else was changing; null: others were raising alerts about the same at that moment, which none could see of the other.';
 
--- The newest of the same customer, wallet, transaction or correlation id around the time of the alert, ten of each.
-create function moonguard.alerts_like(p_alert public.moonpay_compliance_alerts) returns table (alert_id text, group_id uuid)
+-- The newest of the same customer, wallet, transaction or correlation id around the time of the alert, ten of each. One that is full
+-- gets no further links, only its group grows: when a year's alerts are brought in backwards, every one of them finds the same ten.
+create function moonguard.alerts_like(p_alert public.moonpay_compliance_alerts) returns table (alert_id text, group_id uuid, is_full boolean)
 language plpgsql stable set search_path = '' set enable_seqscan = 'off' set jit = 'off' as $$
 #variable_conflict use_column
 declare
@@ -5455,20 +5464,20 @@ begin
     return;
   end if;
   return query
-  select alike.alert_id, alike.group_id from (
-    (select a.id, a.alert_id, coalesce(a.group_id, a.id) as group_id, a.triggered_at from public.moonpay_compliance_alerts a
+  select alike.alert_id, alike.group_id, alike.is_full from (
+    (select a.id, a.alert_id, coalesce(a.group_id, a.id) as group_id, cardinality(a.related_alerts) >= 100 as is_full, a.triggered_at from public.moonpay_compliance_alerts a
       where a.customer_id = p_alert.customer_id and a.id <> p_alert.id and a.triggered_at between v_from and v_to
       order by a.triggered_at desc limit 10)
     union
-    (select a.id, a.alert_id, coalesce(a.group_id, a.id), a.triggered_at from public.moonpay_compliance_alerts a
+    (select a.id, a.alert_id, coalesce(a.group_id, a.id), cardinality(a.related_alerts) >= 100, a.triggered_at from public.moonpay_compliance_alerts a
       where a.wallet_address = p_alert.wallet_address and a.id <> p_alert.id and a.triggered_at between v_from and v_to
       order by a.triggered_at desc limit 10)
     union
-    (select a.id, a.alert_id, coalesce(a.group_id, a.id), a.triggered_at from public.moonpay_compliance_alerts a
+    (select a.id, a.alert_id, coalesce(a.group_id, a.id), cardinality(a.related_alerts) >= 100, a.triggered_at from public.moonpay_compliance_alerts a
       where a.transaction_id = p_alert.transaction_id and a.id <> p_alert.id and a.triggered_at between v_from and v_to
       order by a.triggered_at desc limit 10)
     union
-    (select a.id, a.alert_id, coalesce(a.group_id, a.id), a.triggered_at from public.moonpay_compliance_alerts a
+    (select a.id, a.alert_id, coalesce(a.group_id, a.id), cardinality(a.related_alerts) >= 100, a.triggered_at from public.moonpay_compliance_alerts a
       where a.correlation_id = p_alert.correlation_id and a.id <> p_alert.id and a.triggered_at between v_from and v_to
       order by a.triggered_at desc limit 10)
   ) alike
@@ -5494,10 +5503,12 @@ declare
   v_groups uuid[];
 begin
   -- Where programs from before these columns say it. What is no identifier is none.
-  new.correlation_id := coalesce(new.correlation_id, (select value from jsonb_each_text(case jsonb_typeof(new.metadata) when 'object' then new.metadata end)
-    where key = 'correlationId' and length(value) between 1 and 500));
-  new.wallet_address := coalesce(new.wallet_address, (select value from jsonb_each_text(case jsonb_typeof(new.details) when 'object' then new.details end)
-    where key = 'walletAddress' and length(value) between 1 and 500));
+  if moonguard.is_identifier(new.metadata ->> 'correlationId') then
+    new.correlation_id := coalesce(new.correlation_id, new.metadata ->> 'correlationId');
+  end if;
+  if moonguard.is_identifier(new.details ->> 'walletAddress') then
+    new.wallet_address := coalesce(new.wallet_address, new.details ->> 'walletAddress');
+  end if;
   if new.entity_type is null and new.entity_id is null then
     new.entity_type := case when new.transaction_id is not null then 'transaction' when new.customer_id is not null then 'customer' end;
     new.entity_id := coalesce(new.transaction_id, new.customer_id);
@@ -5518,10 +5529,14 @@ begin
   if not moonguard.claim_matter(new) then
     insert into moonguard.alert_link_repairs (alert_id) values (new.id) on conflict do nothing;
   end if;
-  select coalesce(new.related_alerts, '{}') || array_agg(alike.alert_id) filter (where alike.alert_id <> all (coalesce(new.related_alerts, '{}'))),
+  select coalesce(new.related_alerts, '{}') || array_agg(alike.alert_id) filter (where not alike.is_full and alike.alert_id <> all (coalesce(new.related_alerts, '{}'))),
     array_agg(distinct alike.group_id)
   into new.related_alerts, v_groups from moonguard.alerts_like(new) alike;
-  new.group_id := (select moonguard.group_root(group_id) as root from unnest(v_groups) as group_id order by root limit 1);
+  if v_groups is not null then
+    v_groups := array(select distinct moonguard.group_root(group_id) as root from unnest(v_groups) as group_id order by root);
+    perform moonguard.join_groups(v_groups[1], other) from unnest(v_groups[2:]) as other;
+  end if;
+  new.group_id := v_groups[1];
   return new;
 end
 $$;
@@ -5602,7 +5617,7 @@ begin
     select * into v_alert from public.moonpay_compliance_alerts a where a.id = v_repair.alert_id for no key update skip locked;
     continue when not found and exists (select from public.moonpay_compliance_alerts a where a.id = v_repair.alert_id);
     if v_repair.related is null then
-      v_found := array(select alike.alert_id from moonguard.alerts_like(v_alert) alike where alike.alert_id <> all (v_alert.related_alerts));
+      v_found := array(select alike.alert_id from moonguard.alerts_like(v_alert) alike where not alike.is_full and alike.alert_id <> all (v_alert.related_alerts));
       if cardinality(v_found) > 0 then
         update public.moonpay_compliance_alerts a set related_alerts = a.related_alerts || v_found where a.id = v_alert.id;
         insert into moonguard.alert_link_repairs (alert_id, related) select v_alert.id, alert_id from unnest(v_found) as alert_id on conflict do nothing;
@@ -5955,8 +5970,8 @@ create policy alert_hits_read on moonguard.alert_hits for select to authenticate
 create policy alert_hits_add on moonguard.alert_hits for insert to authenticated
   with check ((select moonguard.has_role('admin', 'compliance_officer', 'compliance_analyst')));
 $moonguard_0020$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (20, '0020_alert_intake', '4030bca5bf58e92f591eb3961f4e6202b1f8170a72bdfbc232f4c71cb9266ff2');
-  elsif v_applied <> '4030bca5bf58e92f591eb3961f4e6202b1f8170a72bdfbc232f4c71cb9266ff2' then
+    insert into moonguard.schema_migrations (number, name, checksum) values (20, '0020_alert_intake', '9e640d8de8242051b04ca0fd8581571b014736227b6db831edf71532426391cc');
+  elsif v_applied <> '9e640d8de8242051b04ca0fd8581571b014736227b6db831edf71532426391cc' then
     raise exception using
       errcode = 'MG002',
       message = 'the migration 0020_alert_intake that was applied here had another text',

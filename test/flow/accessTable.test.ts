@@ -43,11 +43,11 @@ const access = `
   moonguard.alert_settings          | ru    | ru      | r       | r       | -         | -     | -    | ru
   moonguard.alert_setting_changes   | r     | r       | r       | r       | -         | -     | -    | r
   moonguard.alert_templates         | rcu   | rcu     | r       | r       | -         | -     | -    | rcu
-  moonguard.alert_deadlines         | rcu   | rcu     | r       | r       | -         | -     | -    | rcu
-  moonguard.holidays                | rcud  | rcud    | r       | r       | -         | -     | -    | rcu
+  moonguard.alert_deadlines         | rcud  | rcud    | r       | r       | -         | -     | -    | rcud
+  moonguard.holidays                | rcud  | rcud    | r       | r       | -         | -     | -    | rcud
   moonguard.alert_people            | rcu   | rcu     | r       | r       | -         | -     | -    | rcu
   moonguard.alert_queues            | rcu   | rcu     | r       | r       | -         | -     | -    | rcu
-  moonguard.alert_queue_members     | rcud  | rcud    | r       | r       | -         | -     | -    | rcu
+  moonguard.alert_queue_members     | rcud  | rcud    | r       | r       | -         | -     | -    | rcud
   moonguard.alert_group_joins       | r     | r       | r       | r       | -         | -     | -    | r
   moonguard.alert_counts            | r     | r       | r       | r       | -         | -     | -    | r
   moonguard.alert_day_counts        | r     | r       | r       | r       | -         | -     | -    | r
@@ -56,6 +56,22 @@ const access = `
   moonguard.alert_link_repairs      | -     | -       | -       | -       | -         | -     | -    | -
   moonpay_policy_logs               | r     | r       | r       | r       | -         | -     | -    | rc
   moonpay_policies                  | rcu   | rcu     | r       | r       | -         | -     | -    | rcu
+  moonguard.policy_settings         | ru    | ru      | r       | r       | -         | -     | -    | ru
+  moonguard.policy_versions         | rcu   | rcu     | rcu     | r       | -         | -     | -    | rcu
+  moonpay_policy_versions           | r     | r       | r       | r       | -         | -     | -    | r
+  moonguard.policy_lists            | rcud  | rcud    | r       | r       | -         | -     | -    | rcud
+  moonpay_policy_lists              | r     | r       | r       | r       | -         | -     | -    | r
+  moonguard.policy_list_values      | rcd   | rcd     | r       | r       | -         | -     | -    | rcd
+  moonguard.policy_exceptions       | rcu   | rcu     | r       | r       | -         | -     | -    | rcu
+  moonpay_policy_exceptions         | r     | r       | r       | r       | -         | -     | -    | r
+  moonguard.policy_approvals        | ru    | ru      | r       | r       | -         | -     | -    | ru
+  moonpay_policy_approvals          | r     | r       | r       | r       | -         | -     | -    | r
+  moonguard.backtests               | r     | r       | r       | r       | -         | -     | -    | r
+  moonpay_policy_backtests          | r     | r       | r       | r       | -         | -     | -    | r
+  moonguard.policy_revision         | -     | -       | -       | -       | -         | -     | -    | -
+  moonguard.event_facts             | -     | -       | -       | -       | -         | -     | -    | -
+  moonguard.event_keys              | -     | -       | -       | -       | -         | -     | -    | -
+  moonguard.event_key_fields        | -     | -       | -       | -       | -         | -     | -    | -
   moonguard.legal_holds             | rcu   | rcu     | -       | r       | -         | -     | -    | rcu
   moonguard.retention_runs          | r     | r       | -       | r       | -         | -     | -    | r
   moonguard.retention_progress      | -     | -       | -       | -       | -         | -     | -    | -
@@ -70,8 +86,9 @@ const access = `
   moonguard.schema_migrations       | -     | -       | -       | -       | -         | -     | -    | -
 `;
 
-/** By somebody: whoever is not signed in says who acts. */
-const comment = `(alert_id, action, reason) select '${alert}', 'commented', set_config('moonguard.actor', 'mine', true)`;
+/** Whoever is not signed in says who acts. */
+const asMe = `set_config('moonguard.actor', 'mine', true)`;
+const comment = `(alert_id, action, reason) select '${alert}', 'commented', ${asMe}`;
 
 const creations: Readonly<Record<string, string>> = {
   moonpay_webhook_config: "(url, environment, events) values ('https://other.example.com', 'production', '{*}')",
@@ -95,6 +112,14 @@ const creations: Readonly<Record<string, string>> = {
   'moonguard.alert_link_repairs': `(alert_id) values ('${event}')`,
   moonpay_policy_logs: "(policy_id, action_type) values ('p', 'rule_passed')",
   moonpay_policies: "(name, type, is_active) values ('Others', 'kyc', true)",
+  'moonguard.policy_settings': '(is_the_one) values (true) on conflict do nothing',
+  'moonguard.policy_versions': `(policy_id, document, hash) values ('mine', '{"id": "mine"}', repeat('0', 64))`,
+  'moonguard.policy_lists': "(name) values ('mine')",
+  'moonguard.policy_list_values': "(list_name, value) values ('blocked', 'mine')",
+  'moonguard.policy_exceptions': `(policy_id, customer_id, expires_at, reason) select 'p', 'customer_1', 'infinity', ${asMe}`,
+  'moonguard.policy_approvals': `(decision_id, policy_id, policy_version, rule_id, environment, entity_type, entity_id, requested_by, expires_at)
+    values ('${event}', 'p', 1, 'r', 'sandbox', 'customer', 'mine', 'mine', 'infinity')`,
+  'moonguard.event_key_fields': "(field) values ('mine')",
   'moonguard.legal_holds': "(reason, customer_id) values ('another', 'customer_2')",
   moonpay_webhook_events: "(event_type, event_data, signature) values ('transaction_created', '{}', 's')",
   moonpay_transactions: "(type, status) values ('sell', 'pending')",
@@ -140,6 +165,22 @@ const changes: Readonly<Record<string, string>> = {
   'moonguard.alert_link_repairs': "related = 'mine'",
   moonpay_policy_logs: "reason = 'mine'",
   moonpay_policies: "name = 'mine'",
+  'moonguard.policy_settings': 'approval_hours = 1',
+  'moonguard.policy_versions': "note = 'mine'",
+  moonpay_policy_versions: "note = 'mine'",
+  'moonguard.policy_lists': "description = 'mine'",
+  moonpay_policy_lists: "description = 'mine'",
+  'moonguard.policy_list_values': "note = 'mine'",
+  'moonguard.policy_exceptions': `ended_at = case when ${asMe} = 'mine' then now() end`,
+  moonpay_policy_exceptions: 'ended_at = now()',
+  'moonguard.policy_approvals': `status = 'denied', reason = ${asMe}`,
+  moonpay_policy_approvals: "status = 'denied'",
+  'moonguard.backtests': "failure = 'mine'",
+  moonpay_policy_backtests: "failure = 'mine'",
+  'moonguard.policy_revision': 'revision = 1',
+  'moonguard.event_facts': "customer = 'mine'",
+  'moonguard.event_keys': "value = 'mine'",
+  'moonguard.event_key_fields': "field = 'mine'",
   'moonguard.legal_holds': "reason = 'mine'",
   'moonguard.retention_runs': "task = 'mine'",
   'moonguard.retention_progress': "task = 'mine'",
@@ -208,5 +249,27 @@ forEachDatabase('the access table', (open) => {
         });
       }
     }
+  });
+
+  test('the public function raises alerts for whoever may write them, and for nobody else', async () => {
+    const raised = JSON.stringify({ alert_type: 'aml_screening', title: 'Found', dedupe_key: 'by function' });
+    const raise = `select * from raise_moonpay_compliance_alert('${raised}')`;
+    const outcomes: Record<string, string> = {};
+    for (const [name, caller] of Object.entries(callers)) {
+      // The second time it is a hit on the first.
+      const outcome = await attempt(database, caller, raise, raise);
+      outcomes[name] = 'rows' in outcome ? `${outcome.rows} alert` : `${outcome.code}`;
+    }
+    const refused = '42501';
+    expect(outcomes).toEqual({
+      admin: '1 alert',
+      officer: '1 alert',
+      analyst: '1 alert',
+      auditor: refused,
+      developer: refused,
+      other: refused,
+      anon: refused,
+      service: '1 alert',
+    });
   });
 });

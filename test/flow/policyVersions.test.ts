@@ -1,7 +1,6 @@
 import { sql } from 'kysely';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { asActor } from '../../src/database/asActor.ts';
-import { connectDatabase } from '../../src/database/connect.ts';
 import { databaseErrorReport } from '../../src/database/databaseError.ts';
 import type { PolicyDocument } from '../../src/policy/document.ts';
 import type { PolicyService } from '../../src/policy/PolicyService.ts';

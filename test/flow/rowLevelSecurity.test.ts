@@ -35,16 +35,11 @@ forEachDatabase('Row Level Security and grants', (open) => {
   const owner = async (query: string) => (await sql.raw<Record<string, unknown>>(query).execute(database.db)).rows;
 
   describe('an analyst', () => {
+    const becomesAnalyst = `select set_config('request.jwt.claims', '${analyst.claims}', true)`;
     const others = `update moonpay_compliance_alerts set assigned_to = 'otto'`;
     const asAnalystAfter = async (preparation: string, statement: string) => {
       // The row is another's only for the time of this transaction.
-      return as(
-        service,
-        preparation,
-        `select set_config('request.jwt.claims', '${analyst.claims}', true)`,
-        'set local role authenticated',
-        statement,
-      );
+      return as(service, preparation, becomesAnalyst, 'set local role authenticated', statement);
     };
 
     test("works on what is nobody's and takes it", async () => {
@@ -103,7 +98,21 @@ forEachDatabase('Row Level Security and grants', (open) => {
       expect(await as(analyst, propose(false))).toEqual(one);
       expect(await as(analyst, propose(true))).toEqual(policyViolated);
       expect(await as(analyst, 'update moonpay_policies set is_active = true')).toEqual(nothing);
-      expect(await as(officer, 'update moonpay_policies set is_active = true')).toEqual(one);
+      expect(
+        await as(officer, 'update moonpay_policies set is_active = true where external_policy_id is null'),
+      ).toEqual(one);
+    });
+
+    test('saves drafts of versions, and neither publishes nor retires them', async () => {
+      const table = 'moonguard.policy_versions';
+      expect(await as(analyst, `update ${table} set note = 'mine'`)).toEqual(one);
+      expect(await as(analyst, `update ${table} set status = 'active'`)).toEqual(policyViolated);
+      expect(await as(analyst, `update ${table} set status = 'retired'`)).toEqual(policyViolated);
+      expect(await as(officer, `update ${table} set status = 'active'`)).toEqual(one);
+      expect(
+        await as(officer, `update ${table} set status = 'active'`, becomesAnalyst, `update ${table} set note = 'mine'`),
+      ).toEqual(nothing);
+      expect(await as(officer, `update ${table} set created_by = 'mine'`)).toEqual(permissionDenied);
     });
   });
 
