@@ -26,7 +26,7 @@ export type AlertDeadline = Readonly<z.output<typeof deadlineSchema>>;
 
 export const holidaySchema = z.strictObject({
   /** In the time zone of the settings, as 2026-12-25. */
-  day: z.iso.date(),
+  day: z.iso.date({ error: 'must be a day such as 2026-12-25' }),
   name: text,
 });
 /** A day without business hours. */

@@ -35,25 +35,20 @@ export type Settings = Readonly<z.output<typeof settingsFields>>;
 export const settingsChanges = settingsFields.partial();
 export type SettingsChanges = Readonly<z.input<typeof settingsChanges>>;
 
-const tooSmall = { code: 'too_small' };
+/** What must be less than what. */
+const rising = [
+  ['bandMedium', 'bandHigh', 'must be more than bandMedium'],
+  ['bandHigh', 'bandExtreme', 'must be more than bandHigh'],
+  ['opensAt', 'closesAt', 'must be later than opensAt'],
+] as const;
 
-/** The fields, and what they must be to each other. */
-export const settingsSchema = settingsFields
-  .refine(({ bandMedium, bandHigh }) => bandMedium < bandHigh, {
-    path: ['bandHigh'],
-    error: 'must be more than bandMedium',
-    params: tooSmall,
-  })
-  .refine(({ bandHigh, bandExtreme }) => bandHigh < bandExtreme, {
-    path: ['bandExtreme'],
-    error: 'must be more than bandHigh',
-    params: tooSmall,
-  })
-  .refine(({ opensAt, closesAt }) => opensAt < closesAt, {
-    path: ['closesAt'],
-    error: 'must be later than opensAt',
-    params: tooSmall,
-  });
+export const settingsSchema = settingsFields.superRefine((settings, context) => {
+  for (const [less, more, message] of rising) {
+    if (settings[less] >= settings[more]) {
+      context.addIssue({ code: 'custom', path: [more], message, params: { code: 'too_small' } });
+    }
+  }
+});
 
 export const templateSchema = z.strictObject({
   alertType: z.enum(alertTypes),

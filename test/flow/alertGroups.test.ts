@@ -5,6 +5,8 @@ import type { Alert } from '../../src/compliance/alert.ts';
 import type { NewAlertInput } from '../../src/compliance/alertInput.ts';
 import { ComplianceService } from '../../src/compliance/ComplianceService.ts';
 import { getGroup, listGroups, mergeAlerts, unmergeAlert } from '../../src/compliance/groups.ts';
+import { runAlertSchedule } from '../../src/compliance/store/runAlertSchedule.ts';
+import type { Db } from '../../src/database/database.ts';
 import { attempt, signedIn } from '../support/caller.ts';
 import { meanwhile } from '../support/meanwhile.ts';
 import { refusal } from '../support/refusal.ts';
@@ -53,8 +55,10 @@ forEachDatabase('groups of alerts', (open) => {
   });
   afterAll(() => database.close());
 
-  const raise = (more: Partial<NewAlertInput> = {}): Promise<Alert> =>
-    compliance.createAlert({ alertType: 'aml_screening', severity: 'low', title: 'Found', ...more });
+  const found = { alertType: 'aml_screening', severity: 'low', title: 'Found' } as const;
+  const raise = (more: Partial<NewAlertInput> = {}, transaction?: Db): Promise<Alert> =>
+    compliance.createAlert({ ...found, ...more }, { transaction });
+  const read = (alert: Alert | undefined): Promise<Alert> => compliance.getAlert(alert?.id ?? '');
   const members = async ({ id }: Alert): Promise<string[]> =>
     (await getGroup(database.db, id)).map((alert) => alert.id);
 
@@ -109,6 +113,46 @@ forEachDatabase('groups of alerts', (open) => {
     expect(new Set(await members(a))).toEqual(new Set([a.id, b.id, c.id]));
   });
 
+  test('those that were raised at the same moment are joined by the schedule, a minute later', async () => {
+    const atOnce = { customerId: 'the same moment' };
+    const [one, other] = await database.transaction(async (transaction) => {
+      const first = await compliance.createAlert({ ...found, ...atOnce }, { transaction });
+      // The one session of the embedded database cannot raise two at once.
+      const second = database.kind === 'postgres' ? await raise(atOnce) : await raise(atOnce, transaction);
+      return [first, second];
+    });
+    const inSeconds = (seconds: number): Date => new Date(Date.now() + seconds * 1000);
+    if (database.kind === 'postgres') {
+      await runAlertSchedule(database.db, { now: inSeconds(50) });
+      expect(await members(one)).toEqual([one.id]);
+    }
+    await runAlertSchedule(database.db, { now: inSeconds(90) });
+    // The other direction of a link that was found just now.
+    await runAlertSchedule(database.db, { now: inSeconds(120) });
+    expect((await members(one)).toSorted()).toEqual([one.id, other.id].toSorted());
+    expect(await read(one)).toMatchObject({ relatedAlerts: [other.alertId] });
+    expect(await read(other)).toMatchObject({ relatedAlerts: [one.alertId] });
+  });
+
+  test('are filtered by any name that they have or had', async () => {
+    const one = await raise({ customerId: 'name 1', title: 'Namesake' });
+    const other = await raise({ customerId: 'name 2', title: 'Namesake' });
+    const later = await raise({ customerId: 'name 2', title: 'Namesake' });
+    expect(later.groupId).toBe(other.id);
+    await compliance.link(one.id, later.id);
+    const all = new Set([one.id, other.id, later.id]);
+    for (const groupId of [one.id, other.id]) {
+      const listed = (await compliance.listAlerts({ groupId })).items.map(({ id }) => id);
+      const searched = (await compliance.searchAlerts('namesake', { groupId })).items.map(({ id }) => id);
+      expect(new Set(listed)).toEqual(all);
+      expect(new Set(searched)).toEqual(all);
+      expect(await compliance.countAlerts({ groupId })).toEqual({ count: 3, isExact: true });
+    }
+    const alone = await raise({ customerId: 'name alone' });
+    expect((await compliance.listAlerts({ groupId: alone.id })).items).toMatchObject([{ id: alone.id }]);
+    expect((await compliance.listAlerts({ groupId: '0199f2c4-a1b2-7d3e-8c5f-6a7b8c9d0e1f' })).items).toEqual([]);
+  });
+
   test('are listed while there is something to decide in them, the newest first', async () => {
     const made: Alert[] = [];
     for (const customerId of ['list 1', 'list 2', 'list 3']) {
@@ -151,7 +195,6 @@ forEachDatabase('groups of alerts', (open) => {
         ...others,
       ];
     };
-    const read = (alert: Alert | undefined): Promise<Alert> => compliance.getAlert(alert?.id ?? '');
 
     test('makes one piece of work, as bad as the worst, in one group', async () => {
       const [lead, one, other] = await merged('high', 'medium');
@@ -228,6 +271,24 @@ forEachDatabase('groups of alerts', (open) => {
         occurrenceCount: 1,
       });
       expect(await read(other)).toMatchObject({ occurrenceCount: 2 });
+    });
+
+    test('a hit on one of the others starts the deadline of the lead again, and what was proposed lapses', async () => {
+      const lead = await raise({ severity: 'critical', dueAt: new Date(Date.now() + 60_000) });
+      const other = await raise({ dedupeKey: 'deadline of the lead' });
+      await mergeAlerts(database, lead.id, [other.id]);
+      await runAlertSchedule(database.db, { now: new Date(Date.now() + 120_000) });
+      await compliance.proposeDecision(lead.id, 'dismissed', 'Nothing', { actor: 'anna' });
+      expect(await read(lead)).toMatchObject({ deadlineStep: 'breached', proposedBy: 'anna' });
+
+      await raise({ dedupeKey: 'deadline of the lead' });
+
+      const now = await read(lead);
+      expect(now).toMatchObject({ deadlineStep: 'running', proposedStatus: null, proposedBy: null });
+      expect(now.breachedAt).not.toBeNull();
+      // Critical: four hours, round the clock.
+      expect((now.dueAt?.getTime() ?? 0) - Date.now()).toBeGreaterThan(3.9 * 3_600_000);
+      expect(await read(other)).toMatchObject({ deadlineStep: 'none', occurrenceCount: 2 });
     });
 
     test('one whose cause has another open alert by then stays decided when the lead is reopened', async () => {

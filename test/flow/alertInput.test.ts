@@ -123,6 +123,38 @@ forEachDatabase('bad input about alerts', (open) => {
     expect(error).toMatchObject({ code: 'alert_invalid', field });
   });
 
+  test('256 KiB of JSON are taken in code and in SQL, and one byte more by neither', async () => {
+    // PostgreSQL writes a blank after each comma: as text these are half as long again.
+    const numbers = Array.from({ length: 100_000 }, () => 0);
+    const details = (bytes: number) => {
+      const rest = bytes - JSON.stringify({ numbers, rest: '' }).length;
+      return { numbers, rest: 'ä'.repeat(Math.floor(rest / 2)) + 'x'.repeat(rest % 2) };
+    };
+    const most = 256 * 1024;
+    const insert = (given: object) =>
+      sql`insert into moonpay_compliance_alerts (alert_type, title, details)
+        values ('aml_screening', 'Suspicion', ${JSON.stringify(given)}::jsonb)`.execute(database.db);
+    const { id } = await complianceService.createAlert({ ...highRisk, details: details(most), dedupeKey: 'long' });
+    // A further hit is as long.
+    expect(
+      await complianceService.createAlert({ ...highRisk, details: details(most), dedupeKey: 'long' }),
+    ).toMatchObject({
+      id,
+    });
+    await insert(details(most));
+
+    const error = await create({ details: details(most + 1) });
+    expect(error.message).toBe('details: at most 262144 bytes of JSON');
+    await expect(insert(details(most + 1))).rejects.toMatchObject({
+      constraint: 'moonpay_compliance_alerts_details_check',
+      message: error.message,
+    });
+    await expect(
+      sql`insert into moonguard.alert_hits (alert_id, severity, title, details)
+        values (${id}, 'low', 'Again', ${JSON.stringify(details(most + 1))}::jsonb)`.execute(database.db),
+    ).rejects.toMatchObject({ message: error.message });
+  });
+
   test('a score that is no number is refused in SQL too', async () => {
     for (const score of ['NaN', 'Infinity']) {
       const insert = sql`insert into moonpay_compliance_alerts (alert_type, title, risk_score) values ('aml_screening', 't', ${score})`;

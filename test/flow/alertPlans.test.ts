@@ -44,6 +44,11 @@ async function plansOf(who: 'owner' | 'officer', question: Question): Promise<st
 const undecided = ['open', 'in_review', 'escalated'] as const;
 const questions: readonly [index: string, Question][] = [
   ['triggered_at_idx', (options) => compliance.listAlerts({}, options)],
+  ['created_at_idx', (options) => compliance.listAlerts({ sort: 'raised' }, options)],
+  [
+    'created_at_idx',
+    (options) => compliance.listAlerts({ sort: 'raised', createdFrom: new Date(), severity: 'critical' }, options),
+  ],
   ['status_idx', (options) => compliance.listAlerts({ status: 'escalated' }, options)],
   ['severity_idx', (options) => compliance.listAlerts({ severity: 'critical' }, options)],
   ['alert_type_idx', (options) => compliance.listAlerts({ alertType: 'address_verification' }, options)],

@@ -5,6 +5,7 @@ import { AlertQueues } from '../../src/compliance/AlertQueues.ts';
 import type { Alert, AlertType, Severity } from '../../src/compliance/alert.ts';
 import { bulk } from '../../src/compliance/bulk.ts';
 import { ComplianceService } from '../../src/compliance/ComplianceService.ts';
+import { attempt, signedIn } from '../support/caller.ts';
 import { refusal } from '../support/refusal.ts';
 import { forEachDatabase, type TestDatabase } from '../support/testDatabase.ts';
 
@@ -67,6 +68,64 @@ forEachDatabase('queues of alerts', (open) => {
     await queues.putQueue({ name: 'late', strategy: 'manual' });
     expect(await queueOf(waiting)).toBe('late');
     expect((await queues.listQueues()).map(({ name }) => name)).toEqual(['closed', 'urgent', 'kyc', 'late', 'zz rest']);
+  });
+
+  test('a queue and a person keep what is not given anew', async () => {
+    await queues.putQueue({ name: 'kyc', strategy: 'round_robin', alertTypes: ['kyc_verification'], priority: 7 });
+    await queues.putPerson({ id: 'anna', name: 'Anna', capacity: 2 });
+    await queues.addMember('kyc', 'anna');
+    await queues.putQueue({ name: 'kyc', isActive: false, priority: undefined });
+    await queues.putPerson({ id: 'anna', isActive: false });
+    const queue = { name: 'kyc', strategy: 'round_robin', severities: null, priority: 7, members: ['anna'] };
+    expect(await queues.listQueues()).toEqual([{ ...queue, alertTypes: ['kyc_verification'], isActive: false }]);
+    expect(await queues.listPeople()).toEqual([{ id: 'anna', name: 'Anna', capacity: 2, isActive: false, load: 0 }]);
+    await queues.putQueue({ name: 'kyc', alertTypes: null });
+    await queues.putPerson({ id: 'anna', capacity: null });
+    expect(await queues.listQueues()).toMatchObject([{ ...queue, alertTypes: null }]);
+    expect(await queues.listPeople()).toMatchObject([{ name: 'Anna', capacity: null }]);
+  });
+
+  test('an alert is handed over: nobody has it, and the other queue gives it out', async () => {
+    await queues.putQueue({ name: 'first', strategy: 'round_robin' });
+    await staff('first', { anna: null });
+    const alert = await raise();
+    await queues.distribute();
+    await compliance.startReview(alert.id, { actor: 'anna' });
+    await queues.putQueue({ name: 'second', strategy: 'round_robin', severities: ['low'] });
+    await staff('second', { mia: null });
+
+    expect(await compliance.transfer(alert.id, 'second', { actor: 'anna' })).toMatchObject({
+      queue: 'second',
+      assignedTo: null,
+      status: 'open',
+    });
+    await queues.distribute();
+    expect(await compliance.getAlert(alert.id)).toMatchObject({ assignedTo: 'mia' });
+    expect((await compliance.getTimeline(alert.id)).at(-2)).toMatchObject({
+      actor: 'anna',
+      before: { queue: 'first', assigned_to: 'anna' },
+      after: { queue: 'second', assigned_to: null },
+    });
+    // By its type and severity it belongs to the first.
+    expect(await compliance.transfer(alert.id, null)).toMatchObject({ queue: 'first' });
+    const escalated = await compliance.escalate(alert.id);
+    expect(await compliance.transfer(escalated.id, 'second')).toMatchObject({ queue: 'second', status: 'escalated' });
+
+    expect((await refusal(compliance.transfer(alert.id, 'nowhere'))).code).toBe('queue_not_found');
+    expect((await refusal(compliance.transfer(alert.id, ''))).code).toBe('alert_invalid');
+  });
+
+  test('an analyst hands over what is his, over SQL too', async () => {
+    await queues.putQueue({ name: 'second', strategy: 'manual' });
+    const [his, others] = [await raise(), await raise()];
+    await compliance.assign(his.id, 'ana');
+    await compliance.assign(others.id, 'otto');
+    const transfer = ({ id }: Alert) =>
+      `update moonpay_compliance_alerts set queue = 'second', assigned_to = null where id = '${id}'`;
+    const ana = signedIn('compliance_analyst', 'ana');
+    expect(await attempt(database, ana, transfer(his))).toEqual({ rows: 1 });
+    expect(await attempt(database, ana, transfer(others))).toEqual({ rows: 0 });
+    expect(await attempt(database, signedIn('auditor'), transfer(his))).toEqual({ rows: 0 });
   });
 
   test('round robin: in turn, by who is there, whatever they have already', async () => {

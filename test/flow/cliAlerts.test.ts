@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
+import type { NewAlertInput } from '../../src/compliance/alertInput.ts';
 import { ComplianceService } from '../../src/compliance/ComplianceService.ts';
 import { cli, startCli } from '../support/cli.ts';
 import { document, run } from '../support/commands.ts';
@@ -250,25 +251,65 @@ test('the statistics count what there is and how it went', async () => {
   expect(trend).toEqual([]);
 });
 
-test('watching prints each new alert once, and ends with 0', async () => {
-  const compliance = new ComplianceService({ database });
-  await compliance.createAlert({ alertType: 'pep_screening', severity: 'high', title: 'Before' });
-  const watching = startCli(['alerts', 'watch', '--severity', 'high'], { env: env() });
-  await watching.untilLine(/^Watching/);
+describe('watching', () => {
+  const raiseHigh = (title: string, more: Partial<NewAlertInput> = {}) =>
+    new ComplianceService({ database }).createAlert({ alertType: 'pep_screening', severity: 'high', title, ...more });
 
-  await compliance.createAlert({ alertType: 'pep_screening', severity: 'low', title: 'Another severity' });
-  const first = await compliance.createAlert({ alertType: 'pep_screening', severity: 'high', title: 'First' });
-  await watching.untilLine(/First$/);
-  await compliance.createAlert({ alertType: 'pep_screening', severity: 'high', title: 'Second' });
-  await watching.untilLine(/Second$/);
-  watching.kill('SIGINT');
+  test('prints each new alert once, and ends with 0', async () => {
+    await raiseHigh('Before');
+    const watching = startCli(['alerts', 'watch', '--severity', 'high'], { env: env() });
+    await watching.untilLine(/^Watching/);
 
-  const { code, stdout } = await watching.untilExit();
-  expect(code).toBe(0);
-  expect(stdout.split('\n')).toEqual([
-    expect.stringMatching(/^Watching/),
-    expect.stringMatching(new RegExp(`^20.*Z  high      ${first.alertId}  pep_screening  First$`)),
-    expect.stringMatching(/Second$/),
-    '',
-  ]);
+    await raiseHigh('Another severity', { severity: 'low' });
+    const first = await raiseHigh('First');
+    await watching.untilLine(/First$/);
+    // What it is about happened long ago, or is dated by a clock that is fast.
+    await raiseHigh('Second', { triggeredAt: new Date('2020-01-01') });
+    await watching.untilLine(/Second$/);
+    await raiseHigh('Third', { triggeredAt: new Date('2126-01-01') });
+    await watching.untilLine(/Third$/);
+    await raiseHigh('Fourth');
+    await watching.untilLine(/Fourth$/);
+    watching.kill('SIGINT');
+
+    const { code, stdout } = await watching.untilExit();
+    expect(code).toBe(0);
+    expect(stdout.split('\n')).toEqual([
+      expect.stringMatching(/^Watching/),
+      expect.stringMatching(new RegExp(`^20.*Z  high      ${first.alertId}  pep_screening  First$`)),
+      expect.stringMatching(/Second$/),
+      expect.stringMatching(/Third$/),
+      expect.stringMatching(/Fourth$/),
+      '',
+    ]);
+  });
+
+  test('gives a program one JSON document a line and nothing else', async () => {
+    const watching = startCli(['alerts', 'watch', '--json', '--customer-id', 'watched'], { env: env() });
+    await raiseUntil(watching.untilLine(/^\{.*"title":"One"/), 'One');
+    const { id } = await raiseHigh('Two', { customerId: 'watched', details: { lines: 'a\nb' } });
+    await watching.untilLine(/"title":"Two"/);
+    watching.kill('SIGTERM');
+
+    const { code, stdout } = await watching.untilExit();
+    expect(code).toBe(0);
+    const alerts = stdout
+      .trimEnd()
+      .split('\n')
+      .map((line): unknown => JSON.parse(line));
+    expect(alerts.at(-1)).toMatchObject({ id, title: 'Two', status: 'open', details: { lines: 'a\nb' } });
+  });
+
+  /** It says nothing when it begins: alerts are raised until it has seen one. */
+  async function raiseUntil(seen: Promise<unknown>, title: string): Promise<void> {
+    const isSeen = seen.then(() => true);
+    do await raiseHigh(title, { customerId: 'watched' });
+    while (!(await Promise.race([isSeen, Promise.resolve(false)])));
+  }
+
+  test('is for PostgreSQL: the embedded database serves one process', async () => {
+    const { code, stderr } = await cli(['alerts', 'watch']);
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/^database_serves_one_process: .* watching needs PostgreSQL\.$/m);
+  });
 });

@@ -244,6 +244,7 @@ forEachDatabase('the life of an alert', (open) => {
       comment: (transaction) => compliance.comment(id, 'mine', { actor: 'me', transaction }),
       raise: (transaction) => compliance.createAlert(same, { transaction }),
       'raise in SQL': statement(`select * from moonguard.raise_alert(${row})`),
+      'raise by supabase-js': statement(`select * from raise_moonpay_compliance_alert(${row})`),
       insert: statement(
         "insert into moonpay_compliance_alerts (alert_type, severity, title, dedupe_key) values ('sanctions_check', 'high', 'x', 'customer_77:list')",
       ),

@@ -7,7 +7,7 @@ import { MoonguardError } from '../../errors.ts';
 import { type AlertFilterOptions, alertFilterOf, withAlertFilter } from '../alertFilterOptions.ts';
 import { type DataOptions, readCommand, withExample } from '../command.ts';
 import { print, timeText } from '../output.ts';
-import { withMoonguard } from '../session.ts';
+import { configOf, withMoonguard } from '../session.ts';
 import { untilSignal } from '../shutdown.ts';
 import { oneLine } from '../table.ts';
 
@@ -18,15 +18,14 @@ const LOOK_BACK_MS = 60_000;
 
 export function watchCommand(): Command {
   const command = withAlertFilter(readCommand('watch', 'print alerts as they are raised, until Ctrl-C')).action(
-    ({ json, dataDirectory, ...given }: DataOptions & AlertFilterOptions) =>
-      withMoonguard({ dataDirectory }, async ({ compliance, database }) => {
-        if (database.kind === 'embedded') {
-          const message =
-            'While this command has the embedded database nobody else can raise an alert: watching needs PostgreSQL.';
-          throw new MoonguardError('database_serves_one_process', message);
-        }
-        await watch(compliance, alertFilterOf(given), json);
-      }),
+    ({ json, dataDirectory, ...given }: DataOptions & AlertFilterOptions) => {
+      if (configOf({ dataDirectory }).databaseUrl === undefined) {
+        const message =
+          'While this command had the embedded database nobody else could raise an alert: watching needs PostgreSQL.';
+        throw new MoonguardError('database_serves_one_process', message);
+      }
+      return withMoonguard({ dataDirectory }, ({ compliance }) => watch(compliance, alertFilterOf(given), json));
+    },
   );
   return withExample(command, 'alerts watch --severity high critical');
 }
