@@ -59,7 +59,7 @@ export function checkExpression(
   const valueOf = (at: Expr | undefined, scope: Scope, depth: number): ExpressionType => {
     if (at === undefined) return 'dyn';
     const type = typeOf(at, scope, depth);
-    if (isRecord(type))
+    if (isRecord(type) && type.isValue !== true)
       return report(at, `is no value; name one of its fields: ${Object.keys(type.fields).join(', ')}`);
     if (type === 'named_list') return report(at, 'can only be asked whether something is in it: x in lists.name');
     return type;

@@ -16,9 +16,11 @@ const typeNames = [
 ] as const;
 export type TypeName = (typeof typeNames)[number];
 
-/** A record has exactly these fields: to name another one is a mistake. It is no value: only its fields are. */
+/** A record has exactly these fields: to name another one is a mistake. */
 export interface RecordType {
   readonly fields: Readonly<Record<string, ExpressionType>>;
+  /** Whether it is a value itself, as an element of a list is; of a variable only the fields are. */
+  readonly isValue?: true;
 }
 
 /** A list whose elements all have one type. */
@@ -43,7 +45,8 @@ export function nameOf(type: ExpressionType): string {
 }
 
 export function elementsOf(type: ExpressionType): ExpressionType {
-  return typeof type === 'object' && 'elements' in type ? type.elements : 'dyn';
+  if (typeof type === 'string' || !('elements' in type)) return 'dyn';
+  return isRecord(type.elements) ? { ...type.elements, isValue: true } : type.elements;
 }
 
 export function fits(type: ExpressionType, wanted: string | undefined): boolean {
