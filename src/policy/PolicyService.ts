@@ -15,6 +15,7 @@ import {
 } from './DecisionReplayer.ts';
 import { decideAgain } from './decideAgain.ts';
 import type { DecisionServices } from './decideSubjects.ts';
+import { type Evaluated, type EvaluateInput, evaluateRequest } from './evaluateRequest.ts';
 import type { Explanation } from './explain.ts';
 import { PolicyApprovals } from './PolicyApprovals.ts';
 import { PolicyExceptions } from './PolicyExceptions.ts';
@@ -140,6 +141,15 @@ export class PolicyService {
     options: ReadOptions = {},
   ): Promise<Page<PolicyLogEntry>> {
     return this.#log.search(searched, filter, options);
+  }
+
+  /**
+   * Asks the policies before something is done, such as a payout. What it returns is in the policy log; alerts and
+   * approvals are written with it.
+   * @throws MoonguardError policy_evaluation_invalid
+   */
+  evaluate(input: EvaluateInput, options: WriteOptions = {}): Promise<Evaluated> {
+    return evaluateRequest(this.deciding, input, options);
   }
 
   /**
