@@ -7,6 +7,7 @@ import { asActor } from '../../src/database/asActor.ts';
 import type { Database } from '../../src/database/database.ts';
 import { MoonguardError } from '../../src/errors.ts';
 import { forEachDatabase, openTestDatabase, type TestDatabase } from '../support/testDatabase.ts';
+import { WALKS, WALKS_WITHIN_MS } from '../support/walks.ts';
 import { expectCompleteHistory } from './alertHistory.ts';
 import { anyMove, anyWalk, needsTwo, newWorld, type Step, take } from './alertModel.ts';
 
@@ -68,28 +69,32 @@ forEachDatabase('the case workflow', (open) => {
   });
   afterAll(() => database.close());
 
-  test('does what the model does on any walk of any people', async () => {
-    await fc.assert(
-      fc.asyncProperty(anyWalk, async (walk) => {
-        await compliance.settings.update({ fourEyes: true });
-        raised += 1;
-        const alert = await compliance.createAlert({ ...finding, dedupeKey: `walk ${raised}` });
-        const world = newWorld();
-        for (const next of walk) {
-          const expected = take(world, next);
-          expect(await outcomeOf(walkStep(database, compliance, alert, next)), JSON.stringify(next)).toBe(expected);
-          const now = await compliance.getAlert(alert.id);
-          expect(now).toMatchObject(world.alert);
-          if (expected === undefined && next.does === 'move' && now.resolvedBy !== null && needsTwo(world)) {
-            expect(now.proposedStatus).toBe(now.status);
-            expect(now.proposedBy).not.toBe(now.resolvedBy);
+  test(
+    'does what the model does on any walk of any people',
+    async () => {
+      await fc.assert(
+        fc.asyncProperty(anyWalk, async (walk) => {
+          await compliance.settings.update({ fourEyes: true });
+          raised += 1;
+          const alert = await compliance.createAlert({ ...finding, dedupeKey: `walk ${raised}` });
+          const world = newWorld();
+          for (const next of walk) {
+            const expected = take(world, next);
+            expect(await outcomeOf(walkStep(database, compliance, alert, next)), JSON.stringify(next)).toBe(expected);
+            const now = await compliance.getAlert(alert.id);
+            expect(now).toMatchObject(world.alert);
+            if (expected === undefined && next.does === 'move' && now.resolvedBy !== null && needsTwo(world)) {
+              expect(now.proposedStatus).toBe(now.status);
+              expect(now.proposedBy).not.toBe(now.resolvedBy);
+            }
           }
-        }
-        await expectCompleteHistory(database.db, alert.id);
-      }),
-      { numRuns: 25 },
-    );
-  }, 120_000);
+          await expectCompleteHistory(database.db, alert.id);
+        }),
+        { numRuns: WALKS },
+      );
+    },
+    WALKS_WITHIN_MS,
+  );
 });
 
 describe('sixteen clients at the same eight alerts', () => {

@@ -8,6 +8,7 @@ import { MoonguardError } from '../../src/errors.ts';
 import { asUser, type User } from '../support/asUser.ts';
 import { type Caller, signedIn, attempt as tryAs } from '../support/caller.ts';
 import { forEachDatabase, type TestDatabase } from '../support/testDatabase.ts';
+import { WALKS, WALKS_WITHIN_MS } from '../support/walks.ts';
 import { expectCompleteHistory } from './alertHistory.ts';
 import { anyWalk, newWorld, type Step, take } from './alertModel.ts';
 
@@ -69,28 +70,32 @@ forEachDatabase('the case workflow in SQL', (open) => {
     }
   }
 
-  test('does what the model does on any walk of any officers', async () => {
-    await fc.assert(
-      fc.asyncProperty(anyWalk, async (walk) => {
-        await compliance.settings.update({ fourEyes: true });
-        raised += 1;
-        const dedupeKey = `walk ${raised}`;
-        const { id } = await compliance.createAlert({ ...finding, dedupeKey });
-        const world = newWorld();
-        for (const next of walk) {
-          // Writing what is there already is no step; and that somebody is nobody is refused for moves and words only.
-          if (next.does === 'move' && next.to === world.alert.status) continue;
-          if (next.does === 'propose' && next.to === world.alert.proposedStatus) continue;
-          if (next.does === 'assign' && next.by === undefined) continue;
-          const expected = take(world, next);
-          expect(await outcomeOf(id, dedupeKey, next), JSON.stringify(next)).toBe(expected);
-          expect(await compliance.getAlert(id)).toMatchObject(world.alert);
-        }
-        await expectCompleteHistory(database.db, id);
-      }),
-      { numRuns: 25 },
-    );
-  }, 120_000);
+  test(
+    'does what the model does on any walk of any officers',
+    async () => {
+      await fc.assert(
+        fc.asyncProperty(anyWalk, async (walk) => {
+          await compliance.settings.update({ fourEyes: true });
+          raised += 1;
+          const dedupeKey = `walk ${raised}`;
+          const { id } = await compliance.createAlert({ ...finding, dedupeKey });
+          const world = newWorld();
+          for (const next of walk) {
+            // Writing what is there already is no step; and that somebody is nobody is refused for moves and words only.
+            if (next.does === 'move' && next.to === world.alert.status) continue;
+            if (next.does === 'propose' && next.to === world.alert.proposedStatus) continue;
+            if (next.does === 'assign' && next.by === undefined) continue;
+            const expected = take(world, next);
+            expect(await outcomeOf(id, dedupeKey, next), JSON.stringify(next)).toBe(expected);
+            expect(await compliance.getAlert(id)).toMatchObject(world.alert);
+          }
+          await expectCompleteHistory(database.db, id);
+        }),
+        { numRuns: WALKS },
+      );
+    },
+    WALKS_WITHIN_MS,
+  );
 
   const raise = async (change = ''): Promise<string> => {
     await compliance.settings.update({ fourEyes: false });
