@@ -1,7 +1,9 @@
-/** Writes docs/errors.md and docs/configuration.md from their source; `--check` compares instead. */
+/** Writes docs/errors.md, docs/configuration.md and docs/policy.schema.json from their source; `--check` compares instead. */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { z } from 'zod';
 import { settings } from '../src/config.ts';
 import { errorCatalogue } from '../src/errors.ts';
+import { policyDocumentSchema } from '../src/policy/document.ts';
 
 const errors = `# Errors
 
@@ -39,14 +41,16 @@ function cell(text: string): string {
   return text.replaceAll('|', '\\|').replaceAll('<', '&lt;');
 }
 
-const pages = { errors, configuration };
+const policySchema = `${JSON.stringify({ title: 'A policy of Moonguard', ...z.toJSONSchema(policyDocumentSchema, { io: 'input' }) }, null, 2)}\n`;
+
+const files = { 'errors.md': errors, 'configuration.md': configuration, 'policy.schema.json': policySchema };
 const check = process.argv.includes('--check');
-for (const [name, page] of Object.entries(pages)) {
-  const file = new URL(`../docs/${name}.md`, import.meta.url);
+for (const [name, content] of Object.entries(files)) {
+  const file = new URL(`../docs/${name}`, import.meta.url);
   if (!check) {
-    writeFileSync(file, page);
-  } else if (!existsSync(file) || readFileSync(file, 'utf8') !== page) {
-    console.error(`docs/${name}.md is not what its source says: run npm run docs`);
+    writeFileSync(file, content);
+  } else if (!existsSync(file) || readFileSync(file, 'utf8') !== content) {
+    console.error(`docs/${name} is not what its source says: run npm run docs`);
     process.exitCode = 1;
   }
 }

@@ -42,29 +42,34 @@ const time = z.iso.datetime({ offset: true });
 const alertTemplate = z.strictObject({
   type: z.enum(alertTypes),
   severity: z.enum(severities),
-  /** May name values: `Check {event.identity.check_id} was refused`. */
-  title: text.max(500),
-  /** Alerts of the same key are one; may name values. Default: policy, rule and entity. */
-  key: identifier.optional(),
+  title: text.max(500).describe('May name values: `Check {event.identity.check_id} was refused`'),
+  key: identifier
+    .optional()
+    .describe('Alerts of the same key are one; may name values. Default: policy, rule and entity'),
 });
 export type AlertTemplate = z.infer<typeof alertTemplate>;
 
-export const amountsOf = ['fiat', 'crypto'] as const;
+const amountsOf = ['fiat', 'crypto'] as const;
 const distinctOf = ['customer', 'wallet', 'card', 'country', 'payment_method', 'transaction'] as const;
 
 const aggregate = z.strictObject({
   name,
   function: z.enum(['count', 'sum', 'min', 'max', 'distinct']),
-  /** sum, min and max: of which amounts; distinct: of what. */
-  of: z.enum([...amountsOf, ...distinctOf]).optional(),
-  /** Only amounts of this currency count; default `event`: that of the event. */
-  currency: z.union([z.literal('event'), currency]).optional(),
-  /** transaction, the default: each transaction counts once, by its newest event in the window. */
-  per: z.enum(['transaction', 'event']).optional(),
+  of: z
+    .enum([...amountsOf, ...distinctOf])
+    .optional()
+    .describe('sum, min and max: of which amounts; distinct: of what'),
+  currency: z
+    .union([z.literal('event'), currency])
+    .optional()
+    .describe('Only amounts of this currency count; default `event`: that of the event'),
+  per: z
+    .enum(['transaction', 'event'])
+    .optional()
+    .describe('transaction, the default: each transaction counts once, by its newest event in the window'),
   key: z.union([z.enum(['customer', 'wallet', 'card', 'country']), z.strictObject({ field: identifier.max(100) })]),
   window: duration,
-  /** Default include. */
-  current: z.enum(['include', 'exclude']).optional(),
+  current: z.enum(['include', 'exclude']).optional().describe('Default include'),
   where: z
     .strictObject({
       events: z.array(eventName).min(1).max(50).optional(),
@@ -79,17 +84,12 @@ export type Aggregate = z.infer<typeof aggregate>;
 
 const rule = z.strictObject({
   id: z.string().regex(/^[a-z][a-z0-9_]{0,99}$/, 'must be lower case letters, digits and _'),
-  /** CEL that gives a bool. */
-  when: expression,
-  /** Default review; not in mode score. */
-  outcome: outcome.optional(),
-  /** In mode score alone, and there always. */
-  score: z.int().min(1).max(1000).optional(),
+  when: expression.describe('CEL that gives a bool'),
+  outcome: outcome.optional().describe('Default review; not in mode score'),
+  score: z.int().min(1).max(1000).optional().describe('In mode score alone, and there always'),
   alert: alertTemplate.optional(),
-  /** Default: that of the policy. */
-  on_error: errorOutcome.optional(),
-  /** In plain words, for the explanation; may name values. */
-  description: text.max(1000).optional(),
+  on_error: errorOutcome.optional().describe('Default: that of the policy'),
+  description: text.max(1000).optional().describe('In plain words, for the explanation; may name values'),
   approval: z.strictObject({ expires_in: duration.optional() }).optional(),
 });
 export type Rule = z.infer<typeof rule>;
@@ -125,25 +125,29 @@ export const policyDocumentSchema = z
     description: text.max(5000).optional(),
     type: z.enum(policyTypes),
     applies_to: z.strictObject({
-      /** Names of events, or `transaction.*`, or `*`. */
-      events: z.array(eventName).min(1).max(100),
-      /** Default both. */
-      environments: z.array(z.enum(environments)).min(1).max(2).optional(),
-      /** CEL that gives a bool; where it errs the policy applies, and has an error. */
-      when: expression.optional(),
+      events: z.array(eventName).min(1).max(100).describe('Names of events, or `transaction.*`, or `*`'),
+      environments: z.array(z.enum(environments)).min(1).max(2).optional().describe('Default both'),
+      when: expression.optional().describe('CEL that gives a bool; where it errs the policy applies, and has an error'),
     }),
-    /** Events of other countries are not looked at; events without a country are. */
-    jurisdictions: z.array(country).min(1).max(250).optional(),
-    /** From this time on, and until before that one. */
-    effective: z.strictObject({ from: time.optional(), until: time.optional() }).optional(),
+    jurisdictions: z
+      .array(country)
+      .min(1)
+      .max(250)
+      .optional()
+      .describe('Events of other countries are not looked at; events without a country are'),
+    effective: z
+      .strictObject({ from: time.optional(), until: time.optional() })
+      .optional()
+      .describe('From this time on, and until before that one'),
     /** Of its rows in the policy log; default standard, 2555 days. */
     retention: z
       .strictObject({ class: identifier.optional(), days: z.int().min(1).max(365_000).optional() })
       .optional(),
-    /** What the policy log has of each decision beside its summary; default hits (and errors). */
-    log: z.enum(['hits', 'every_rule']).optional(),
-    /** Names of the lists that the rules use. */
-    lists: z.array(name).max(20).optional(),
+    log: z
+      .enum(['hits', 'every_rule'])
+      .optional()
+      .describe('What the policy log has of each decision beside its summary; default hits (and errors)'),
+    lists: z.array(name).max(20).optional().describe('Names of the lists that the rules use'),
     aggregates: z.array(aggregate).max(20).optional(),
     /** Default any. */
     evaluation: z
@@ -152,8 +156,7 @@ export const policyDocumentSchema = z
         z.strictObject({ mode: z.literal('score'), thresholds: z.array(threshold).min(1).max(20) }),
       ])
       .optional(),
-    /** What an error counts as; default review. */
-    on_error: errorOutcome.optional(),
+    on_error: errorOutcome.optional().describe('What an error counts as; default review'),
     rules: z.array(rule).min(1).max(200),
     tests: z.array(policyCase).max(500).optional(),
   })
