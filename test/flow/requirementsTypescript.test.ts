@@ -74,7 +74,8 @@ forEachDatabase('the TypeScript of the requirements', (open) => {
       },
       { alert_type: 'policy_violation', title: 'Policy violated: transaction_limit_policy', status: 'open' },
     ]);
-    expect(await rows('moonpay_policy_logs')).toMatchObject([
+    // The default policies, which are installed before anything else, are in the log too.
+    expect((await rows('moonpay_policy_logs')).slice(-2)).toMatchObject([
       {
         policy_id: 'kyc_policy_001',
         policy_type: 'kyc_policy',

@@ -97,11 +97,7 @@ function show(): Command {
         },
       );
     });
-  return withExample(
-    command,
-    `policies show ${SOME_POLICY}`,
-    `policies show ${SOME_POLICY} --yaml > policies/${SOME_POLICY}.yaml`,
-  );
+  return withExample(command, `policies show ${SOME_POLICY}`, `policies show ${SOME_POLICY} --version 1 --yaml`);
 }
 
 function printPolicy(shown: PolicyVersion & { readonly versions: readonly PolicyVersion[] }): void {

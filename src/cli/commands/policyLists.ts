@@ -112,7 +112,6 @@ function add(): Command {
   return withExample(
     command,
     'policies lists add blocked_wallets 0xabc0000000000000000000000000000000000001 --note "Reported stolen"',
-    'policies lists add blocked_wallets --file wallets.txt',
   );
 }
 
