@@ -135,6 +135,10 @@ $adopt$;
 
 select moonguard.finish_adoption('moonpay_compliance_alerts');
 
+-- Room beside each row for its next versions: a new link to it then writes none of the indexes. Measured with ten links a new alert: 2.5 times
+-- less work with it.
+alter table public.moonpay_compliance_alerts set (fillfactor = 75);
+
 select moonguard.add_check('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_alert_type_check',
   $$alert_type is not null and alert_type in ('aml_screening', 'sanctions_check', 'pep_screening', 'transaction_monitoring', 'kyc_verification',
     'suspicious_activity', 'risk_threshold', 'policy_violation', 'document_verification', 'identity_verification', 'address_verification')$$);
@@ -154,7 +158,14 @@ select moonguard.add_check('public.moonpay_compliance_alerts', 'moonpay_complian
 select moonguard.add_check('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_proposed_status_check', $$proposed_status in ('resolved', 'dismissed')$$);
 select moonguard.add_check('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_deadline_step_check', $$deadline_step in ('none', 'running', 'warned', 'breached')$$);
 select moonguard.add_check('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_title_check', $$octet_length(title) <= 65536 and title ~ '\S'$$);
--- As in src/input/fields.ts: what an index entry can hold, and text for people.
+-- As in src/input/fields.ts: what an index entry can hold, and text for people. A function, because PostgreSQL reads the text of every
+-- check anew for each statement: fourteen times written out it was a fifth of the time of a new row.
+create function moonguard.is_identifier(p_value text) returns boolean
+language plpgsql immutable strict parallel safe set search_path = '' as $$
+begin
+  return length(p_value) between 1 and 500;
+end
+$$;
 do $sizes$
 declare
   v_column text;
@@ -163,7 +174,8 @@ begin
     'source', 'external_reference', 'wallet_address', 'correlation_id', 'fingerprint', 'proposed_by', 'queue', 'dedupe_key']
   loop
     perform moonguard.add_check('public.moonpay_compliance_alerts', format('moonpay_compliance_alerts_%s_check', v_column),
-      format('length(%I) between 1 and %s', v_column, case v_column when 'entity_type' then 100 when 'dedupe_key' then 800 else 500 end));
+      case v_column when 'entity_type' then 'length(entity_type) between 1 and 100' when 'dedupe_key' then 'length(dedupe_key) between 1 and 800'
+        else format('moonguard.is_identifier(%I)', v_column) end);
   end loop;
   foreach v_column in array array['description', 'resolution_notes', 'status_reason', 'proposed_notes'] loop
     perform moonguard.add_check('public.moonpay_compliance_alerts', format('moonpay_compliance_alerts_%s_check', v_column),
@@ -178,7 +190,7 @@ create unique index moonpay_compliance_alerts_open_dedupe_key on public.moonpay_
 -- The work list: what is not decided, worst first. Few rows whatever the history is.
 select moonguard.add_index('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_worklist_idx', $$(severity, triggered_at, id) where status in ('open', 'in_review', 'escalated')$$);
 select moonguard.add_index('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_customer_id_idx', '(customer_id, triggered_at)');
-select moonguard.add_index('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_transaction_id_idx', '(transaction_id)');
+select moonguard.add_index('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_transaction_id_idx', '(transaction_id, triggered_at)');
 select moonguard.add_index('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_entity_idx', '(entity_type, entity_id)');
 select moonguard.add_index('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_triggered_at_idx', '(triggered_at, id)');
 select moonguard.add_index('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_assigned_to_idx', $$(assigned_to, status) where assigned_to is not null$$);
@@ -209,6 +221,18 @@ insert into moonguard.alert_moves (from_status, to_status, needs) values
   ('resolved', 'open', 'reason'),
   ('dismissed', 'open', 'reason');
 
+-- As attachmentSchema in src/compliance/timeline.ts. A function like is_identifier: written out it was a third of the time of an entry.
+create function moonguard.is_attachment(p_value jsonb) returns boolean
+language plpgsql immutable strict parallel safe set search_path = '' as $$
+begin
+  return coalesce(p_value - '{name,uri,sha256,bytes}'::text[] = '{}'
+    and jsonb_typeof(p_value -> 'name') = 'string' and length(p_value ->> 'name') between 1 and 500
+    and jsonb_typeof(p_value -> 'uri') = 'string' and length(p_value ->> 'uri') <= 2000 and p_value ->> 'uri' ~* '^[a-z][a-z0-9+.-]*:\S+$'
+    and jsonb_typeof(p_value -> 'sha256') = 'string' and p_value ->> 'sha256' ~ '^[0-9a-f]{64}$'
+    and jsonb_typeof(p_value -> 'bytes') = 'number' and p_value ->> 'bytes' ~ '^\d{1,15}$', false);
+end
+$$;
+
 create table moonguard.alert_timeline (
   id uuid primary key default moonguard.uuid_v7(),
   alert_id uuid not null references public.moonpay_compliance_alerts (id),
@@ -229,13 +253,7 @@ create table moonguard.alert_timeline (
   constraint alert_timeline_reason_check check (octet_length(reason) <= 65536 and (action <> 'commented' or coalesce(reason, '') ~ '\S')),
   constraint alert_timeline_mentions_check
     check (cardinality(mentions) <= 100 and array_position(mentions, null) is null and octet_length(array_to_string(mentions, '')) <= 65536),
-  -- As attachmentSchema in src/compliance/timeline.ts.
-  constraint alert_timeline_attachment_check check ((action = 'attached') = (attachment is not null) and coalesce(
-    attachment is null or (attachment - '{name,uri,sha256,bytes}'::text[] = '{}'
-      and jsonb_typeof(attachment -> 'name') = 'string' and length(attachment ->> 'name') between 1 and 500
-      and jsonb_typeof(attachment -> 'uri') = 'string' and length(attachment ->> 'uri') <= 2000 and attachment ->> 'uri' ~* '^[a-z][a-z0-9+.-]*:\S+$'
-      and jsonb_typeof(attachment -> 'sha256') = 'string' and attachment ->> 'sha256' ~ '^[0-9a-f]{64}$'
-      and jsonb_typeof(attachment -> 'bytes') = 'number' and attachment ->> 'bytes' ~ '^\d{1,15}$'), false))
+  constraint alert_timeline_attachment_check check ((action = 'attached') = (attachment is not null) and moonguard.is_attachment(attachment))
 );
 create index alert_timeline_alert_id_idx on moonguard.alert_timeline (alert_id, entry_number);
 comment on table moonguard.alert_timeline is 'Every change of every alert, append-only: who, when, what it was and what it became.';
@@ -276,8 +294,14 @@ begin
   return null;
 end
 $$;
-create trigger alert_after_1_timeline after insert or update on public.moonpay_compliance_alerts
+create trigger alert_after_1_timeline after insert on public.moonpay_compliance_alerts
   for each row execute function moonguard.write_alert_timeline();
+-- Where nothing but links changed, moonguard.note_links writes the entries, all of a statement at once.
+create trigger alert_after_1_timeline_changed after update on public.moonpay_compliance_alerts
+  for each row when (new.related_alerts is not distinct from old.related_alerts
+    or (new.version, new.group_id, new.queue, new.deadline_step, new.next_step_at)
+      is distinct from (old.version, old.group_id, old.queue, old.deadline_step, old.next_step_at))
+  execute function moonguard.write_alert_timeline();
 
 -- What people add. They may write these columns and no others; who it was and about which version is found here.
 create function moonguard.alert_timeline_before_insert() returns trigger

@@ -314,8 +314,9 @@ comment on table moonguard.alert_link_repairs is 'Links that the schedule comple
 comment on column moonguard.alert_link_repairs.related is
   'The alert_id of a row that somebody else was changing; null: others were raising alerts about the same at that moment, which none could see of the other.';
 
--- The newest of the same customer, wallet, transaction or correlation id around the time of the alert, ten of each.
-create function moonguard.alerts_like(p_alert public.moonpay_compliance_alerts) returns table (alert_id text, group_id uuid)
+-- The newest of the same customer, wallet, transaction or correlation id around the time of the alert, ten of each. One that is full
+-- gets no further links, only its group grows: when a year's alerts are brought in backwards, every one of them finds the same ten.
+create function moonguard.alerts_like(p_alert public.moonpay_compliance_alerts) returns table (alert_id text, group_id uuid, is_full boolean)
 language plpgsql stable set search_path = '' set enable_seqscan = 'off' set jit = 'off' as $$
 #variable_conflict use_column
 declare
@@ -327,20 +328,20 @@ begin
     return;
   end if;
   return query
-  select alike.alert_id, alike.group_id from (
-    (select a.id, a.alert_id, coalesce(a.group_id, a.id) as group_id, a.triggered_at from public.moonpay_compliance_alerts a
+  select alike.alert_id, alike.group_id, alike.is_full from (
+    (select a.id, a.alert_id, coalesce(a.group_id, a.id) as group_id, cardinality(a.related_alerts) >= 100 as is_full, a.triggered_at from public.moonpay_compliance_alerts a
       where a.customer_id = p_alert.customer_id and a.id <> p_alert.id and a.triggered_at between v_from and v_to
       order by a.triggered_at desc limit 10)
     union
-    (select a.id, a.alert_id, coalesce(a.group_id, a.id), a.triggered_at from public.moonpay_compliance_alerts a
+    (select a.id, a.alert_id, coalesce(a.group_id, a.id), cardinality(a.related_alerts) >= 100, a.triggered_at from public.moonpay_compliance_alerts a
       where a.wallet_address = p_alert.wallet_address and a.id <> p_alert.id and a.triggered_at between v_from and v_to
       order by a.triggered_at desc limit 10)
     union
-    (select a.id, a.alert_id, coalesce(a.group_id, a.id), a.triggered_at from public.moonpay_compliance_alerts a
+    (select a.id, a.alert_id, coalesce(a.group_id, a.id), cardinality(a.related_alerts) >= 100, a.triggered_at from public.moonpay_compliance_alerts a
       where a.transaction_id = p_alert.transaction_id and a.id <> p_alert.id and a.triggered_at between v_from and v_to
       order by a.triggered_at desc limit 10)
     union
-    (select a.id, a.alert_id, coalesce(a.group_id, a.id), a.triggered_at from public.moonpay_compliance_alerts a
+    (select a.id, a.alert_id, coalesce(a.group_id, a.id), cardinality(a.related_alerts) >= 100, a.triggered_at from public.moonpay_compliance_alerts a
       where a.correlation_id = p_alert.correlation_id and a.id <> p_alert.id and a.triggered_at between v_from and v_to
       order by a.triggered_at desc limit 10)
   ) alike
@@ -366,10 +367,12 @@ declare
   v_groups uuid[];
 begin
   -- Where programs from before these columns say it. What is no identifier is none.
-  new.correlation_id := coalesce(new.correlation_id, (select value from jsonb_each_text(case jsonb_typeof(new.metadata) when 'object' then new.metadata end)
-    where key = 'correlationId' and length(value) between 1 and 500));
-  new.wallet_address := coalesce(new.wallet_address, (select value from jsonb_each_text(case jsonb_typeof(new.details) when 'object' then new.details end)
-    where key = 'walletAddress' and length(value) between 1 and 500));
+  if moonguard.is_identifier(new.metadata ->> 'correlationId') then
+    new.correlation_id := coalesce(new.correlation_id, new.metadata ->> 'correlationId');
+  end if;
+  if moonguard.is_identifier(new.details ->> 'walletAddress') then
+    new.wallet_address := coalesce(new.wallet_address, new.details ->> 'walletAddress');
+  end if;
   if new.entity_type is null and new.entity_id is null then
     new.entity_type := case when new.transaction_id is not null then 'transaction' when new.customer_id is not null then 'customer' end;
     new.entity_id := coalesce(new.transaction_id, new.customer_id);
@@ -390,30 +393,34 @@ begin
   if not moonguard.claim_matter(new) then
     insert into moonguard.alert_link_repairs (alert_id) values (new.id) on conflict do nothing;
   end if;
-  select coalesce(new.related_alerts, '{}') || array_agg(alike.alert_id) filter (where alike.alert_id <> all (coalesce(new.related_alerts, '{}'))),
+  select coalesce(new.related_alerts, '{}') || array_agg(alike.alert_id) filter (where not alike.is_full and alike.alert_id <> all (coalesce(new.related_alerts, '{}'))),
     array_agg(distinct alike.group_id)
   into new.related_alerts, v_groups from moonguard.alerts_like(new) alike;
-  new.group_id := (select moonguard.group_root(group_id) as root from unnest(v_groups) as group_id order by root limit 1);
+  if v_groups is not null then
+    v_groups := array(select distinct moonguard.group_root(group_id) as root from unnest(v_groups) as group_id order by root);
+    perform moonguard.join_groups(v_groups[1], other) from unnest(v_groups[2:]) as other;
+  end if;
+  new.group_id := v_groups[1];
   return new;
 end
 $$;
 create trigger alert_before_1_intake before insert on public.moonpay_compliance_alerts
   for each row execute function moonguard.take_in_alert();
 
--- The other direction of a new alert's links.
+-- The other direction of a new alert's links, in the rows that nobody else is changing; the schedule does the others.
 create function moonguard.link_back() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
-  with free as (
-    select a.id from public.moonpay_compliance_alerts a where a.alert_id = any (new.related_alerts)
+  with free as materialized (
+    select a.ctid, a.alert_id from public.moonpay_compliance_alerts a where a.alert_id = any (new.related_alerts)
     order by a.id for no key update skip locked
   ), linked as (
+    -- By their place: locked rows stay where they are.
     update public.moonpay_compliance_alerts a set related_alerts = a.related_alerts || new.alert_id
-    from free where a.id = free.id and new.alert_id <> all (a.related_alerts)
-    returning a.alert_id
+    from free where a.ctid = free.ctid and new.alert_id <> all (a.related_alerts)
   )
   insert into moonguard.alert_link_repairs (alert_id, related)
-  select new.id, related from unnest(new.related_alerts) as related where related not in (select linked.alert_id from linked)
+  select new.id, related from unnest(new.related_alerts) as related where related not in (select free.alert_id from free)
   on conflict do nothing;
   return null;
 end
@@ -421,24 +428,40 @@ $$;
 create trigger alert_after_3_links after insert on public.moonpay_compliance_alerts
   for each row when (cardinality(new.related_alerts) > 0) execute function moonguard.link_back();
 
-create function moonguard.join_related() returns trigger
-language plpgsql security definer set search_path = '' as $$
+-- What follows from links that a statement set, whoever set them: their entries in the timelines and the joining of groups. For
+-- all rows of the statement at once, because ten older alerts are linked with a new one: an entry in a statement of its own takes
+-- four times as long. The settings are there for its plan, which PostgreSQL makes once and keeps: a full join of the rows, then
+-- alerts by their name, however many rows the first statement had.
+create function moonguard.note_links() returns trigger
+language plpgsql security definer
+set search_path = '' set enable_seqscan = 'off' set enable_hashjoin = 'off' set enable_mergejoin = 'off' set jit = 'off' as $$
 declare
-  v_added text[] := new.related_alerts;
+  v_actor text := coalesce(moonguard.current_actor(), session_user);
+  v_joined bigint;
 begin
-  if tg_op = 'UPDATE' then
-    v_added := array(select unnest(new.related_alerts) except select unnest(old.related_alerts));
-  end if;
-  perform moonguard.join_groups(coalesce(new.group_id, new.id), coalesce(a.group_id, a.id))
-  from public.moonpay_compliance_alerts a
-  where a.alert_id = any (v_added) and coalesce(a.group_id, a.id) <> coalesce(new.group_id, new.id);
+  with changed as (
+    select later.id, coalesce(later.group_id, later.id) as group_id, later.version, later.status, earlier.related_alerts as before, later.related_alerts as after,
+      (later.version, later.group_id, later.queue, later.deadline_step, later.next_step_at)
+        is not distinct from (earlier.version, earlier.group_id, earlier.queue, earlier.deadline_step, earlier.next_step_at) as is_all
+    from earlier full join later on later.id = earlier.id
+    where later.related_alerts is distinct from earlier.related_alerts
+  ), noted as (
+    insert into moonguard.alert_timeline (alert_id, alert_version, actor, action, from_status, to_status, before, after)
+    select id, version, v_actor, 'changed', status, status, jsonb_build_object('related_alerts', before), jsonb_build_object('related_alerts', after)
+    -- With other columns it is in the entry of alert_after_1_timeline_changed.
+    from changed where is_all
+  )
+  select count(moonguard.join_groups(changed.group_id, coalesce(a.group_id, a.id))) into v_joined
+  from changed
+  -- Most are appended to what was there.
+  cross join unnest(case when after[:cardinality(before)] = before then after[cardinality(before) + 1:] else after end) as added
+  join public.moonpay_compliance_alerts a on a.alert_id = added
+  where coalesce(a.group_id, a.id) <> changed.group_id;
   return null;
 end
 $$;
-create trigger alert_after_3_new_groups after insert on public.moonpay_compliance_alerts
-  for each row when (cardinality(new.related_alerts) > 0) execute function moonguard.join_related();
-create trigger alert_after_3_groups after update of related_alerts on public.moonpay_compliance_alerts
-  for each row when (new.related_alerts <> old.related_alerts) execute function moonguard.join_related();
+create trigger alert_after_3_links_changed after update on public.moonpay_compliance_alerts
+  referencing old table as earlier new table as later for each statement execute function moonguard.note_links();
 
 -- One direction of links, for the schedule: waits for nobody.
 create function moonguard.repair_alert_links(p_now timestamptz default now(), p_limit integer default 500) returns integer
@@ -458,7 +481,7 @@ begin
     select * into v_alert from public.moonpay_compliance_alerts a where a.id = v_repair.alert_id for no key update skip locked;
     continue when not found and exists (select from public.moonpay_compliance_alerts a where a.id = v_repair.alert_id);
     if v_repair.related is null then
-      v_found := array(select alike.alert_id from moonguard.alerts_like(v_alert) alike where alike.alert_id <> all (v_alert.related_alerts));
+      v_found := array(select alike.alert_id from moonguard.alerts_like(v_alert) alike where not alike.is_full and alike.alert_id <> all (v_alert.related_alerts));
       if cardinality(v_found) > 0 then
         update public.moonpay_compliance_alerts a set related_alerts = a.related_alerts || v_found where a.id = v_alert.id;
         insert into moonguard.alert_link_repairs (alert_id, related) select v_alert.id, alert_id from unnest(v_found) as alert_id on conflict do nothing;
@@ -770,7 +793,7 @@ revoke all on function moonguard.worse_severity(text, text), moonguard.worse_ris
   moonguard.alert_suppression_before_write(), moonguard.suppression_holds(moonguard.alert_suppressions), moonguard.end_suppressions(timestamptz, text),
   moonguard.suppression_for(public.moonpay_compliance_alerts), moonguard.group_root(uuid), moonguard.alerts_of_group(uuid), moonguard.join_groups(uuid, uuid),
   moonguard.alerts_like(public.moonpay_compliance_alerts), moonguard.claim_matter(public.moonpay_compliance_alerts), moonguard.take_in_alert(),
-  moonguard.link_back(), moonguard.join_related(), moonguard.repair_alert_links(timestamptz, integer), moonguard.check_merge(), moonguard.carry_to_merged(),
+  moonguard.link_back(), moonguard.note_links(), moonguard.repair_alert_links(timestamptz, integer), moonguard.check_merge(), moonguard.carry_to_merged(),
   moonguard.note_first_hit(), moonguard.count_hit(), moonguard.screening_results_are_valid(jsonb), moonguard.screening_fingerprint(jsonb),
   moonguard.json_bytes(jsonb), moonguard.refuse_long_json(), moonguard.raise_alert(jsonb, text), public.raise_moonpay_compliance_alert(jsonb, text)
   from public, anon, authenticated, service_role;

@@ -34,7 +34,7 @@ begin
     );
     comment on table moonguard.schema_migrations is 'The migrations that were applied, with the SHA-256 of their text.';
   end if;
-  if exists (select from moonguard.schema_migrations where number > 26) then
+  if exists (select from moonguard.schema_migrations where number > 27) then
     raise exception using
       errcode = 'MG001',
       message = 'this database was migrated by a newer version of Moonguard',
@@ -7542,9 +7542,11 @@ begin
     requested_by, requested_at, expires_at)
   select distinct on (policy_id, rule_id, environment, entity_type, entity_id) decision_id, correlation_id, policy_id, policy_version, rule_id, environment, customer_id,
     entity_type, entity_id, requested_by, at, at + coalesce(make_interval(secs => expires_in_seconds), make_interval(hours => s.approval_hours))
-  from jsonb_to_recordset(p_asked) as asked (decision_id uuid, correlation_id text, policy_id text, policy_version integer, rule_id text, environment text,
-    customer_id text, entity_type text, entity_id text, requested_by text, expires_in_seconds integer), moonguard.policy_settings s, clock_timestamp() as at
-  order by policy_id, rule_id, environment, entity_type, entity_id
+  from rows from (jsonb_to_recordset(p_asked) as (decision_id uuid, correlation_id text, policy_id text, policy_version integer, rule_id text, environment text,
+      customer_id text, entity_type text, entity_id text, requested_by text, expires_in_seconds integer)) with ordinality
+    as asked (decision_id, correlation_id, policy_id, policy_version, rule_id, environment, customer_id, entity_type, entity_id, requested_by, expires_in_seconds, place),
+    moonguard.policy_settings s, clock_timestamp() as at
+  order by policy_id, rule_id, environment, entity_type, entity_id, place
   on conflict (policy_id, rule_id, environment, entity_type, entity_id) where status = 'pending' do nothing;
   return query
   select a.*
@@ -7666,8 +7668,8 @@ select moonguard.add_view('moonpay_policy_approvals', 'What policies want approv
     status, decided_by, decided_at, reason, valid_until from moonguard.policy_approvals$$);
 select moonguard.comment_view('moonpay_policy_approvals', 'moonguard.policy_approvals');
 $moonguard_0024$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (24, '0024_policy_versions', '2097384d5756f3445c38346e8cf18e7b63b3879dbd6e2c9c55102db9dd99fb6e');
-  elsif v_applied <> '2097384d5756f3445c38346e8cf18e7b63b3879dbd6e2c9c55102db9dd99fb6e' then
+    insert into moonguard.schema_migrations (number, name, checksum) values (24, '0024_policy_versions', '268215780c6809d1fb912799ed5f52745274d6056c3ca4dc63616bf50273eefb');
+  elsif v_applied <> '268215780c6809d1fb912799ed5f52745274d6056c3ca4dc63616bf50273eefb' then
     raise exception using
       errcode = 'MG002',
       message = 'the migration 0024_policy_versions that was applied here had another text',
@@ -8173,6 +8175,135 @@ $moonguard_0026$;
     raise exception using
       errcode = 'MG002',
       message = 'the migration 0026_backtests that was applied here had another text',
+      hint = 'Migrations never change once released. Use the files of the version that installed this database, or a newer one.';
+  end if;
+end
+$moonguard_install$;
+
+do $moonguard_install$
+declare
+  v_applied text := (select checksum from moonguard.schema_migrations where number = 27);
+begin
+  if v_applied is null then
+    execute $moonguard_0027$
+-- Why: a Merkle tree over the policy log, with which anybody can check that rows were neither changed nor removed.
+-- Locks: SHARE ROW EXCLUSIVE on moonpay_policy_logs for the time of two triggers and of noting the rows that are there.
+-- Older program: runs on; its rows are noted like all others.
+
+create table moonguard.audit_log (
+  is_only boolean primary key default true,
+  verifier_key text,
+  tree_size bigint not null default 0,
+  root bytea not null default sha256(''),
+  checkpoint text,
+  signed_at timestamptz,
+  leader uuid,
+  leader_until timestamptz,
+  constraint audit_log_is_only_check check (is_only),
+  constraint audit_log_signed_check check ((tree_size = 0) = (checkpoint is null) and (checkpoint is null) = (signed_at is null)
+    and (checkpoint is null or verifier_key is not null)),
+  constraint audit_log_leader_check check ((leader is null) = (leader_until is null))
+);
+insert into moonguard.audit_log default values;
+comment on table moonguard.audit_log is 'The tree over the policy log as it was last signed: one row, which is compared and swapped.';
+comment on column moonguard.audit_log.verifier_key is 'What signatures are checked with; the key that signs is in no database.';
+comment on column moonguard.audit_log.checkpoint is 'Signed note of origin, size and root.';
+comment on column moonguard.audit_log.leader is 'The process that sequences; another one may when leader_until has passed.';
+
+create table moonguard.audit_checkpoints (
+  minute timestamptz primary key,
+  tree_size bigint not null,
+  checkpoint text not null
+);
+comment on table moonguard.audit_checkpoints is 'The last signed checkpoint of each minute.';
+
+create table moonguard.audit_queue (
+  id bigint generated always as identity primary key,
+  row_id uuid not null,
+  executed_at timestamptz not null,
+  queued_at timestamptz not null default clock_timestamp()
+) with (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
+comment on table moonguard.audit_queue is 'Rows of the policy log that are not in the tree yet. In the order of id, which is not that of commits: what is here is taken, never what is greater than the last.';
+
+create table moonguard.audit_leaves (
+  leaf_index bigint primary key,
+  row_id uuid not null,
+  executed_at timestamptz not null,
+  salts bytea not null,
+  constraint audit_leaves_leaf_index_check check (leaf_index >= 0),
+  constraint audit_leaves_salts_check check (octet_length(salts) = 128)
+);
+create index audit_leaves_row_id_idx on moonguard.audit_leaves (row_id);
+comment on table moonguard.audit_leaves is 'Which row each leaf of the tree is. Goes with its row: without the salts, nobody can try what was in it.';
+comment on column moonguard.audit_leaves.salts is '16 bytes for each group of columns, in the order of src/audit/entry.ts.';
+
+create table moonguard.audit_tiles (
+  level smallint not null,
+  tile_index bigint not null,
+  hashes bytea not null,
+  primary key (level, tile_index),
+  constraint audit_tiles_level_check check (level between 0 and 7),
+  constraint audit_tiles_hashes_check check (octet_length(hashes) between 32 and 8192 and octet_length(hashes) % 32 = 0)
+);
+-- Hashes do not compress.
+alter table moonguard.audit_tiles alter column hashes set storage external;
+comment on table moonguard.audit_tiles is 'The tree, 256 hashes a piece (c2sp.org/tlog-tiles). The last of a level grows until it is full.';
+
+create table moonguard.audit_removals (
+  id uuid primary key default moonguard.uuid_v7(),
+  removed_at timestamptz not null default now(),
+  leaf_indexes int8multirange not null
+);
+comment on table moonguard.audit_removals is 'Leaves whose rows retention has removed, with their salts. The hashes stay, and so does every proof.';
+
+create function moonguard.queue_policy_logs() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+  insert into moonguard.audit_queue (row_id, executed_at) select id, executed_at from inserted;
+  return null;
+end
+$$;
+create trigger queue_policy_logs after insert on public.moonpay_policy_logs
+  referencing new table as inserted for each statement execute function moonguard.queue_policy_logs();
+
+create function moonguard.remove_audit_leaves() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+  with gone as (
+    delete from moonguard.audit_leaves l using removed where l.row_id = removed.id and l.executed_at = removed.executed_at
+    returning l.leaf_index
+  )
+  insert into moonguard.audit_removals (leaf_indexes)
+  select range_agg(int8range(leaf_index, leaf_index, '[]')) from gone having count(*) > 0;
+  return null;
+end
+$$;
+create trigger remove_audit_leaves after delete on public.moonpay_policy_logs
+  referencing old table as removed for each statement execute function moonguard.remove_audit_leaves();
+
+insert into moonguard.audit_queue (row_id, executed_at) select id, executed_at from public.moonpay_policy_logs order by executed_at, id;
+
+-- Nobody but the owner writes or reads these: the services do, and say what may be known.
+revoke all on moonguard.audit_log, moonguard.audit_checkpoints, moonguard.audit_queue, moonguard.audit_leaves, moonguard.audit_tiles,
+  moonguard.audit_removals from public, anon, authenticated, service_role;
+revoke all on sequence moonguard.audit_queue_id_seq from public, anon, authenticated, service_role;
+revoke all on function moonguard.queue_policy_logs(), moonguard.remove_audit_leaves() from public, anon, authenticated, service_role;
+do $owner_only$
+declare
+  v_table text;
+begin
+  foreach v_table in array array['audit_log', 'audit_checkpoints', 'audit_queue', 'audit_leaves', 'audit_tiles', 'audit_removals'] loop
+    execute format('alter table moonguard.%I enable row level security', v_table);
+    execute format('create policy owner_only on moonguard.%I using (false)', v_table);
+  end loop;
+end
+$owner_only$;
+$moonguard_0027$;
+    insert into moonguard.schema_migrations (number, name, checksum) values (27, '0027_audit_log', 'f5cfd0b51a9e997861a6562fd6a50bbd4a55cefc0326a46e81ab9288e890ca45');
+  elsif v_applied <> 'f5cfd0b51a9e997861a6562fd6a50bbd4a55cefc0326a46e81ab9288e890ca45' then
+    raise exception using
+      errcode = 'MG002',
+      message = 'the migration 0027_audit_log that was applied here had another text',
       hint = 'Migrations never change once released. Use the files of the version that installed this database, or a newer one.';
   end if;
 end

@@ -15,7 +15,7 @@ import {
   type PersonalWriteOptions,
   proposeDecision,
   relateAlerts,
-  writeAlerts,
+  writeAlertsAtOnce,
 } from './alertChange.ts';
 import type { AlertFilterInput, CountFilterInput, SearchFilterInput } from './alertFilter.ts';
 import { type NewAlertInput, newAlertSchema } from './alertInput.ts';
@@ -78,7 +78,7 @@ export class ComplianceService {
    */
   async createAlert(input: NewAlertInput, options: WriteOptions = {}): Promise<Alert> {
     const alert = parseInput(newAlertSchema, input, 'alert_invalid');
-    const row = await writeAlerts(this.#database, options, (transaction, actor) =>
+    const row = await writeAlertsAtOnce(this.#database, options, (transaction, actor) =>
       raiseAlert(transaction, alert, actor),
     );
     return decodeAlert(row);
