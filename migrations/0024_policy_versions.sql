@@ -671,9 +671,11 @@ begin
     requested_by, requested_at, expires_at)
   select distinct on (policy_id, rule_id, environment, entity_type, entity_id) decision_id, correlation_id, policy_id, policy_version, rule_id, environment, customer_id,
     entity_type, entity_id, requested_by, at, at + coalesce(make_interval(secs => expires_in_seconds), make_interval(hours => s.approval_hours))
-  from jsonb_to_recordset(p_asked) as asked (decision_id uuid, correlation_id text, policy_id text, policy_version integer, rule_id text, environment text,
-    customer_id text, entity_type text, entity_id text, requested_by text, expires_in_seconds integer), moonguard.policy_settings s, clock_timestamp() as at
-  order by policy_id, rule_id, environment, entity_type, entity_id
+  from rows from (jsonb_to_recordset(p_asked) as (decision_id uuid, correlation_id text, policy_id text, policy_version integer, rule_id text, environment text,
+      customer_id text, entity_type text, entity_id text, requested_by text, expires_in_seconds integer)) with ordinality
+    as asked (decision_id, correlation_id, policy_id, policy_version, rule_id, environment, customer_id, entity_type, entity_id, requested_by, expires_in_seconds, place),
+    moonguard.policy_settings s, clock_timestamp() as at
+  order by policy_id, rule_id, environment, entity_type, entity_id, place
   on conflict (policy_id, rule_id, environment, entity_type, entity_id) where status = 'pending' do nothing;
   return query
   select a.*

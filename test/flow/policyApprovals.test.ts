@@ -63,6 +63,7 @@ forEachDatabase('approvals and exceptions', (open) => {
   test('what is pending is not asked for again; what another rule or entity asks for is', async () => {
     const [first, again, other] = await request(asked(), asked({ requestedBy: 'otto' }), asked({ entityId: 'tx_2' }));
     expect(again?.id).toBe(first?.id);
+    expect(first?.requestedBy).toBe('anna');
     expect(other?.id).not.toBe(first?.id);
     expect((await requestOne({ ruleId: 'small' })).id).not.toBe(first?.id);
     expect((await requestOne()).id).toBe(first?.id);
