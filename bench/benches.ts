@@ -7,7 +7,7 @@ const benches: Readonly<Record<BenchName, (given: BenchArguments) => Promise<Ben
   ingest: async (given) => (await import('./ingest/bench.ts')).ingestBench(given),
   latency: async (given) => (await import('./latency/bench.ts')).latencyBench(given),
   alerts: async (given) => (await import('./alerts/bench.ts')).alertsBench(given),
-  policies: async (given) => (await import('./policies/bench.ts')).policiesBench(given),
+  policies: async () => (await import('./policies/bench.ts')).policiesBench(),
   'policy-log': async () => (await import('./policy-log/bench.ts')).policyLogBench(),
   history: async (given) => (await import('./history/bench.ts')).historyBench(given),
 };

@@ -9,9 +9,7 @@ import { evaluatePolicies } from './evaluatePolicies.ts';
 import type { DecisionInputs } from './inputs.ts';
 import { recordedLookup } from './listLookup.ts';
 import { compileVersion } from './PolicySets.ts';
-import { decisionNotFound } from './policyErrors.ts';
-import type { RecordedDecision } from './recordedDecision.ts';
-import { findDecision } from './store/findDecision.ts';
+import { getDecision, type RecordedDecision } from './recordedDecision.ts';
 import { findPolicyVersion } from './store/findPolicyVersion.ts';
 import { type ListedDecision, listDecisions } from './store/listDecisions.ts';
 
@@ -52,13 +50,11 @@ export class DecisionReplayer {
   }
 
   /**
-   * @param name the decision's id, or that of the event that was decided on
+   * @param name as for {@link getDecision}
    * @throws MoonguardError decision_not_found
    */
   async replay(name: string, { transaction = this.#database.db }: ReadOptions = {}): Promise<ReplayedDecision> {
-    const decision = await findDecision(transaction, name);
-    if (decision === undefined) throw decisionNotFound();
-    return replayed(decision, new RecordedVersions(transaction));
+    return replayed(await getDecision(transaction, name), new RecordedVersions(transaction));
   }
 
   /** @throws MoonguardError policy_log_invalid */

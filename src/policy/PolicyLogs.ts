@@ -7,10 +7,10 @@ import { type Page, pageOf, readCursor } from '../input/page.ts';
 import { parseInput } from '../input/parseInput.ts';
 import { type ReadOptions, SYSTEM_ACTOR, type WriteOptions } from '../input/writeOptions.ts';
 import type { DecidedSubject } from './decision.ts';
-import { decisionRows } from './decisionRows.ts';
+import { type DecisionRow, decisionRows } from './decisionRows.ts';
 import { type Explanation, explain } from './explain.ts';
 import { LogBatcher } from './LogBatcher.ts';
-import { decisionNotFound, policyLogWriteError } from './policyErrors.ts';
+import { policyLogWriteError } from './policyErrors.ts';
 import { decodePolicyLogEntry, type PolicyLogEntry } from './policyLog.ts';
 import {
   type PolicyExecution,
@@ -22,8 +22,9 @@ import {
   policyLogFilterSchema,
   policyViolationSchema,
 } from './policyLogInput.ts';
-import { findDecision } from './store/findDecision.ts';
+import { getDecision } from './recordedDecision.ts';
 import { findLogRow } from './store/findLogRow.ts';
+import { insertDecisionRows } from './store/insertDecisionRows.ts';
 import { insertLogRows, type LoggedRow, type NewLogRow } from './store/insertLogRows.ts';
 import { listLogRows } from './store/listLogRows.ts';
 import { listRuleRows } from './store/listRuleRows.ts';
@@ -39,12 +40,14 @@ export interface PolicyLogsDependencies {
 export class PolicyLogs {
   readonly #database: Database;
   readonly #compliance: PolicyLogsDependencies['compliance'];
-  readonly #batcher: LogBatcher;
+  readonly #rows: LogBatcher<NewLogRow, LoggedRow>;
+  readonly #decisions: LogBatcher<DecisionRow, never>;
 
   constructor({ database, compliance }: PolicyLogsDependencies) {
     this.#database = database;
     this.#compliance = compliance;
-    this.#batcher = new LogBatcher(database);
+    this.#rows = new LogBatcher(database, insertLogRows);
+    this.#decisions = new LogBatcher(database, insertDecisionRows);
   }
 
   /**
@@ -89,7 +92,8 @@ export class PolicyLogs {
    */
   async writeDecisions(transaction: Db | undefined, decided: readonly DecidedSubject[]): Promise<void> {
     const rows = decided.flatMap(decisionRows);
-    if (rows.length > 0) await this.#write(rows, transaction);
+    if (rows.length === 0) return;
+    await (transaction === undefined ? this.#decisions.write(rows) : insertDecisionRows(transaction, rows));
   }
 
   /**
@@ -126,12 +130,11 @@ export class PolicyLogs {
 
   /**
    * Why a decision came out as it did.
-   * @param name the decision's id, or that of the event that was decided on, or a correlation id: the newest decision with it
+   * @param name as for {@link getDecision}
    * @throws MoonguardError decision_not_found
    */
   async explain(name: string, { transaction = this.#database.db }: ReadOptions = {}): Promise<Explanation> {
-    const decision = identifier.safeParse(name).success ? await findDecision(transaction, name) : undefined;
-    if (decision === undefined) throw decisionNotFound();
+    const decision = await getDecision(transaction, name);
     const rules = await listRuleRows(transaction, decision);
     return explain(decision.summary, rules.map(decodePolicyLogEntry));
   }
@@ -151,7 +154,7 @@ export class PolicyLogs {
 
   async #write(rows: readonly NewLogRow[], transaction: Db | undefined): Promise<LoggedRow[]> {
     try {
-      return await (transaction === undefined ? this.#batcher.write(rows) : insertLogRows(transaction, rows));
+      return await (transaction === undefined ? this.#rows.write(rows) : insertLogRows(transaction, rows));
     } catch (error) {
       throw policyLogWriteError(error);
     }

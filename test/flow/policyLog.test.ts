@@ -147,6 +147,57 @@ forEachDatabase('the policy log', (open) => {
     });
   });
 
+  describe('callers at the same time, without a transaction', () => {
+    test('share commits, and each gets its own row', async () => {
+      const callers = Array.from({ length: 200 }, (_, place) => `caller_${place}`);
+      const logged = await Promise.all(
+        callers.map((entityId) => policyService.logPolicyExecution({ ...execution, entityId, source: 'crowd' })),
+      );
+      const entries = await Promise.all(logged.map(({ id }) => policyService.getLog(id)));
+      expect(entries.map(({ entityId }) => entityId)).toEqual(callers);
+      const { rows } = await sql<{ commits: number }>`
+        select count(distinct xmin::text) as commits from moonpay_policy_logs where source = 'crowd'
+      `.execute(database.db);
+      expect(rows[0]?.commits).toBeLessThan(20);
+    });
+
+    test('each has its own refusal: it takes nobody else along', async () => {
+      const named = { ...execution, correlationId: 'refused among others' };
+      const outcomes = await Promise.allSettled([
+        policyService.logPolicyExecution({ ...named, entityId: 'first' }),
+        policyService.logPolicyExecution({ ...named, logId: 'crowded' }),
+        policyService.logPolicyExecution({ ...named, logId: 'crowded' }),
+        policyService.logPolicyExecution([
+          { ...named, entityId: 'goes with the other' },
+          { ...named, logId: 'crowded' },
+        ]),
+        policyService.logPolicyExecution({ ...named, entityId: 'last' }),
+      ]);
+      expect(outcomes.map(({ status }) => status)).toEqual([
+        'fulfilled',
+        'fulfilled',
+        'rejected',
+        'rejected',
+        'fulfilled',
+      ]);
+      for (const outcome of outcomes.slice(2, 4)) {
+        expect(outcome).toMatchObject({ reason: { code: 'policy_log_duplicate' } });
+      }
+      const { items } = await policyService.listLogs({ correlationId: named.correlationId });
+      expect(new Set(items.map(({ entityId, logId }) => entityId ?? logId))).toEqual(
+        new Set(['first', 'last', 'crowded']),
+      );
+      expect(items).toHaveLength(3);
+    });
+
+    test('have different actors', async () => {
+      const actors = ['anna', 'otto'];
+      const logged = await Promise.all(actors.map((actor) => policyService.logPolicyExecution(execution, { actor })));
+      const entries = await Promise.all(logged.map(({ id }) => policyService.getLog(id)));
+      expect(entries.map(({ executedBy }) => executedBy)).toEqual(actors);
+    });
+  });
+
   test('a logId is unique, between batches and in one', async () => {
     await policyService.logPolicyExecution({ ...execution, logId: 'once' });
     const attempts = [
