@@ -47,7 +47,12 @@ const accountDecisionSchema = z.strictObject({
 });
 export type AccountDecisionInput = z.input<typeof accountDecisionSchema>;
 
-const historyFilterSchema = z.strictObject({ customerId: identifier, ...pageFields });
+const historyFilterSchema = z.strictObject({
+  customerId: identifier,
+  /** Only decisions of this kind. */
+  decision: z.enum(accountDecisions).optional(),
+  ...pageFields,
+});
 
 /** Decisions about a customer's account, kept in the policy log. */
 export class AccountService {
@@ -90,10 +95,11 @@ export class AccountService {
    */
   async history(
     customerId: string,
-    page: Omit<z.input<typeof historyFilterSchema>, 'customerId'> = {},
+    filter: Omit<z.input<typeof historyFilterSchema>, 'customerId'> = {},
     options: ReadOptions = {},
   ): Promise<Page<PolicyLogEntry>> {
-    const filter = parseInput(historyFilterSchema, { ...page, customerId }, 'policy_log_invalid');
-    return this.#policies.listLogs({ ...filter, source: SOURCE }, options);
+    const { decision, ...rest } = parseInput(historyFilterSchema, { ...filter, customerId }, 'policy_log_invalid');
+    const policyType = decision && policyTypes[decision];
+    return this.#policies.listLogs({ ...rest, policyType, source: SOURCE }, options);
   }
 }

@@ -137,6 +137,7 @@ forEachDatabase('policies', (open) => {
       expect((await accountService.history('customer_9', { limit: 1, cursor: older.nextCursor })).items).toEqual([
         items[1],
       ]);
+      expect((await accountService.history('customer_9', { decision: 'limit' })).items).toEqual([items[1]]);
     });
 
     test('need a customer, a decision, an outcome and a reason', async () => {
