@@ -44,7 +44,7 @@ export const samplePolicies: readonly PolicyDocument[] = [
         outcome: 'block',
         alert: { ...alert('A risky country'), severity: 'high', key: 'risky:{event.customer_id}' },
       },
-      { id: 'smallest', when: 'compareDecimals(aggregates.least_7d, "0.01") < 0', outcome: 'allow', on_error: 'block' },
+      { id: 'smallest', when: 'compareDecimals(aggregates.least_7d, "0.01") < 0', outcome: 'allow' },
       { id: 'spent', when: 'aggregates.spent_24h > 100000 && event.fiat.currency == "EUR"', outcome: 'review' },
     ],
   },
@@ -64,7 +64,7 @@ export const samplePolicies: readonly PolicyDocument[] = [
         outcome: 'block',
         alert: alert('Failed: {event.failure_code}'),
       },
-      { id: 'by_card', when: 'event.payment_method.startsWith("credit")', on_error: 'review' },
+      { id: 'by_card', when: 'event.payment_method.startsWith("credit")', on_error: 'block' },
     ],
   },
   {
