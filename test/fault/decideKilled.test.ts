@@ -10,10 +10,10 @@ import { publishSamplePolicies } from '../support/samplePolicies.ts';
 import { scenarioEvents, storeAll } from '../support/scenarioEvents.ts';
 import { openTestDatabase } from '../support/testDatabase.ts';
 
-const EVENTS = 500;
+const EVENTS = 360;
 const KILLS = 20;
-/** Queries that a process may live through: about two batches. */
-const LONGEST_LIFE = 60;
+/** Queries that a process may live through: one batch and a half. */
+const LONGEST_LIFE = 40;
 
 const deciderProcess = new URL('./deciderProcess.ts', import.meta.url);
 
