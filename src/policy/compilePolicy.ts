@@ -74,7 +74,7 @@ export function compilePolicy(
     mode,
     appliesTo: (bindings) => {
       if (!isForInputs(document, bindings.inputs)) return 'no';
-      const applies = holds(when, bindings);
+      const applies = compiler.holds(when, bindings);
       return 'error' in applies ? applies : applies.hit ? 'yes' : 'no';
     },
     asksOnlyEvent: document.applies_to.when === undefined || asksOnlyEvent(document.applies_to.when),
@@ -94,8 +94,10 @@ class PolicyCompiler {
   readonly #compileCondition: CompileExpression;
   readonly #compileValue: CompileExpression;
   readonly #templates = new Map<string, TextTemplate>();
+  readonly #aggregates: readonly PolicyAggregate[];
 
   constructor({ lists = [] }: PolicyDocument, aggregates: readonly PolicyAggregate[]) {
+    this.#aggregates = aggregates;
     const variables = policyVariables(
       aggregates.map(({ definition }) => definition),
       lists,
@@ -137,6 +139,24 @@ class PolicyCompiler {
     }
   }
 
+  holds(
+    condition: Expression,
+    { values, lists }: PolicyBindings,
+  ): { readonly hit: boolean } | { readonly error: string } {
+    const evaluated = condition.evaluate(values, lists);
+    if ('error' in evaluated) return { error: this.#withNames(evaluated.error) };
+    const { value } = evaluated;
+    return typeof value === 'boolean' ? { hit: value } : { error: `gives a ${typeof value}, not a bool` };
+  }
+
+  /** Bindings are shared by policies, which name the same aggregate differently. */
+  #withNames(error: string): string {
+    return this.#aggregates.reduce(
+      (text, { id, definition: { name } }) => text.replaceAll(`aggregates.${id}`, `aggregates.${name}`),
+      error,
+    );
+  }
+
   write(text: string, { values }: PolicyBindings): string {
     return this.#templates.get(text)?.(values) ?? text;
   }
@@ -151,7 +171,7 @@ function compileRule(rule: Rule, field: string, compiler: PolicyCompiler): Compi
   return {
     rule,
     hash: hashOf(rule),
-    evaluate: (bindings) => holds(condition, bindings),
+    evaluate: (bindings) => compiler.holds(condition, bindings),
     valuesOf: ({ values, lists }) => valuesOf(values, lists),
     describe: (bindings) => (description === undefined ? undefined : compiler.write(description, bindings)),
     alertText: (bindings, { title, key }) => ({
@@ -159,16 +179,6 @@ function compileRule(rule: Rule, field: string, compiler: PolicyCompiler): Compi
       key: key === undefined ? undefined : fittingKey(compiler.write(key, bindings)),
     }),
   };
-}
-
-function holds(
-  condition: Expression,
-  { values, lists }: PolicyBindings,
-): { readonly hit: boolean } | { readonly error: string } {
-  const evaluated = condition.evaluate(values, lists);
-  if ('error' in evaluated) return evaluated;
-  const { value } = evaluated;
-  return typeof value === 'boolean' ? { hit: value } : { error: `gives a ${typeof value}, not a bool` };
 }
 
 /** An index takes keys of 500 characters; what stands around ours is shorter than 100. */

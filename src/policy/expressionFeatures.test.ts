@@ -129,7 +129,7 @@ describe('is an error, which is never a pass', () => {
     ['event.wallet.tag == ""', 'event.wallet.tag is absent'],
     ['event.crypto.minor > 5', 'event.crypto.minor is absent: beyond 64 bits'],
     ['customer.kyc_level == "basic"', 'customer.kyc_level is absent'],
-    ['aggregates.least_7d > 5', 'there is nothing to take the least or most of'],
+    ['aggregates.least_7d > 5', 'aggregates.least_7d is absent: there is nothing to take the least or most of'],
     ['event.stages.all(s, s.failure_code == "rejected_kyc")', 'field not found: failure_code'],
     ['event.fields.other == 1', 'field not found: other'],
     ['event.fields.purpose', 'gives a string, not a bool'],

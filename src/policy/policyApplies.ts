@@ -19,12 +19,14 @@ function matchesName(pattern: string, name: string): boolean {
 
 /** Whether a policy looks at these inputs, as far as that needs no expression. */
 export function isForInputs(document: PolicyDocument, { event, now }: DecisionInputs): boolean {
-  const { jurisdictions, effective = {} } = document;
-  const at = Date.parse(now);
+  const { jurisdictions, effective } = document;
   return (
     isForEvent(document, event.name, event.environment) &&
     (event.country === undefined || jurisdictions === undefined || jurisdictions.includes(event.country)) &&
-    (effective.from === undefined || Date.parse(effective.from) <= at) &&
-    (effective.until === undefined || at < Date.parse(effective.until))
+    (effective === undefined || isWithin(effective, Date.parse(now)))
   );
+}
+
+function isWithin({ from, until }: NonNullable<PolicyDocument['effective']>, at: number): boolean {
+  return (from === undefined || Date.parse(from) <= at) && (until === undefined || at < Date.parse(until));
 }

@@ -1,17 +1,31 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import { parseDocumentText } from './documentText.ts';
+import { documentYaml, parseDocumentText } from './documentText.ts';
 import { runCases } from './runCases.ts';
 
-const directory = new URL('../../policies/templates/', import.meta.url);
+const root = new URL('../../', import.meta.url);
+const templates = readdirSync(new URL('policies/templates/', root));
 
-test.each(readdirSync(directory))('%s can be published and passes its own cases', (file) => {
-  const read = parseDocumentText(readFileSync(new URL(file, directory), 'utf8'));
+function readPolicy(text: string) {
+  const read = parseDocumentText(text);
   if ('problems' in read) throw new Error(JSON.stringify(read.problems));
+  return read.document;
+}
 
-  const results = runCases(read.document);
+test.each(templates)('%s can be published and passes its own cases', (file) => {
+  const document = readPolicy(readFileSync(new URL(`policies/templates/${file}`, root), 'utf8'));
 
-  expect(`${read.document.id}.yaml`).toBe(file);
+  const results = runCases(document);
+
+  expect(`${document.id}.yaml`).toBe(file);
   expect(results.length).toBeGreaterThan(2);
   expect(results.filter(({ problems }) => problems.length > 0)).toEqual([]);
+  expect(readPolicy(documentYaml(document))).toEqual(document);
+});
+
+test('so does the example of the manual', () => {
+  const manual = readFileSync(new URL('docs/policy-language.md', root), 'utf8');
+  const [, example = ''] = /```yaml\n(.*?)```/s.exec(manual) ?? [];
+
+  expect(runCases(readPolicy(example))).toEqual([expect.objectContaining({ name: 'the fourth card', problems: [] })]);
 });
