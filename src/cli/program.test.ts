@@ -38,6 +38,7 @@ test('has the commands that the issue names', () => {
         named('alerts'),
       ),
       ...['propose', 'attach', 'stats', 'watch'].map(named('alerts')),
+      ...['list', 'show', 'validate', 'test', 'publish', 'shadow', 'diff', 'backtest', 'explain'].map(named('policies')),
       ...['list', 'show', 'add'].map(named('logs')),
       ...['add', 'list', 'remove'].map(named('keys')),
     ]),
@@ -85,7 +86,7 @@ async function commandsRun(lines: readonly string[]): Promise<string[]> {
   return ran;
 }
 
-test.each(['README.md', 'docs/running.md', 'docs/alerts.md'])(
+test.each(['README.md', 'docs/running.md', 'docs/alerts.md', 'docs/policies.md'])(
   'the commands in %s are accepted by the command line',
   async (page) => {
     const text = readFileSync(new URL(`../../${page}`, import.meta.url), 'utf8');

@@ -3,8 +3,8 @@ import { parseInput } from '../input/parseInput.ts';
 import { environments } from '../observe/observation.ts';
 import type { CompiledPolicy } from './compilePolicy.ts';
 import type { Aggregate, PolicyCase } from './document.ts';
-import type { DecisionInputs, Money } from './inputs.ts';
-import { moneyOf } from './money.ts';
+import type { DecisionInputs } from './inputs.ts';
+import { moneyInput } from './moneyInput.ts';
 
 /** What a case leaves out. */
 const SOME_TIME = '2026-01-01T00:00:00Z';
@@ -12,22 +12,6 @@ const SOME_TIME = '2026-01-01T00:00:00Z';
 const word = z.string().max(500).optional();
 const words = z.array(z.string().max(500)).default([]);
 const time = z.iso.datetime({ offset: true });
-const money = (kind: 'fiat' | 'crypto') =>
-  z
-    .strictObject({
-      currency: z.string(),
-      // A fraction that YAML made a number may have lost digits; a whole number has not.
-      amount: z.union([z.string(), z.int().transform(String)], { error: 'must be a decimal in quotes, as "12.50"' }),
-      decimals: z.int().min(0).max(36).optional(),
-    })
-    .transform((given, context): Money => {
-      const read = moneyOf({ ...given, kind }).money;
-      if (read !== undefined) return read;
-      context.addIssue({ code: 'custom', path: ['amount'], message: 'must be a decimal' });
-      return z.NEVER;
-    })
-    .optional();
-
 const eventSchema = z.strictObject({
   id: z.string().default('a case'),
   name: z.string(),
@@ -44,9 +28,9 @@ const eventSchema = z.strictObject({
   card_id: word,
   card_type: word,
   status: word,
-  fiat: money('fiat'),
-  crypto: money('crypto'),
-  fee: money('fiat'),
+  fiat: moneyInput('fiat').optional(),
+  crypto: moneyInput('crypto').optional(),
+  fee: moneyInput('fiat').optional(),
   wallet: z.strictObject({ address: z.string(), network: word, tag: word }).optional(),
   stages: z.array(z.strictObject({ stage: word, status: word, failure_code: word })).default([]),
   failed_stages: words,
@@ -85,8 +69,8 @@ const transactionSchema = z.strictObject({
   status: word,
   country: word,
   payment_method: word,
-  fiat: money('fiat'),
-  crypto: money('crypto'),
+  fiat: moneyInput('fiat').optional(),
+  crypto: moneyInput('crypto').optional(),
   created_at: time.optional(),
   updated_at: time.optional(),
 });

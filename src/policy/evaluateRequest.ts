@@ -10,28 +10,10 @@ import type { PolicyResult, Subject } from './decision.ts';
 import { decisionRows, summarize } from './decisionRows.ts';
 import type { Outcome } from './document.ts';
 import { explain } from './explain.ts';
-import type { Money } from './inputs.ts';
-import { moneyOf } from './money.ts';
+import { moneyInput } from './moneyInput.ts';
 
 /** As long as a field of an event may be. */
 const word = identifier.max(200);
-
-function money(kind: 'fiat' | 'crypto') {
-  return z
-    .strictObject({
-      currency: z.string().regex(/^[A-Za-z0-9_]{1,30}$/, 'must be a currency, as EUR'),
-      /** Decimal, as text: a number would have lost digits. */
-      amount: z.string().max(200),
-      /** Of a crypto currency: digits of its smallest unit; default: what is known of it. */
-      decimals: z.int().min(0).max(60).optional(),
-    })
-    .transform((given, context): Money => {
-      const { money: read } = moneyOf({ ...given, kind });
-      if (read !== undefined) return read;
-      context.addIssue({ code: 'custom', path: ['amount'], message: 'must be a decimal of at most 60 digits' });
-      return z.NEVER;
-    });
-}
 
 const evaluateSchema = z.strictObject({
   environment: z.enum(environments),
@@ -47,8 +29,8 @@ const evaluateSchema = z.strictObject({
   transactionId: word.optional(),
   entityType: z.string().min(1).max(100).optional(),
   entityId: word.optional(),
-  fiat: money('fiat').optional(),
-  crypto: money('crypto').optional(),
+  fiat: moneyInput('fiat').optional(),
+  crypto: moneyInput('crypto').optional(),
   wallet: z.strictObject({ address: word, network: word.optional() }).optional(),
   /** ISO 3166-1 alpha-3. */
   country: z
