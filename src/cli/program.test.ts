@@ -38,7 +38,9 @@ test('has the commands that the issue names', () => {
         named('alerts'),
       ),
       ...['propose', 'attach', 'stats', 'watch'].map(named('alerts')),
-      ...['list', 'show', 'validate', 'test', 'publish', 'shadow', 'diff', 'backtest', 'explain'].map(named('policies')),
+      ...['list', 'show', 'validate', 'test', 'publish', 'shadow', 'diff', 'backtest', 'explain'].map(
+        named('policies'),
+      ),
       ...['list', 'show', 'add'].map(named('logs')),
       ...['add', 'list', 'remove'].map(named('keys')),
     ]),
