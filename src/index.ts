@@ -43,9 +43,21 @@ export { createMoonguard, type Moonguard, type MoonguardOptions, type Readiness 
 export { createMetrics, type Metrics } from './observe/metrics.ts';
 export type { Environment, Observation, Observe } from './observe/observation.ts';
 export { AccountService } from './policy/AccountService.ts';
+export type { PolicyApproval } from './policy/approval.ts';
+export type { Backtest, BacktestRequest } from './policy/backtest.ts';
+export type { ReplayedDecision, ReplayReport } from './policy/DecisionReplayer.ts';
+export type { Outcome, PolicyDocument } from './policy/document.ts';
+export type { DocumentChange } from './policy/documentDiff.ts';
+export type { Evaluated, EvaluateInput } from './policy/evaluateRequest.ts';
+export type { NewExceptionInput, PolicyException } from './policy/exception.ts';
+export type { Explanation } from './policy/explain.ts';
 export { PolicyService } from './policy/PolicyService.ts';
+export type { PolicySettingsValues } from './policy/PolicySettings.ts';
+export type { NewPolicyListInput, PolicyList, PolicyListValue } from './policy/policyList.ts';
 export type { ActionType, ExecutionStatus, PolicyLogEntry, PolicyType } from './policy/policyLog.ts';
 export type { PolicyExecutionInput, PolicyViolationInput } from './policy/policyLogInput.ts';
+export type { PolicyVersion, VersionStatus } from './policy/policyVersion.ts';
+export type { PersonalStepOptions, PolicyStepOptions } from './policy/policyWrite.ts';
 export {
   type RetentionRun,
   type RetentionRunOptions,

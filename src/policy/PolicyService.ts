@@ -37,17 +37,13 @@ import {
 import { policyNotFound, policyWriteError } from './policyErrors.ts';
 import type { ActionType, PolicyLogEntry } from './policyLog.ts';
 import type { PolicyExecutionInput, PolicyLogFilterInput, PolicyViolationInput } from './policyLogInput.ts';
+import { type PolicyStepOptions, writeStep } from './policyWrite.ts';
 import { deletePolicy } from './store/deletePolicy.ts';
 import { findPolicy, lockPolicy } from './store/findPolicy.ts';
 import type { LoggedRow } from './store/insertLogRows.ts';
 import { insertPolicy } from './store/insertPolicy.ts';
 import { listPolicies, type PolicyFilter } from './store/listPolicies.ts';
 import { updatePolicy } from './store/updatePolicy.ts';
-
-export interface PolicyWriteOptions extends WriteOptions {
-  /** Why the policy is changed; kept in the log. */
-  readonly reason?: string | undefined;
-}
 
 export interface PolicyServiceDependencies {
   readonly database: Database;
@@ -187,7 +183,7 @@ export class PolicyService {
   }
 
   /** @throws MoonguardError policy_invalid, policy_duplicate */
-  async createPolicy(input: NewPolicyInput, options: PolicyWriteOptions = {}): Promise<Policy> {
+  async createPolicy(input: NewPolicyInput, options: PolicyStepOptions = {}): Promise<Policy> {
     const policy = parseInput(newPolicySchema, input, 'policy_invalid');
     return this.#write(options, async (transaction) => {
       const created = decodePolicy(await insertPolicy(transaction, policy));
@@ -197,7 +193,7 @@ export class PolicyService {
   }
 
   /** What changes nothing is not in the log. @throws MoonguardError policy_not_found, policy_invalid */
-  async updatePolicy(policyId: string, change: PolicyChangeInput, options: PolicyWriteOptions = {}): Promise<Policy> {
+  async updatePolicy(policyId: string, change: PolicyChangeInput, options: PolicyStepOptions = {}): Promise<Policy> {
     const changed = parseInput(policyChangeSchema, change, 'policy_invalid');
     return this.#change(policyId, options, 'policy_updated', (transaction, policy) =>
       isDeepStrictEqual({ ...policy, ...changed }, policy) ? undefined : updatePolicy(transaction, policy.id, changed),
@@ -205,21 +201,21 @@ export class PolicyService {
   }
 
   /** Changes nothing when it is active already. @throws MoonguardError policy_not_found */
-  async activatePolicy(policyId: string, options: PolicyWriteOptions = {}): Promise<Policy> {
+  async activatePolicy(policyId: string, options: PolicyStepOptions = {}): Promise<Policy> {
     return this.#change(policyId, options, 'policy_activated', (transaction, { id, isActive }) =>
       isActive ? undefined : updatePolicy(transaction, id, { isActive: true }),
     );
   }
 
   /** Changes nothing when it is not active. @throws MoonguardError policy_not_found */
-  async deactivatePolicy(policyId: string, options: PolicyWriteOptions = {}): Promise<Policy> {
+  async deactivatePolicy(policyId: string, options: PolicyStepOptions = {}): Promise<Policy> {
     return this.#change(policyId, options, 'policy_deactivated', (transaction, { id, isActive }) =>
       isActive ? updatePolicy(transaction, id, { isActive: false }) : undefined,
     );
   }
 
   /** Its history stays in the log. @throws MoonguardError policy_not_found */
-  async deletePolicy(policyId: string, options: PolicyWriteOptions = {}): Promise<void> {
+  async deletePolicy(policyId: string, options: PolicyStepOptions = {}): Promise<void> {
     await this.#write(options, async (transaction) => {
       const policy = await lock(transaction, policyId);
       await deletePolicy(transaction, policy.id);
@@ -242,7 +238,7 @@ export class PolicyService {
 
   async #change(
     policyId: string,
-    options: PolicyWriteOptions,
+    options: PolicyStepOptions,
     action: ActionType,
     change: (transaction: Db, policy: Policy) => Promise<PolicyRow> | undefined,
   ): Promise<Policy> {
@@ -260,7 +256,7 @@ export class PolicyService {
     actionType: ActionType,
     { policyId, name, type }: Policy,
     states: Pick<PolicyExecutionInput, 'beforeState' | 'afterState'>,
-    options: PolicyWriteOptions,
+    options: PolicyStepOptions,
   ): Promise<void> {
     const policy = { policyId, policyName: name, policyType: policyTypeOfKind[type] };
     await this.logPolicyExecution(
@@ -271,7 +267,7 @@ export class PolicyService {
 
   async #write<T>(options: WriteOptions, work: (transaction: Db) => Promise<T>): Promise<T> {
     try {
-      return await this.#database.transaction(work, options.transaction);
+      return await writeStep(this.#database, options, 'policy_invalid', work);
     } catch (error) {
       throw policyWriteError(error);
     }

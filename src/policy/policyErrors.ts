@@ -20,8 +20,6 @@ export function policyLogWriteError(error: unknown): unknown {
 
 /** The same for moonpay_policies. */
 export function policyWriteError(error: unknown): unknown {
-  if (databaseErrorReport(error).constraint === 'moonpay_policies_versions')
-    return refusedStep(error, 'policy_has_versions');
   if (databaseErrorReport(error).code === UNIQUE_VIOLATION) {
     return new MoonguardError('policy_duplicate', 'There is a policy with this policyId already.', { cause: error });
   }
