@@ -264,10 +264,11 @@ begin
       ('merged', '(triggered_at, id) where merged_into is not null'),
       ('breached', '(triggered_at, id) where breached_at is not null'),
       ('suppressed', '(triggered_at, id) where suppression_id is not null'),
+      ('nobodys', '(triggered_at, id) where status = ''open'' and assigned_to is null'),
       -- For the schedule, for whoever decides an alert that others are merged into, and for handing out what is in a queue.
       ('next_step_at', '(next_step_at, id) where next_step_at is not null'),
       ('merged_into', '(merged_into) where merged_into is not null'),
-      ('waiting', '(queue, triggered_at, id) where status = ''open'' and assigned_to is null')
+      ('waiting', '(queue, array_position(''{critical,high,medium,low}'', severity), triggered_at, id) where status = ''open'' and assigned_to is null')
     ) as plain (name, definition)
     union all
     select name, format('(%I, triggered_at, id) where %1$I is not null', name)

@@ -34,7 +34,7 @@ begin
     );
     comment on table moonguard.schema_migrations is 'The migrations that were applied, with the SHA-256 of their text.';
   end if;
-  if exists (select from moonguard.schema_migrations where number > 27) then
+  if exists (select from moonguard.schema_migrations where number > 26) then
     raise exception using
       errcode = 'MG001',
       message = 'this database was migrated by a newer version of Moonguard',
@@ -6322,19 +6322,17 @@ declare
   v_alert_id uuid;
   v_member record;
   v_distributed integer := 0;
-  v_looked_at integer;
 begin
   perform pg_advisory_xact_lock(hashtextextended('moonguard.alert_schedule', 0));
   for v_queue in select name, strategy from moonguard.alert_queues where is_active and strategy <> 'manual' order by priority, name loop
-    v_looked_at := 0;
     for v_alert_id in
       select id from public.moonpay_compliance_alerts
       where queue = v_queue.name and status = 'open' and assigned_to is null and merged_into is null
       -- As the index of what waits has it.
-      order by array_position('{critical,high,medium,low}', severity), triggered_at, id for no key update skip locked
+      order by array_position('{critical,high,medium,low}', severity), triggered_at, id
+      limit 10 * p_limit for no key update skip locked
     loop
-      exit when v_distributed = p_limit or v_looked_at = 10 * p_limit;
-      v_looked_at := v_looked_at + 1;
+      exit when v_distributed = p_limit;
       select m.person, t.has_had_it into v_member
       from moonguard.alert_queue_members m
       join moonguard.alert_people p on p.id = m.person and p.is_active
@@ -6539,8 +6537,8 @@ begin
 end
 $policies$;
 $moonguard_0021$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (21, '0021_alert_schedule', '60d610a274226156859c45df225d2ecbe156d21448eff9a577ccd3bae52197ef');
-  elsif v_applied <> '60d610a274226156859c45df225d2ecbe156d21448eff9a577ccd3bae52197ef' then
+    insert into moonguard.schema_migrations (number, name, checksum) values (21, '0021_alert_schedule', '3d3c8506db1e3ec1bf73d55a192ac5cde7e774d123d34adc6d33b6b8d132fa57');
+  elsif v_applied <> '3d3c8506db1e3ec1bf73d55a192ac5cde7e774d123d34adc6d33b6b8d132fa57' then
     raise exception using
       errcode = 'MG002',
       message = 'the migration 0021_alert_schedule that was applied here had another text',
@@ -6821,6 +6819,7 @@ begin
       ('merged', '(triggered_at, id) where merged_into is not null'),
       ('breached', '(triggered_at, id) where breached_at is not null'),
       ('suppressed', '(triggered_at, id) where suppression_id is not null'),
+      ('nobodys', '(triggered_at, id) where status = ''open'' and assigned_to is null'),
       -- For the schedule, for whoever decides an alert that others are merged into, and for handing out what is in a queue.
       ('next_step_at', '(next_step_at, id) where next_step_at is not null'),
       ('merged_into', '(merged_into) where merged_into is not null'),
@@ -6838,8 +6837,8 @@ $indexes$;
 select moonguard.index_alert_words();
 select moonguard.recount_alerts();
 $moonguard_0022$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (22, '0022_alert_reading', '79c01da2a725eb0c1e9f1ec7c4fb291c795ba164f3e3b1e493c3899a0415a915');
-  elsif v_applied <> '79c01da2a725eb0c1e9f1ec7c4fb291c795ba164f3e3b1e493c3899a0415a915' then
+    insert into moonguard.schema_migrations (number, name, checksum) values (22, '0022_alert_reading', '056440e59f1837a6d9073125248a1eac009e667257676b75f5392c72cb44ff3b');
+  elsif v_applied <> '056440e59f1837a6d9073125248a1eac009e667257676b75f5392c72cb44ff3b' then
     raise exception using
       errcode = 'MG002',
       message = 'the migration 0022_alert_reading that was applied here had another text',
@@ -8185,135 +8184,6 @@ $moonguard_0026$;
     raise exception using
       errcode = 'MG002',
       message = 'the migration 0026_backtests that was applied here had another text',
-      hint = 'Migrations never change once released. Use the files of the version that installed this database, or a newer one.';
-  end if;
-end
-$moonguard_install$;
-
-do $moonguard_install$
-declare
-  v_applied text := (select checksum from moonguard.schema_migrations where number = 27);
-begin
-  if v_applied is null then
-    execute $moonguard_0027$
--- Why: a Merkle tree over the policy log, with which anybody can check that rows were neither changed nor removed.
--- Locks: SHARE ROW EXCLUSIVE on moonpay_policy_logs for the time of two triggers and of noting the rows that are there.
--- Older program: runs on; its rows are noted like all others.
-
-create table moonguard.audit_log (
-  is_only boolean primary key default true,
-  verifier_key text,
-  tree_size bigint not null default 0,
-  root bytea not null default sha256(''),
-  checkpoint text,
-  signed_at timestamptz,
-  leader uuid,
-  leader_until timestamptz,
-  constraint audit_log_is_only_check check (is_only),
-  constraint audit_log_signed_check check ((tree_size = 0) = (checkpoint is null) and (checkpoint is null) = (signed_at is null)
-    and (checkpoint is null or verifier_key is not null)),
-  constraint audit_log_leader_check check ((leader is null) = (leader_until is null))
-);
-insert into moonguard.audit_log default values;
-comment on table moonguard.audit_log is 'The tree over the policy log as it was last signed: one row, which is compared and swapped.';
-comment on column moonguard.audit_log.verifier_key is 'What signatures are checked with; the key that signs is in no database.';
-comment on column moonguard.audit_log.checkpoint is 'Signed note of origin, size and root.';
-comment on column moonguard.audit_log.leader is 'The process that sequences; another one may when leader_until has passed.';
-
-create table moonguard.audit_checkpoints (
-  minute timestamptz primary key,
-  tree_size bigint not null,
-  checkpoint text not null
-);
-comment on table moonguard.audit_checkpoints is 'The last signed checkpoint of each minute.';
-
-create table moonguard.audit_queue (
-  id bigint generated always as identity primary key,
-  row_id uuid not null,
-  executed_at timestamptz not null,
-  queued_at timestamptz not null default clock_timestamp()
-) with (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
-comment on table moonguard.audit_queue is 'Rows of the policy log that are not in the tree yet. In the order of id, which is not that of commits: what is here is taken, never what is greater than the last.';
-
-create table moonguard.audit_leaves (
-  leaf_index bigint primary key,
-  row_id uuid not null,
-  executed_at timestamptz not null,
-  salts bytea not null,
-  constraint audit_leaves_leaf_index_check check (leaf_index >= 0),
-  constraint audit_leaves_salts_check check (octet_length(salts) = 128)
-);
-create index audit_leaves_row_id_idx on moonguard.audit_leaves (row_id);
-comment on table moonguard.audit_leaves is 'Which row each leaf of the tree is. Goes with its row: without the salts, nobody can try what was in it.';
-comment on column moonguard.audit_leaves.salts is '16 bytes for each group of columns, in the order of src/audit/entry.ts.';
-
-create table moonguard.audit_tiles (
-  level integer not null,
-  tile_index bigint not null,
-  hashes bytea not null,
-  primary key (level, tile_index),
-  constraint audit_tiles_level_check check (level between 0 and 7),
-  constraint audit_tiles_hashes_check check (octet_length(hashes) between 32 and 8192 and octet_length(hashes) % 32 = 0)
-);
--- Hashes do not compress.
-alter table moonguard.audit_tiles alter column hashes set storage external;
-comment on table moonguard.audit_tiles is 'The tree, 256 hashes a piece (c2sp.org/tlog-tiles). The last of a level grows until it is full.';
-
-create table moonguard.audit_removals (
-  id uuid primary key default moonguard.uuid_v7(),
-  removed_at timestamptz not null default now(),
-  leaf_indexes int8multirange not null
-);
-comment on table moonguard.audit_removals is 'Leaves whose rows retention has removed, with their salts. The hashes stay, and so does every proof.';
-
-create function moonguard.queue_policy_logs() returns trigger
-language plpgsql security definer set search_path = '' as $$
-begin
-  insert into moonguard.audit_queue (row_id, executed_at) select id, executed_at from inserted;
-  return null;
-end
-$$;
-create trigger queue_policy_logs after insert on public.moonpay_policy_logs
-  referencing new table as inserted for each statement execute function moonguard.queue_policy_logs();
-
-create function moonguard.remove_audit_leaves() returns trigger
-language plpgsql security definer set search_path = '' as $$
-begin
-  with gone as (
-    delete from moonguard.audit_leaves l using removed where l.row_id = removed.id and l.executed_at = removed.executed_at
-    returning l.leaf_index
-  )
-  insert into moonguard.audit_removals (leaf_indexes)
-  select range_agg(int8range(leaf_index, leaf_index, '[]')) from gone having count(*) > 0;
-  return null;
-end
-$$;
-create trigger remove_audit_leaves after delete on public.moonpay_policy_logs
-  referencing old table as removed for each statement execute function moonguard.remove_audit_leaves();
-
-insert into moonguard.audit_queue (row_id, executed_at) select id, executed_at from public.moonpay_policy_logs order by executed_at, id;
-
--- Nobody but the owner writes or reads these: the services do, and say what may be known.
-revoke all on moonguard.audit_log, moonguard.audit_checkpoints, moonguard.audit_queue, moonguard.audit_leaves, moonguard.audit_tiles,
-  moonguard.audit_removals from public, anon, authenticated, service_role;
-revoke all on sequence moonguard.audit_queue_id_seq from public, anon, authenticated, service_role;
-revoke all on function moonguard.queue_policy_logs(), moonguard.remove_audit_leaves() from public, anon, authenticated, service_role;
-do $owner_only$
-declare
-  v_table text;
-begin
-  foreach v_table in array array['audit_log', 'audit_checkpoints', 'audit_queue', 'audit_leaves', 'audit_tiles', 'audit_removals'] loop
-    execute format('alter table moonguard.%I enable row level security', v_table);
-    execute format('create policy owner_only on moonguard.%I using (false)', v_table);
-  end loop;
-end
-$owner_only$;
-$moonguard_0027$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (27, '0027_audit_log', '889a4a0c3437a6fcdeac04b0d27e1496ed8d065f8abd2858bf2cccdc7b5bf11f');
-  elsif v_applied <> '889a4a0c3437a6fcdeac04b0d27e1496ed8d065f8abd2858bf2cccdc7b5bf11f' then
-    raise exception using
-      errcode = 'MG002',
-      message = 'the migration 0027_audit_log that was applied here had another text',
       hint = 'Migrations never change once released. Use the files of the version that installed this database, or a newer one.';
   end if;
 end

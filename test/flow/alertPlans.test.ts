@@ -73,6 +73,7 @@ const questions: readonly [index: string, Question][] = [
   ['resolved_by_idx', (options) => compliance.listAlerts({ resolvedBy: 'nobody' }, options)],
   ['escalated_to_idx', (options) => compliance.listAlerts({ escalatedTo: 'nobody' }, options)],
   ['assigned_to_idx', (options) => compliance.listAlerts({ assignedTo: 'nobody' }, options)],
+  ['nobodys_idx', (options) => compliance.listAlerts({ assignedTo: null, status: 'open' }, options)],
   ['queue_idx', (options) => compliance.listAlerts({ queue: 'none' }, options)],
   ['source_idx', (options) => compliance.listAlerts({ source: 'nowhere' }, options)],
   ['breached_idx', (options) => compliance.listAlerts({ breached: true }, options)],
