@@ -13,7 +13,10 @@ const settingsSchema = z.strictObject({
   /** How long an approval waits for somebody, and how long one that was granted holds, unless said otherwise. Default 72. */
   approvalHours: z.int().min(1).max(8760),
 });
+const changesSchema = settingsSchema.partial();
 export type PolicySettingsValues = Readonly<z.output<typeof settingsSchema>>;
+
+type PolicySettingsChanges = z.input<typeof changesSchema>;
 
 /** How policies are changed. Every change of it is in the policy log. */
 export class PolicySettings {
@@ -31,9 +34,9 @@ export class PolicySettings {
    * Changes what is given.
    * @throws MoonguardError policy_settings_invalid
    */
-  async update(changes: Partial<PolicySettingsValues>, options: WriteOptions = {}): Promise<PolicySettingsValues> {
-    const given = parseInput(settingsSchema.partial(), changes, 'policy_settings_invalid');
-    if (Object.keys(given).length === 0) return this.get(options);
+  async update(changes: PolicySettingsChanges, options: WriteOptions = {}): Promise<PolicySettingsValues> {
+    const given = parseInput(changesSchema, changes, 'policy_settings_invalid');
+    if (Object.values(given).every((value) => value === undefined)) return this.get(options);
     const row = { four_eyes: given.fourEyes, approval_hours: given.approvalHours };
     return decode(
       await writeStep(this.#database, options, 'policy_settings_invalid', (transaction) =>

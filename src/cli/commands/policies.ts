@@ -13,6 +13,7 @@ import { decisionCommands } from './policyDecisions.ts';
 import { documentCommands } from './policyDocuments.ts';
 import { exceptionsCommand } from './policyExceptions.ts';
 import { listsCommand } from './policyLists.ts';
+import { settingsCommand } from './policySettings.ts';
 import { versionCommands } from './policyVersions.ts';
 
 export function policiesCommand(): Command {
@@ -24,7 +25,7 @@ export function policiesCommand(): Command {
     ['Write:', documentCommands()],
     ['Change:', [...versionCommands(), ...applyCommands()]],
     ['Try out:', backtestCommands()],
-    ['People and lists:', [approvalsCommand(), exceptionsCommand(), listsCommand()]],
+    ['People and lists:', [approvalsCommand(), exceptionsCommand(), listsCommand(), settingsCommand()]],
   ];
   for (const [title, commands] of groups) {
     policies.commandsGroup(title);
