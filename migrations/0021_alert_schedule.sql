@@ -320,7 +320,8 @@ create trigger alert_after_4_events after insert or update of status, assigned_t
   for each row execute function moonguard.alert_raises_events();
 
 -- Gives out what waits in queues, the worst and oldest first. Here and not when the alert is raised: one at a time, so that
--- nobody gets more than his capacity, and no new alert waits for another.
+-- nobody gets more than his capacity, and no new alert waits for another. It ends where nobody has room, so that its time does
+-- not depend on how many wait, and looks at ten times p_limit at most: those that everybody gave back wait in front.
 create function moonguard.distribute_alerts(p_limit integer default 100) returns integer
 language plpgsql set search_path = '' as $$
 declare
@@ -334,9 +335,11 @@ begin
     for v_alert_id in
       select id from public.moonpay_compliance_alerts
       where queue = v_queue.name and status = 'open' and assigned_to is null and merged_into is null
-      order by array_position(array['critical', 'high', 'medium', 'low'], severity), triggered_at, id
-      limit p_limit - v_distributed for no key update skip locked
+      -- As the index of what waits has it.
+      order by array_position('{critical,high,medium,low}', severity), triggered_at, id
+      limit 10 * p_limit for no key update skip locked
     loop
+      exit when v_distributed = p_limit;
       select m.person, t.has_had_it into v_member
       from moonguard.alert_queue_members m
       join moonguard.alert_people p on p.id = m.person and p.is_active

@@ -122,34 +122,38 @@ describe('sixteen clients at the same eight alerts', () => {
     for (let i = 0; i < 8; i += 1) alerts.push(await compliance.createAlert({ ...finding, severity: 'high' }));
   });
 
-  test('leave histories that one after the other could have written', async () => {
-    const choice = fc.tuple(fc.nat({ max: 7 }), anyMove);
-    const walks = fc.sample(fc.array(choice, { minLength: STEPS, maxLength: STEPS, size: 'max' }), {
-      numRuns: CLIENTS,
-      seed: 20_261_123,
-    });
-    const done = await Promise.all(
-      walks.map(async (walk) => {
-        const codes: (string | undefined)[] = [];
-        for (const [index, next] of walk) {
-          const alert = alerts[index];
-          if (alert !== undefined) codes.push(await outcomeOf(walkStep(database, compliance, alert, next)));
-        }
-        return codes;
-      }),
-    );
-    const codes = done.flat();
-    expect(codes).toHaveLength(CLIENTS * STEPS);
-    expect(codes.filter((code) => code !== undefined && !knownRefusals.includes(code))).toEqual([]);
+  test(
+    'leave histories that one after the other could have written',
+    async () => {
+      const choice = fc.tuple(fc.nat({ max: 7 }), anyMove);
+      const walks = fc.sample(fc.array(choice, { minLength: STEPS, maxLength: STEPS, size: 'max' }), {
+        numRuns: CLIENTS,
+        seed: 20_261_123,
+      });
+      const done = await Promise.all(
+        walks.map(async (walk) => {
+          const codes: (string | undefined)[] = [];
+          for (const [index, next] of walk) {
+            const alert = alerts[index];
+            if (alert !== undefined) codes.push(await outcomeOf(walkStep(database, compliance, alert, next)));
+          }
+          return codes;
+        }),
+      );
+      const codes = done.flat();
+      expect(codes).toHaveLength(CLIENTS * STEPS);
+      expect(codes.filter((code) => code !== undefined && !knownRefusals.includes(code))).toEqual([]);
 
-    let moves = 0;
-    for (const { id } of alerts) {
-      await expectCompleteHistory(database.db, id);
-      moves += await decisionsByTwo(id);
-    }
-    expect(codes.filter((code) => code === undefined).length).toBeGreaterThan(100);
-    expect(moves).toBeGreaterThan(8);
-  });
+      let moves = 0;
+      for (const { id } of alerts) {
+        await expectCompleteHistory(database.db, id);
+        moves += await decisionsByTwo(id);
+      }
+      expect(codes.filter((code) => code === undefined).length).toBeGreaterThan(100);
+      expect(moves).toBeGreaterThan(8);
+    },
+    WALKS_WITHIN_MS,
+  );
 
   /** How many decisions there were; each was proposed before, by somebody else. */
   async function decisionsByTwo(id: string): Promise<number> {

@@ -198,6 +198,17 @@ forEachDatabase('queues of alerts', (open) => {
     expect(await assignees([alert])).toEqual(['otto']);
   });
 
+  test('those that everybody gave back do not hold up the others', async () => {
+    await queues.putQueue({ name: 'all', strategy: 'round_robin' });
+    await staff('all', { anna: null });
+    const returned = await raiseSeveral(3);
+    await queues.distribute();
+    for (const { id } of returned) await compliance.assign(id, null);
+    const waiting = await raise();
+    await sql`select moonguard.distribute_alerts(1)`.execute(database.db);
+    expect(await assignees([...returned, waiting])).toEqual([null, null, null, 'anna']);
+  });
+
   test('nobody ever gets more than their capacity, and nothing waits while somebody has room, also when several distribute', async () => {
     const shift = fc.record({
       strategy: fc.constantFrom('least_loaded', 'round_robin'),
