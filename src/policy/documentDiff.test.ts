@@ -25,11 +25,7 @@ test.each<[string, Partial<PolicyDocument>, unknown[]]>([
     { rules: [{ ...large, when: 'false' }, small] },
     [{ path: 'rules.large.when', before: 'event.fiat.minor > 100', after: 'false' }],
   ],
-  [
-    'a rule less',
-    { rules: [large] },
-    [{ path: 'rules.small', before: small, after: undefined }],
-  ],
+  ['a rule less', { rules: [large] }, [{ path: 'rules.small', before: small, after: undefined }]],
   ['the order alone', { rules: document.rules.toReversed() }, [{ path: 'rules' }]],
   ['something new', { log: 'hits' }, [{ path: 'log', before: undefined, after: 'hits' }]],
 ])('%s', (_, changes, expected) => {
