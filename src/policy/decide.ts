@@ -5,7 +5,7 @@ import { isUnavailable } from '../database/unavailable.ts';
 import { SYSTEM_ACTOR } from '../input/writeOptions.ts';
 import type { Observation, Observe } from '../observe/observation.ts';
 import { candidatesFor } from './candidates.ts';
-import { type DecisionServices, evaluateSubjects, writeDecisions } from './decideSubjects.ts';
+import { type DecisionServices, decideSubjects } from './decideSubjects.ts';
 import type { DecidedSubject, Subject } from './decision.ts';
 import { eventInputOf } from './eventInput.ts';
 import type { AskedSubject } from './gatherInputs.ts';
@@ -88,9 +88,7 @@ async function decideEvents(
   dependencies: DecideDependencies,
 ): Promise<Outcome[]> {
   const asked = events.flatMap((event) => askedOf(event, policies));
-  const evaluated = await evaluateSubjects(transaction, asked, policies.lists, dependencies.runtime);
-  const decided = evaluated.filter(({ decision }) => decision.policies.length > 0);
-  if (decided.length > 0) await writeDecisions(transaction, decided, dependencies);
+  const decided = await decideSubjects(transaction, asked, policies.lists, dependencies);
   await markEventsDecided(
     transaction,
     events.map(({ id }) => id),

@@ -2,6 +2,7 @@ import type { Db } from '../database/database.ts';
 import { consequencesOf } from './consequences.ts';
 import { type DecisionServices, evaluateSubjects, type Written, writeDecisions } from './decideSubjects.ts';
 import type { DecidedSubject, Subject } from './decision.ts';
+import { gatherInputs } from './gatherInputs.ts';
 
 export interface DecidedRequest extends Written {
   readonly decided: DecidedSubject;
@@ -18,7 +19,7 @@ export async function decideRequest(
   const policies = await sets.current(db);
   const { event } = subject;
   const asked = [{ subject, policies: policies.candidates(event.name, event.environment) }];
-  const decided = await evaluateSubjects(db, asked, policies.lists, runtime);
+  const decided = evaluateSubjects(asked, await gatherInputs(db, asked), policies.lists, runtime);
   const [one] = decided;
   if (one === undefined) throw new Error('a subject that was asked about was not decided on');
   const { alerts, approvals } = consequencesOf(one);

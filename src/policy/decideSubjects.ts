@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import type { Alert } from '../compliance/alert.ts';
 import type { ComplianceService } from '../compliance/ComplianceService.ts';
 import type { Database, Db } from '../database/database.ts';
@@ -7,6 +8,7 @@ import { consequencesOf } from './consequences.ts';
 import type { DecidedSubject } from './decision.ts';
 import { evaluatePolicies } from './evaluatePolicies.ts';
 import { type AskedSubject, gatherInputs } from './gatherInputs.ts';
+import type { DecisionInputs } from './inputs.ts';
 import type { ListLookup } from './listLookup.ts';
 import type { PolicyApprovals } from './PolicyApprovals.ts';
 import type { PolicyLogs } from './PolicyLogs.ts';
@@ -30,18 +32,50 @@ export interface Written {
   readonly approvals: readonly PolicyApproval[];
 }
 
-/** Decides on subjects without writing anything: one round trip. */
-export async function evaluateSubjects(
-  db: Db,
+/** Subjects whose decisions are written in one statement; with every rule in the log some 2,000 rows, or 2 MB. */
+const WRITTEN_TOGETHER = 20;
+
+/**
+ * Decides on subjects and writes what follows. The database writes one part while the next one is evaluated: with every
+ * rule in the log the one takes 8 ms an event, the other 4 ms.
+ * @returns the decisions to which some policy applied
+ */
+export async function decideSubjects(
+  transaction: Db,
   asked: readonly AskedSubject[],
   lists: ListLookup,
-  { newId }: Pick<Runtime, 'newId'>,
+  services: DecisionServices,
 ): Promise<DecidedSubject[]> {
-  const gathered = await gatherInputs(db, asked);
+  const gathered = await gatherInputs(transaction, asked);
+  const all: DecidedSubject[] = [];
+  let writing: Promise<unknown> = Promise.resolve();
+  for (let first = 0; first < asked.length; first += WRITTEN_TOGETHER) {
+    const next = asked.slice(first, first + WRITTEN_TOGETHER);
+    const inputs = gathered.slice(first, first + WRITTEN_TOGETHER);
+    const [decided] = await Promise.all([evaluateOnceSent(next, inputs, lists, services.runtime), writing]);
+    all.push(...decided);
+    writing = decided.length === 0 ? Promise.resolve() : writeDecisions(transaction, decided, services);
+  }
+  await writing;
+  return all;
+}
+
+/** Begins after the statement before has been sent. */
+async function evaluateOnceSent(...evaluated: Parameters<typeof evaluateSubjects>): Promise<DecidedSubject[]> {
+  await setImmediate();
+  return evaluateSubjects(...evaluated).filter(({ decision }) => decision.policies.length > 0);
+}
+
+export function evaluateSubjects(
+  asked: readonly AskedSubject[],
+  gathered: readonly DecisionInputs[],
+  lists: ListLookup,
+  runtime: Pick<Runtime, 'newId'>,
+): DecidedSubject[] {
   return asked.flatMap(({ subject, policies }, place) => {
     const inputs = gathered[place];
     if (inputs === undefined) return [];
-    return [{ decisionId: newId(), subject, ...evaluatePolicies(policies, inputs, lists) }];
+    return [{ decisionId: runtime.newId(), subject, ...evaluatePolicies(policies, inputs, lists) }];
   });
 }
 

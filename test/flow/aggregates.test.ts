@@ -46,7 +46,7 @@ const plainEvent: fc.Arbitrary<PlainEvent> = fc.record({
   minute: fc.nat(8),
 });
 
-const aggregate: fc.Arbitrary<Omit<Aggregate, 'name'>> = fc
+const aggregate = fc
   .record({
     kind: fc.constantFrom(
       { function: 'count' as const },
@@ -64,10 +64,10 @@ const aggregate: fc.Arbitrary<Omit<Aggregate, 'name'>> = fc
         current: fc.constantFrom('include' as const, 'exclude' as const),
         where: fc.record(
           {
-            status: fc.constantFrom(['completed'], ['pending', 'completed']),
-            events: fc.constantFrom(['transaction.completed'], ['transaction.*'], ['sell_transaction.*']),
-            country: fc.constant(['GBR']),
-            currency: fc.constant(['JPY']),
+            status: fc.constantFrom<string[][]>(['completed'], ['pending', 'completed']),
+            events: fc.constantFrom<string[][]>(['transaction.completed'], ['transaction.*'], ['sell_transaction.*']),
+            country: fc.constant<string[]>(['GBR']),
+            currency: fc.constant<string[]>(['JPY']),
           },
           { requiredKeys: [] },
         ),
@@ -76,11 +76,13 @@ const aggregate: fc.Arbitrary<Omit<Aggregate, 'name'>> = fc
     ),
     currency: fc.constantFrom(undefined, 'event' as const, 'EUR'),
   })
-  .map(({ kind, rest, currency }) => ({
-    ...kind,
-    ...rest,
-    ...('of' in kind && kind.of === 'fiat' && currency !== undefined && { currency }),
-  }));
+  .map(
+    ({ kind, rest, currency }): Omit<Aggregate, 'name'> => ({
+      ...kind,
+      ...rest,
+      ...('of' in kind && kind.of === 'fiat' && currency !== undefined && { currency }),
+    }),
+  );
 
 /** Runs share a database: each has a time of its own, which no window of another reaches. */
 const timeOf = ({ minute }: PlainEvent, run: number): number => FIRST - run * 100 * DAY_MS + minute * MINUTE_MS;
