@@ -65,6 +65,12 @@ describe('every variant of every bench runs', { timeout: 60_000 }, () => {
     ],
     ['history --n 1', 'ms', figures, ['history', 'empty', 'limit']],
     ['alerts --n 100', 'ms', { ...figures, ...times }, ['list', 'filter', 'search', 'counts', 'create', 'limit']],
+    [
+      'policies --n 10',
+      'events/s (evaluate: ms at p99)',
+      figures,
+      ['every-rule', 'hits', 'evaluate', 'rules', 'json-logic-engine', 'json-rules-engine', 'limit'],
+    ],
     ['policy-log --n 2', 'rows/s', figures, ['batch', 'single', 'limit']],
     ['delivery --n 1 --database embedded', 'deliveries/s', figures, ['moonguard', 'limit']],
     ['latency --n 1 --database embedded', 'ms', { ...figures, ...times }, ['moonguard', 'limit']],

@@ -14,7 +14,7 @@ import type { RuleValues } from './ruleValues.ts';
 export const DECISION = 'moonguard_decision';
 
 /** Stands where a rule's id does when the condition of the policy itself erred; no rule can be called that. */
-export const APPLIES_WHEN = 'applies_to.when';
+const APPLIES_WHEN = 'applies_to.when';
 
 /** `rule_results` of the row that sums a decision up. */
 export interface DecisionSummary {

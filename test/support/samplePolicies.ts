@@ -11,7 +11,7 @@ const alert = (title: string): NonNullable<Rule['alert']> => ({
  * Policies with every outcome, mode and log level, over what MoonPay's events say. Some of their rules err on most events.
  * They use the list `risky_countries`.
  */
-export const samplePolicies: readonly PolicyDocument[] = [
+const samplePolicies: readonly PolicyDocument[] = [
   {
     id: 'sample_any',
     name: 'Any of several',
