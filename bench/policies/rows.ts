@@ -3,7 +3,7 @@ import type { Db } from '../../src/database/database.ts';
 import { webhookBody } from '../payload.ts';
 import { AMOUNTS } from './rules.ts';
 
-export const CUSTOMERS = 200;
+const CUSTOMERS = 200;
 const HISTORY_EACH = 50;
 
 /** Spreads the amounts evenly over the events: coprime to {@link AMOUNTS}. */

@@ -4,6 +4,7 @@ import { Budget, matchingSteps } from './expressionBudget.ts';
 import { checkExpression, type Expr, type ExpressionProblem, placeOf } from './expressionCheck.ts';
 import { chargedFunctions, type Evaluation, signatures } from './expressionFunctions.ts';
 import { lowerExpression } from './expressionLowering.ts';
+import { planExpression } from './expressionPlan.ts';
 import { type ExpressionType, isRecord, type TypeName } from './expressionTypes.ts';
 import type { ListLookup } from './listLookup.ts';
 
@@ -64,7 +65,7 @@ export function expressionEnvironment({
 }: ExpressionOptions): CompileExpression {
   const declarations = { variables, functions: signatures, result, mostNested, exact, patternProblem };
   const part = (expr: Expr): Evaluate => {
-    const planned = plan(env, lowerExpression(expr, variables, nameAs));
+    const planned = planExpression(env, lowerExpression(expr, variables, nameAs));
     return (bindings, lists) => {
       evaluation.budget.begin(MOST_STEPS);
       evaluation.values = bindings;
