@@ -38,17 +38,10 @@ create index event_facts_country_idx on moonguard.event_facts (environment, coun
 create index event_facts_at_idx on moonguard.event_facts using brin (at) with (autosummarize = on);
 
 -- Other fields of the webhook that aggregates of some policy are kept by.
-create table moonguard.event_key_fields (
-  field text primary key,
-  declared_at timestamptz not null default now()
-);
+create table moonguard.event_key_fields (field text primary key, declared_at timestamptz not null default now());
 comment on table moonguard.event_key_fields is 'Fields of MoonPay''s data that policies declare as the key of an aggregate.';
 create table moonguard.event_keys (
-  environment text not null,
-  field text not null,
-  value text collate "C" not null,
-  at timestamptz not null,
-  event_id uuid not null,
+  environment text not null, field text not null, value text collate "C" not null, at timestamptz not null, event_id uuid not null,
   primary key (environment, field, value, at, event_id)
 );
 comment on table moonguard.event_keys is 'The values of declared fields, to find the events of a window by them.';

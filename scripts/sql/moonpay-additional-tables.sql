@@ -7733,17 +7733,10 @@ create index event_facts_country_idx on moonguard.event_facts (environment, coun
 create index event_facts_at_idx on moonguard.event_facts using brin (at) with (autosummarize = on);
 
 -- Other fields of the webhook that aggregates of some policy are kept by.
-create table moonguard.event_key_fields (
-  field text primary key,
-  declared_at timestamptz not null default now()
-);
+create table moonguard.event_key_fields (field text primary key, declared_at timestamptz not null default now());
 comment on table moonguard.event_key_fields is 'Fields of MoonPay''s data that policies declare as the key of an aggregate.';
 create table moonguard.event_keys (
-  environment text not null,
-  field text not null,
-  value text collate "C" not null,
-  at timestamptz not null,
-  event_id uuid not null,
+  environment text not null, field text not null, value text collate "C" not null, at timestamptz not null, event_id uuid not null,
   primary key (environment, field, value, at, event_id)
 );
 comment on table moonguard.event_keys is 'The values of declared fields, to find the events of a window by them.';
@@ -8099,8 +8092,8 @@ revoke all on function moonguard.event_word(jsonb), moonguard.event_amount(jsonb
   moonguard.aggregate_values(jsonb, jsonb), moonguard.subject_facts(jsonb), moonguard.decision_inputs(jsonb, jsonb),
   moonguard.remove_old_event_facts(timestamptz, integer) from public, anon, authenticated, service_role;
 $moonguard_0025$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (25, '0025_deciding', '3c22b79d645f548bf3944f929080196091d0cbb380efe7e63b3ada73719282c4');
-  elsif v_applied <> '3c22b79d645f548bf3944f929080196091d0cbb380efe7e63b3ada73719282c4' then
+    insert into moonguard.schema_migrations (number, name, checksum) values (25, '0025_deciding', '5d47a73b5f6516f05df590369df1f52dbafdc7cfc946b5632a2a53b7332f5491');
+  elsif v_applied <> '5d47a73b5f6516f05df590369df1f52dbafdc7cfc946b5632a2a53b7332f5491' then
     raise exception using
       errcode = 'MG002',
       message = 'the migration 0025_deciding that was applied here had another text',

@@ -5,32 +5,14 @@ import type { Observation } from '../../src/observe/observation.ts';
 import { Decider, type DeciderDependencies } from '../../src/policy/Decider.ts';
 import { decideBatch } from '../../src/policy/decide.ts';
 import { installDefaultPolicies } from '../../src/policy/defaultPolicies.ts';
-import { parseEvent } from '../../src/receive/parseEvent.ts';
-import { type StoredEvent, storeEvents } from '../../src/receive/store/storeEvents.ts';
-import { systemRuntime } from '../../src/runtime.ts';
+import type { StoredEvent } from '../../src/receive/store/storeEvents.ts';
 import { testWithShared } from '../support/besideCheckout.ts';
+import { failedBuy, receive, servicesOn, waitingIsOver } from '../support/deciding.ts';
 import { buyEvent, examplePayloads } from '../support/moonpay.ts';
 import { policyService } from '../support/policies.ts';
 import { refusal } from '../support/refusal.ts';
 import { type Observed, observed } from '../support/signals.ts';
 import { forEachDatabase, openTestDatabase, type TestDatabase } from '../support/testDatabase.ts';
-
-/** Stores webhooks as receiving does once their signature is verified. */
-async function receive(database: Database, bodies: readonly (string | Uint8Array)[]): Promise<StoredEvent[]> {
-  const events = bodies.map((body) => {
-    const rawBody = Buffer.from(body);
-    const parsed = parseEvent(rawBody, 'sandbox');
-    return { id: systemRuntime.newId(), environment: 'sandbox' as const, rawBody, signature: 't=1,s=00', parsed };
-  });
-  return database.transaction((transaction) => storeEvents(transaction, events));
-}
-
-const failedBuy = (id: string, customerId = `customer of ${id}`): string =>
-  buyEvent({ id, customerId, status: 'failed', failureReason: 'rejected_other' }, 'transaction_failed');
-
-function servicesOn(database: Database, { observe }: Pick<Observed, 'observe'>): DeciderDependencies {
-  return { ...policyService(database).deciding, runtime: systemRuntime, observe };
-}
 
 async function alertsOf(database: Database) {
   const { rows } = await sql<{
@@ -66,11 +48,6 @@ async function logOf(database: Database, event: StoredEvent | undefined) {
     select action_type, policy_id, notes from moonpay_policy_logs where correlation_id = ${`evt_${event?.id}`} order by id
   `.execute(database.db);
   return rows;
-}
-
-/** An event that failed waits before it is tried again: that time is over. */
-async function waitingIsOver(database: Database): Promise<void> {
-  await sql`update moonpay_webhook_events set decide_after = now() where decide_after is not null`.execute(database.db);
 }
 
 /** From now on the database refuses alerts about this transaction. */
