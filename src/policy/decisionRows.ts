@@ -2,7 +2,7 @@ import type { Environment } from '../observe/observation.ts';
 import { hashOf } from './canonicalJson.ts';
 import type { CompiledPolicy } from './compilePolicy.ts';
 import { aboutOf, sourceOf } from './consequences.ts';
-import type { DecidedSubject, PolicyResult, RuleResult } from './decision.ts';
+import type { DecidedSubject, Decision, PolicyResult, RuleResult } from './decision.ts';
 import type { Outcome, Rule } from './document.ts';
 import { allHit } from './evaluatePolicies.ts';
 import type { DecisionInputs, PolicyMode } from './inputs.ts';
@@ -101,14 +101,31 @@ interface RuleTrace {
  */
 export function decisionRows(decided: DecidedSubject): DecisionRow[] {
   if (decided.policies.length === 0) return [];
-  const traces = traceRules(decided);
+  const { traces, summary } = tell(decided);
   const common = commonFields(decided);
-  return [summaryRow(decided, traces, common), ...traces.map((trace) => ruleRow(trace, common))];
+  return [summaryRow(decided, summary, common), ...traces.map((trace) => ruleRow(trace, common))];
 }
 
 /** What a decision is told by, and compared by when it is replayed. */
 export function summarize(evaluated: Evaluated): DecisionSummary {
-  return summaryOf(evaluated, traceRules(evaluated));
+  return tell(evaluated).summary;
+}
+
+interface Telling {
+  readonly traces: readonly RuleTrace[];
+  readonly summary: DecisionSummary;
+}
+
+/** Who asked for a decision is told it twice, in the log and in the answer: that it is made once spares 0.7 of 3 ms. */
+const tellings = new WeakMap<Decision, Telling>();
+
+function tell(evaluated: Evaluated): Telling {
+  const known = tellings.get(evaluated.decision);
+  if (known !== undefined) return known;
+  const traces = traceRules(evaluated);
+  const telling = { traces, summary: summaryOf(evaluated, traces) };
+  tellings.set(evaluated.decision, telling);
+  return telling;
 }
 
 function traceRules({ decision, policies, bindings }: Evaluated): RuleTrace[] {
@@ -197,8 +214,7 @@ const actionOfDecision: Readonly<Record<Outcome, ActionType>> = {
   block: 'violation_detected',
 };
 
-function summaryRow(decided: DecidedSubject, traces: readonly RuleTrace[], common: CommonFields): DecisionRow {
-  const summary = summaryOf(decided, traces);
+function summaryRow(decided: DecidedSubject, summary: DecisionSummary, common: CommonFields): DecisionRow {
   return {
     ...common,
     id: decided.decisionId,
