@@ -1,6 +1,7 @@
 -- Why: alerts, the table of their workflow, and a timeline of every change. 0019 enforces them.
 -- Locks: ACCESS EXCLUSIVE on moonpay_compliance_alerts where an earlier version of it exists, for the time of one scan.
 -- Older program: an older hand-made program may go on writing.
+-- Long because: it makes one table with its checks, columns and comments, fresh and adopted.
 
 create function moonguard.risk_level(p_score integer) returns text
 language sql immutable parallel safe set search_path = '' as $$

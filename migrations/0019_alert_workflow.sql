@@ -1,6 +1,7 @@
 -- Why: the case workflow for every client: who moves an alert, two persons where it matters, a complete history; its settings.
 -- Locks: SHARE ROW EXCLUSIVE on moonpay_compliance_alerts, for the time of a catalogue change.
 -- Older program: goes on; a move without a person is refused.
+-- Long because: settings, risk, workflow and history are triggers of one table, which run one after the other.
 
 create table moonguard.alert_settings (
   is_the_one boolean primary key default true,

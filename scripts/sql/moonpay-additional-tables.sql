@@ -2019,6 +2019,7 @@ begin
 -- Why: alerts, the table of their workflow, and a timeline of every change. 0019 enforces them.
 -- Locks: ACCESS EXCLUSIVE on moonpay_compliance_alerts where an earlier version of it exists, for the time of one scan.
 -- Older program: an older hand-made program may go on writing.
+-- Long because: it makes one table with its checks, columns and comments, fresh and adopted.
 
 create function moonguard.risk_level(p_score integer) returns text
 language sql immutable parallel safe set search_path = '' as $$
@@ -2420,8 +2421,8 @@ comment on column public.moonpay_compliance_alerts.deadline_step is 'none, runni
 comment on column public.moonpay_compliance_alerts.next_step_at is 'When the schedule must look at its deadline.';
 comment on column public.moonpay_compliance_alerts.breached_at is 'When it was first overdue.';
 $moonguard_0008$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (8, '0008_compliance_alerts', 'e5af4f32341f5129fda2409b2869856fc715df69de1be03f6bf93027b7d72cc1');
-  elsif v_applied <> 'e5af4f32341f5129fda2409b2869856fc715df69de1be03f6bf93027b7d72cc1' then
+    insert into moonguard.schema_migrations (number, name, checksum) values (8, '0008_compliance_alerts', 'cb7587b3aa384f062e662c93587a8857eb3b6554c82be07fe1456bb7665217c2');
+  elsif v_applied <> 'cb7587b3aa384f062e662c93587a8857eb3b6554c82be07fe1456bb7665217c2' then
     raise exception using
       errcode = 'MG002',
       message = 'the migration 0008_compliance_alerts that was applied here had another text',
@@ -4718,6 +4719,7 @@ begin
 -- Why: the case workflow for every client: who moves an alert, two persons where it matters, a complete history; its settings.
 -- Locks: SHARE ROW EXCLUSIVE on moonpay_compliance_alerts, for the time of a catalogue change.
 -- Older program: goes on; a move without a person is refused.
+-- Long because: settings, risk, workflow and history are triggers of one table, which run one after the other.
 
 create table moonguard.alert_settings (
   is_the_one boolean primary key default true,
@@ -5123,8 +5125,8 @@ begin
 end
 $columns$;
 $moonguard_0019$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (19, '0019_alert_workflow', 'f6d8443c49eec8fdc86b87794ee8eeff339162a5fff9cf618af2b5bd72b621a9');
-  elsif v_applied <> 'f6d8443c49eec8fdc86b87794ee8eeff339162a5fff9cf618af2b5bd72b621a9' then
+    insert into moonguard.schema_migrations (number, name, checksum) values (19, '0019_alert_workflow', '53c413da23e49224a1c713051a797578ab4655c0477443b43c8aaf6467eebbaf');
+  elsif v_applied <> '53c413da23e49224a1c713051a797578ab4655c0477443b43c8aaf6467eebbaf' then
     raise exception using
       errcode = 'MG002',
       message = 'the migration 0019_alert_workflow that was applied here had another text',
