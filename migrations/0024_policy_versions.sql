@@ -185,7 +185,8 @@ $$;
 create trigger policy_list_value_before_write before insert or update on moonguard.policy_list_values
   for each row execute function moonguard.policy_list_value_before_write();
 
--- One row of the log for each list and statement; of many values it names the first hundred.
+-- One row of the log for each list and statement; of many values it names the first hundred. That a list is deleted with what is on
+-- it the list's own row says.
 create function moonguard.policy_list_values_after_write() returns trigger
 language plpgsql security definer set search_path = '' as $$
 declare
@@ -196,6 +197,7 @@ begin
     from changed_values group by list_name order by list_name
   loop
     update moonguard.policy_lists set revision = revision + 1 where name = v_change.list_name;
+    continue when not found;
     perform moonguard.log_policy_change('list_' || v_change.list_name, v_change.list_name, null, 'policy_updated', moonguard.policy_actor(), case tg_op when 'INSERT' then v_change.note end, null,
       jsonb_build_object(case tg_op when 'INSERT' then 'added' else 'removed' end, v_change.changed, 'values', v_change.named));
   end loop;
@@ -247,7 +249,7 @@ comment on column moonguard.policy_versions.created_by is 'Who saved it last.';
 comment on column moonguard.policy_versions.created_at is 'When it was first saved.';
 comment on column moonguard.policy_versions.published_by is 'Who last made it active.';
 comment on column moonguard.policy_versions.published_at is 'When it was last made active.';
-comment on column moonguard.policy_versions.replaces is 'The version that was active until then; null: none was.';
+comment on column moonguard.policy_versions.replaces is 'The version that it took the place of when it was put into shadow or made active; null: none.';
 comment on column moonguard.policy_versions.retired_at is 'When it was retired.';
 
 create function moonguard.require_policy_publisher(p_version moonguard.policy_versions) returns void
@@ -313,7 +315,7 @@ begin
     perform moonguard.require_policy_publisher(new);
     update moonguard.policy_versions set status = 'retired' where policy_id = new.policy_id and status = 'active' returning version into new.replaces;
   elsif new.status = 'shadow' then
-    update moonguard.policy_versions set status = 'retired' where policy_id = new.policy_id and status = 'shadow';
+    update moonguard.policy_versions set status = 'retired' where policy_id = new.policy_id and status = 'shadow' returning version into new.replaces;
   elsif new.status = 'retired' then
     new.retired_at := clock_timestamp();
   end if;
@@ -327,7 +329,7 @@ create trigger policy_versions_no_truncate before truncate on moonguard.policy_v
 
 create function moonguard.policy_version_state(p_version moonguard.policy_versions, p_with_document boolean) returns jsonb
 language sql immutable set search_path = '' as $$
-  select jsonb_build_object('version', p_version.version, 'status', p_version.status, 'hash', p_version.hash)
+  select jsonb_strip_nulls(jsonb_build_object('version', p_version.version, 'status', p_version.status, 'replaces', p_version.replaces, 'hash', p_version.hash))
     || case when p_with_document then jsonb_build_object('document', p_version.document) else '{}' end
   where p_version.id is not null
 $$;
@@ -390,10 +392,10 @@ begin
     perform moonguard.log_policy_change(new.policy_id, new.document ->> 'name', new.document ->> 'type', 'policy_activated', new.published_by, new.note,
       -- By now it is retired; until this change it was not.
       moonguard.policy_version_state(v_before, true) || '{"status": "active"}', moonguard.policy_version_state(new, true));
-  elsif not v_is_saved then
+  -- In the trigger of another row, the version is replaced or its policy deleted: the log has that.
+  elsif not v_is_saved and pg_trigger_depth() = 1 then
     perform moonguard.log_policy_change(new.policy_id, new.document ->> 'name', new.document ->> 'type',
-      -- In the trigger of another row: that one replaces it, and the policy goes on.
-      case when old.status = 'active' and pg_trigger_depth() = 1 then 'policy_deactivated' else 'policy_updated' end, moonguard.policy_actor(), new.note,
+      case when old.status = 'active' then 'policy_deactivated' else 'policy_updated' end, moonguard.policy_actor(), new.note,
       moonguard.policy_version_state(old, false), moonguard.policy_version_state(new, false));
   end if;
   perform moonguard.register_policy_version(new);

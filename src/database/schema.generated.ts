@@ -853,7 +853,7 @@ export interface MoonguardPolicyVersions {
    */
   published_by: string | null;
   /**
-   * The version that was active until then; null: none was.
+   * The version that it took the place of when it was put into shadow or made active; null: none.
    */
   replaces: number | null;
   /**
@@ -1850,7 +1850,7 @@ export interface MoonpayPolicyVersions {
    */
   published_by: string | null;
   /**
-   * The version that was active until then; null: none was.
+   * The version that it took the place of when it was put into shadow or made active; null: none.
    */
   replaces: number | null;
   /**

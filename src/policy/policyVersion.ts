@@ -24,7 +24,7 @@ export interface PolicyVersion {
   readonly createdAt: Date;
   readonly publishedBy: string | null;
   readonly publishedAt: Date | null;
-  /** The version that was active until then. */
+  /** The version that it took the place of when it was put into shadow or made active. */
   readonly replaces: number | null;
   readonly retiredAt: Date | null;
 }
