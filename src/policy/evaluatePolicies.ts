@@ -101,14 +101,13 @@ function evaluateRule(
     };
   }
   if (!evaluated.hit) return { rule: rule.id, result: 'no_hit' };
-  const waiver = waivers.find(
-    ({ policy, rule: only }) => policy === document.id && (only === null || only === rule.id),
-  );
+  const waiver = waiverOf(waivers, document, rule.id);
   if (waiver !== undefined) return { rule: rule.id, result: 'hit', outcome: 'allow', waived_by: waiver.id };
   if (rule.score !== undefined) return { rule: rule.id, result: 'hit', score: rule.score };
   return { rule: rule.id, result: 'hit', outcome: rule.outcome ?? 'review' };
 }
 
+/** The exception or granted approval that lets a hit of the rule have no effect. */
 function waiverOf(waivers: Waivers, { id }: PolicyDocument, ruleId: string) {
   return waivers.find(({ policy, rule }) => policy === id && (rule === null || rule === ruleId));
 }
