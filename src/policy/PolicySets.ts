@@ -30,32 +30,36 @@ interface LoadedList {
 export class PolicySets {
   #set: PolicySet | undefined;
   /** By row and mode: a version that is evaluated never changes. */
-  #compiled = new Map<string, CompiledPolicy>();
-  #lists = new Map<string, LoadedList>();
+  #compiled: ReadonlyMap<string, CompiledPolicy> = new Map();
+  #lists: ReadonlyMap<string, LoadedList> = new Map();
 
   /** @param revision what the caller has just read of `moonguard.policy_revision`, which spares a round trip */
   async current(db: Db, revision?: number): Promise<PolicySet> {
     const newest = revision ?? (await findPolicyRevision(db));
     if (this.#set?.revision === newest) return this.#set;
     // Read after the revision: whatever changes between the two has another one, and is loaded by the next call.
-    const policies = this.#compile(await listEvaluatedVersions(db));
-    const set = policySet(newest, policies, await this.#load(db));
-    this.#set = set;
+    const compiled = this.#compile(await listEvaluatedVersions(db));
+    const lists = await this.#load(db);
+    const set = policySet(newest, [...compiled.values()], lookupIn(lists));
+    // What a transaction sees may be taken back, and its revision given to another change.
+    if (!db.isTransaction) {
+      this.#set = set;
+      this.#compiled = compiled;
+      this.#lists = lists;
+    }
     return set;
   }
 
-  #compile(rows: readonly EvaluatedVersionRow[]): CompiledPolicy[] {
-    const known = this.#compiled;
-    this.#compiled = new Map(
+  #compile(rows: readonly EvaluatedVersionRow[]): ReadonlyMap<string, CompiledPolicy> {
+    return new Map(
       rows.map((row) => {
         const key = `${row.id} ${row.status}`;
-        return [key, known.get(key) ?? compileVersion(row)];
+        return [key, this.#compiled.get(key) ?? compileVersion(row)];
       }),
     );
-    return [...this.#compiled.values()];
   }
 
-  async #load(db: Db): Promise<ListLookup> {
+  async #load(db: Db): Promise<ReadonlyMap<string, LoadedList>> {
     const known = this.#lists;
     const rows = await listPolicyLists(db);
     const changed = rows.filter(({ name, revision }) => known.get(name)?.revision !== revision);
@@ -81,14 +85,17 @@ export class PolicySets {
             },
       );
     }
-    this.#lists = lists;
-    return {
-      has: (list, value) => {
-        const found = lists.get(list);
-        return found?.values.has(folded(value, found.isCaseSensitive));
-      },
-    };
+    return lists;
   }
+}
+
+function lookupIn(lists: ReadonlyMap<string, LoadedList>): ListLookup {
+  return {
+    has: (list, value) => {
+      const found = lists.get(list);
+      return found?.values.has(folded(value, found.isCaseSensitive));
+    },
+  };
 }
 
 const folded = (value: string, isCaseSensitive: boolean): string => (isCaseSensitive ? value : value.toLowerCase());

@@ -49,6 +49,20 @@ forEachDatabase('lists of policies', (open) => {
     expect(await valuesOf('blocked')).toEqual(['0xB', '0xC']);
   });
 
+  test('what a transaction saw and took back is forgotten', async () => {
+    await policies.lists.create({ name: 'blocked' });
+    const takenBack = database.transaction(async (transaction) => {
+      await policies.lists.add('blocked', ['0xA'], { transaction });
+      const { lists } = await policies.deciding.sets.current(transaction);
+      expect(lists.has('blocked', '0xA')).toBe(true);
+      throw new Error('taken back');
+    });
+    await expect(takenBack).rejects.toThrow('taken back');
+    await policies.lists.add('blocked', ['0xB']);
+    expect(await isOn('blocked', '0xA')).toBe(false);
+    expect(await isOn('blocked', '0xB')).toBe(true);
+  });
+
   test('a list that ignores case does so whoever writes it', async () => {
     await policies.lists.create({ name: 'blocked', isCaseSensitive: false });
     await policies.lists.add('blocked', ['0xAB', '0xab', 'ÄÖ']);
