@@ -38,6 +38,12 @@ export const settings = z.object({
     .describe(
       '32 bytes in base64 that encrypt stored secrets: openssl rand -base64 32. Every process on one database needs the same. Default: generated once into master.key in the data directory.',
     ),
+  MOONGUARD_LOG_KEY: z
+    .string()
+    .optional()
+    .describe(
+      'The key that signs the audit log: `moonguard audit key --name <name of the log>` makes one. Default: log.key in the data directory, which is generated beside the embedded database. A process without it leaves signing to the others.',
+    ),
   MOONPAY_WEBHOOK_KEYS_SANDBOX: keyList
     .default([])
     .describe(
@@ -126,6 +132,7 @@ export interface Config {
   readonly host: string;
   readonly port: number;
   readonly masterKey: string | undefined;
+  readonly logKey: string | undefined;
   readonly webhookKeys: { readonly sandbox: readonly string[]; readonly production: readonly string[] };
   readonly signatureToleranceSeconds: number;
   readonly maxBodyBytes: number;
@@ -171,6 +178,7 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     host: values.MOONGUARD_HOST,
     port: values.MOONGUARD_PORT,
     masterKey: values.MOONGUARD_MASTER_KEY,
+    logKey: values.MOONGUARD_LOG_KEY,
     webhookKeys: { sandbox: values.MOONPAY_WEBHOOK_KEYS_SANDBOX, production: values.MOONPAY_WEBHOOK_KEYS_PRODUCTION },
     signatureToleranceSeconds: values.MOONGUARD_SIGNATURE_TOLERANCE_SECONDS,
     maxBodyBytes: values.MOONGUARD_MAX_BODY_BYTES,

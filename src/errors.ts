@@ -111,6 +111,46 @@ export const errorCatalogue = {
   backtest_invalid: { status: 422, action: 'Correct the fields that the problems name.' },
   backtest_finished: { status: 409, action: 'Begin another backtest: this one has ended.' },
 
+  // The audit log
+  log_key_invalid: { status: 422, action: 'Copy the whole key: PRIVATE+KEY+… to sign with, <name>+<id>+… to verify.' },
+  log_key_mismatch: {
+    status: 500,
+    action: 'Set MOONGUARD_LOG_KEY to the key that the log is signed with: it is the same on every machine.',
+  },
+  audit_note_invalid: { status: 422, action: 'Take the file again from where it came: this is no signed checkpoint.' },
+  audit_signature_missing: {
+    status: 422,
+    action: 'Verify with the key that signs this log: moonguard audit checkpoint.',
+  },
+  audit_signature_wrong: { status: 422, action: 'Do not trust it: somebody changed it after it was signed.' },
+  audit_other_log: { status: 422, action: 'Compare with a checkpoint of the same log.' },
+  audit_version_unknown: {
+    status: 422,
+    action: 'Verify it with the version of Moonguard that made it, or a newer one.',
+  },
+  audit_entry_invalid: {
+    status: 422,
+    action: 'Take the file again from where it came; if it stays so, do not trust it.',
+  },
+  audit_proof_invalid: {
+    status: 422,
+    action: 'Take the file again from where it came; if it stays so, do not trust it.',
+  },
+  audit_export_invalid: { status: 422, action: 'Copy the whole folder again, or export it again.' },
+  audit_tile_truncated: {
+    status: 422,
+    action: 'Copy the whole folder again; in a database, restore the tile from a backup.',
+  },
+  audit_tree_inconsistent: {
+    status: 500,
+    action: 'Find out who changed the tree: nothing is signed until it is as it was when it was last signed.',
+  },
+  audit_not_sequenced: {
+    status: 409,
+    action: 'Try again in a moment; a running server with the key of the log signs it.',
+  },
+  audit_checkpoint_missing: { status: 404, action: 'Start a server that has the key of the log, and log something.' },
+
   // Running
   configuration_invalid: { status: 500, action: 'Correct the settings that the problems name.' },
   master_key_missing: {

@@ -1,3 +1,14 @@
+export {
+  AuditService,
+  type ExportRange,
+  type SignedCheckpoint,
+  type VerifyOptions,
+  verifyExport,
+  verifyProof,
+} from './audit/AuditService.ts';
+export type { VerifiedBundle } from './audit/bundle.ts';
+export { newLogKey } from './audit/logKey.ts';
+export type { Finding, Verification } from './audit/verifyLog.ts';
 export { AlertDeadlines } from './compliance/AlertDeadlines.ts';
 export { AlertQueues } from './compliance/AlertQueues.ts';
 export { AlertSettings } from './compliance/AlertSettings.ts';

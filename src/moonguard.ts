@@ -1,3 +1,6 @@
+import { AuditService } from './audit/AuditService.ts';
+import { openLogKey } from './audit/logKey.ts';
+import { Sequencer } from './audit/Sequencer.ts';
 import { AlertScheduler } from './compliance/AlertScheduler.ts';
 import { ComplianceService } from './compliance/ComplianceService.ts';
 import { CustomerService } from './compliance/CustomerService.ts';
@@ -41,6 +44,8 @@ export interface MoonguardOptions {
   readonly database?: Database;
   /** 32 bytes in base64. Default: read from, or generated into, `master.key` in the data directory. */
   readonly masterKey?: string | undefined;
+  /** `PRIVATE+KEY+…` that signs the audit log. Default: read from `log.key` in the data directory, generated there beside the embedded database. */
+  readonly logKey?: string | undefined;
   /** MoonPay's webhook keys (`wk_…`), besides those in the database. */
   readonly webhookKeys?: Partial<Record<Environment, readonly string[]>>;
   /** Default 300. */
@@ -76,6 +81,7 @@ export interface Moonguard {
   readonly customers: CustomerService;
   readonly policies: PolicyService;
   readonly accounts: AccountService;
+  readonly audit: AuditService;
   readonly providerKeys: ProviderKeys;
   readonly retention: RetentionService;
   /** Whether requests can be served now. */
@@ -195,6 +201,7 @@ async function wire(database: Database, options: WiringOptions): Promise<Moongua
   const partitions = new PartitionKeeper({ database, observe });
   const vacuum = new VacuumKeeper({ database, observe });
   const alertScheduler = new AlertScheduler({ database, observe });
+  let sequencer: Sequencer | undefined;
 
   return {
     database,
@@ -203,12 +210,15 @@ async function wire(database: Database, options: WiringOptions): Promise<Moongua
     customers,
     policies,
     accounts,
+    audit: new AuditService({ database }),
     providerKeys,
     retention,
     readiness: () => readiness(database),
     inventory: () => readInventory(database.db),
     deliveryQueue: () => readDeliveryQueue(database.db),
     start: async () => {
+      sequencer = await openSequencer(database, options);
+      sequencer?.start();
       await Promise.all([worker.start(), replayer.start(), decider.start(), backtester.start(), partitions.start()]);
       alertScheduler.start();
       policyKeeper.start();
@@ -218,11 +228,26 @@ async function wire(database: Database, options: WiringOptions): Promise<Moongua
     stop: async () => {
       await Promise.all([worker.stop(), replayer.stop(), decider.stop(), backtester.stop(), partitions.stop()]);
       await Promise.all([alertScheduler.stop(), policyKeeper.stop(), retentionKeeper.stop(), vacuum.stop()]);
+      await sequencer?.stop();
       await providerKeys.close();
       await sender.close();
       if (options.database === undefined) await database.close();
     },
   };
+}
+
+/** Undefined in a process that has no key of the log. */
+async function openSequencer(database: Database, options: WiringOptions): Promise<Sequencer | undefined> {
+  const { observe, runtime, logKey, dataDirectory } = options;
+  const ownsDirectory = options.database === undefined && database.kind === 'embedded';
+  const signer = await openLogKey(
+    database.db,
+    { logKey, dataDirectory, mayMake: ownsDirectory, newName: () => `moonguard.invalid/${runtime.newId()}` },
+    observe,
+  );
+  if (signer !== undefined) return new Sequencer({ database, observe, signer, leader: runtime.newId() });
+  observe({ type: 'audit.key_missing' });
+  return undefined;
 }
 
 async function readiness(database: Database): Promise<Readiness> {

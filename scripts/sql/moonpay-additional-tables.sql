@@ -34,7 +34,7 @@ begin
     );
     comment on table moonguard.schema_migrations is 'The migrations that were applied, with the SHA-256 of their text.';
   end if;
-  if exists (select from moonguard.schema_migrations where number > 26) then
+  if exists (select from moonguard.schema_migrations where number > 27) then
     raise exception using
       errcode = 'MG001',
       message = 'this database was migrated by a newer version of Moonguard',
@@ -6433,7 +6433,7 @@ comment on table moonguard.legal_holds is
 -- does not hold up the rest.
 create function moonguard.run_alert_schedule(p_now timestamptz default now(), p_limit integer default 100)
 returns table (is_leader boolean, warned integer, breached integer, escalated integer, assigned integer, archived integer,
-  failure text, more boolean)
+  failure text, more boolean, next_due timestamptz)
 language plpgsql set search_path = '' set lock_timeout = '1s' as $$
 declare
   v_actor text := current_setting('moonguard.actor', true);
@@ -6496,11 +6496,12 @@ begin
 
   perform set_config('moonguard.actor', coalesce(v_actor, ''), true);
   more := p_limit in (warned + breached, assigned, archived);
+  next_due := (select min(next_step_at) from public.moonpay_compliance_alerts where next_step_at > p_now);
   return next;
 end
 $$;
 comment on function moonguard.run_alert_schedule(timestamptz, integer) is
-  'Warns of deadlines, notes and escalates what is overdue, distributes, archives and tidies up: at most p_limit of each, more: call again. Of several sessions one does it (is_leader). failure: SQLSTATE of what could not be done.';
+  'Warns of deadlines, notes and escalates what is overdue, distributes, archives and tidies up: at most p_limit of each, more: call again. Of several sessions one does it (is_leader). failure: SQLSTATE of what could not be done; next_due: when the next deadline or warning is.';
 
 -- Who may do what.
 revoke all on moonguard.alert_deadlines, moonguard.holidays, moonguard.alert_people, moonguard.alert_queues, moonguard.alert_queue_members
@@ -6539,8 +6540,8 @@ begin
 end
 $policies$;
 $moonguard_0021$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (21, '0021_alert_schedule', '3d3c8506db1e3ec1bf73d55a192ac5cde7e774d123d34adc6d33b6b8d132fa57');
-  elsif v_applied <> '3d3c8506db1e3ec1bf73d55a192ac5cde7e774d123d34adc6d33b6b8d132fa57' then
+    insert into moonguard.schema_migrations (number, name, checksum) values (21, '0021_alert_schedule', '4c2e6731810cddc6ba0a8af663dbbb0b093426a5b91d440f809d256ca77b0233');
+  elsif v_applied <> '4c2e6731810cddc6ba0a8af663dbbb0b093426a5b91d440f809d256ca77b0233' then
     raise exception using
       errcode = 'MG002',
       message = 'the migration 0021_alert_schedule that was applied here had another text',
@@ -8181,6 +8182,135 @@ $moonguard_0026$;
     raise exception using
       errcode = 'MG002',
       message = 'the migration 0026_backtests that was applied here had another text',
+      hint = 'Migrations never change once released. Use the files of the version that installed this database, or a newer one.';
+  end if;
+end
+$moonguard_install$;
+
+do $moonguard_install$
+declare
+  v_applied text := (select checksum from moonguard.schema_migrations where number = 27);
+begin
+  if v_applied is null then
+    execute $moonguard_0027$
+-- Why: a Merkle tree over the policy log, with which anybody can check that rows were neither changed nor removed.
+-- Locks: SHARE ROW EXCLUSIVE on moonpay_policy_logs for the time of two triggers and of noting the rows that are there.
+-- Older program: runs on; its rows are noted like all others.
+
+create table moonguard.audit_log (
+  is_only boolean primary key default true,
+  verifier_key text,
+  tree_size bigint not null default 0,
+  root bytea not null default sha256(''),
+  checkpoint text,
+  signed_at timestamptz,
+  leader uuid,
+  leader_until timestamptz,
+  constraint audit_log_is_only_check check (is_only),
+  constraint audit_log_signed_check check ((tree_size = 0) = (checkpoint is null) and (checkpoint is null) = (signed_at is null)
+    and (checkpoint is null or verifier_key is not null)),
+  constraint audit_log_leader_check check ((leader is null) = (leader_until is null))
+);
+insert into moonguard.audit_log default values;
+comment on table moonguard.audit_log is 'The tree over the policy log as it was last signed: one row, which is compared and swapped.';
+comment on column moonguard.audit_log.verifier_key is 'What signatures are checked with; the key that signs is in no database.';
+comment on column moonguard.audit_log.checkpoint is 'Signed note of origin, size and root.';
+comment on column moonguard.audit_log.leader is 'The process that sequences; another one may when leader_until has passed.';
+
+create table moonguard.audit_checkpoints (
+  minute timestamptz primary key,
+  tree_size bigint not null,
+  checkpoint text not null
+);
+comment on table moonguard.audit_checkpoints is 'The last signed checkpoint of each minute.';
+
+create table moonguard.audit_queue (
+  id bigint generated always as identity primary key,
+  row_id uuid not null,
+  executed_at timestamptz not null,
+  queued_at timestamptz not null default clock_timestamp()
+) with (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
+comment on table moonguard.audit_queue is 'Rows of the policy log that are not in the tree yet. In the order of id, which is not that of commits: what is here is taken, never what is greater than the last.';
+
+create table moonguard.audit_leaves (
+  leaf_index bigint primary key,
+  row_id uuid not null,
+  executed_at timestamptz not null,
+  salts bytea not null,
+  constraint audit_leaves_leaf_index_check check (leaf_index >= 0),
+  constraint audit_leaves_salts_check check (octet_length(salts) > 0 and octet_length(salts) % 16 = 0)
+);
+create index audit_leaves_row_id_idx on moonguard.audit_leaves (row_id);
+comment on table moonguard.audit_leaves is 'Which row each leaf of the tree is. Goes with its row: without the salts, nobody can try what was in it.';
+comment on column moonguard.audit_leaves.salts is '16 bytes for each group of columns, in the order of src/audit/entry.ts.';
+
+create table moonguard.audit_tiles (
+  level integer not null,
+  tile_index bigint not null,
+  hashes bytea not null,
+  primary key (level, tile_index),
+  constraint audit_tiles_level_check check (level between 0 and 7),
+  constraint audit_tiles_hashes_check check (octet_length(hashes) between 32 and 8192 and octet_length(hashes) % 32 = 0)
+);
+-- Hashes do not compress.
+alter table moonguard.audit_tiles alter column hashes set storage external;
+comment on table moonguard.audit_tiles is 'The tree, 256 hashes a piece (c2sp.org/tlog-tiles). The last of a level grows until it is full.';
+
+create table moonguard.audit_removals (
+  id uuid primary key default moonguard.uuid_v7(),
+  removed_at timestamptz not null default now(),
+  leaf_indexes int8multirange not null
+);
+comment on table moonguard.audit_removals is 'Leaves whose rows retention has removed, with their salts. The hashes stay, and so does every proof.';
+
+create function moonguard.queue_policy_logs() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+  insert into moonguard.audit_queue (row_id, executed_at) select id, executed_at from inserted;
+  return null;
+end
+$$;
+create trigger queue_policy_logs after insert on public.moonpay_policy_logs
+  referencing new table as inserted for each statement execute function moonguard.queue_policy_logs();
+
+create function moonguard.remove_audit_leaves() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+  with gone as (
+    delete from moonguard.audit_leaves l using removed where l.row_id = removed.id and l.executed_at = removed.executed_at
+    returning l.leaf_index
+  )
+  insert into moonguard.audit_removals (leaf_indexes)
+  select range_agg(int8range(leaf_index, leaf_index, '[]')) from gone having count(*) > 0;
+  return null;
+end
+$$;
+create trigger remove_audit_leaves after delete on public.moonpay_policy_logs
+  referencing old table as removed for each statement execute function moonguard.remove_audit_leaves();
+
+insert into moonguard.audit_queue (row_id, executed_at) select id, executed_at from public.moonpay_policy_logs order by executed_at, id;
+
+-- Nobody but the owner writes or reads these: the services do, and say what may be known.
+revoke all on moonguard.audit_log, moonguard.audit_checkpoints, moonguard.audit_queue, moonguard.audit_leaves, moonguard.audit_tiles,
+  moonguard.audit_removals from public, anon, authenticated, service_role;
+revoke all on sequence moonguard.audit_queue_id_seq from public, anon, authenticated, service_role;
+revoke all on function moonguard.queue_policy_logs(), moonguard.remove_audit_leaves() from public, anon, authenticated, service_role;
+do $owner_only$
+declare
+  v_table text;
+begin
+  foreach v_table in array array['audit_log', 'audit_checkpoints', 'audit_queue', 'audit_leaves', 'audit_tiles', 'audit_removals'] loop
+    execute format('alter table moonguard.%I enable row level security', v_table);
+    execute format('create policy owner_only on moonguard.%I using (false)', v_table);
+  end loop;
+end
+$owner_only$;
+$moonguard_0027$;
+    insert into moonguard.schema_migrations (number, name, checksum) values (27, '0027_audit_log', '7ffefa15e1e6537d1860b26928e90525e7d5c300094b8e49cd18968c6ed796e7');
+  elsif v_applied <> '7ffefa15e1e6537d1860b26928e90525e7d5c300094b8e49cd18968c6ed796e7' then
+    raise exception using
+      errcode = 'MG002',
+      message = 'the migration 0027_audit_log that was applied here had another text',
       hint = 'Migrations never change once released. Use the files of the version that installed this database, or a newer one.';
   end if;
 end

@@ -9,6 +9,12 @@ export function integer(text: string): number {
   return Number(text);
 }
 
+/** Place in the audit log. */
+export function leafIndex(text: string): bigint {
+  if (!/^\d{1,18}$/.test(text)) throw new InvalidArgumentError('It must be a whole number from 0 on.');
+  return BigInt(text);
+}
+
 export function port(text: string): number {
   const number = integer(text);
   if (number < 0 || number > 65_535) throw new InvalidArgumentError('It must be from 0 (any free one) to 65535.');

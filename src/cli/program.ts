@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 import { alertsCommand } from './commands/alerts.ts';
+import { auditCommand } from './commands/audit.ts';
 import { demoCommand } from './commands/demo.ts';
 import { doctorCommand } from './commands/doctor.ts';
 import { keysCommand } from './commands/keys.ts';
@@ -31,7 +32,8 @@ export function createProgram(): Command {
   program.commandsGroup('Look after:');
   for (const make of [doctorCommand, migrateCommand, keysCommand, retentionCommand]) program.addCommand(make());
   program.commandsGroup('Work with:');
-  for (const make of [webhooksCommand, alertsCommand, policiesCommand, logsCommand]) program.addCommand(make());
+  for (const make of [webhooksCommand, alertsCommand, policiesCommand, logsCommand, auditCommand])
+    program.addCommand(make());
   inheritSettings(program);
   return program;
 }

@@ -10,12 +10,13 @@ export function configOf({ dataDirectory }: Pick<DataOptions, 'dataDirectory'>):
 }
 
 export function moonguardOptions(config: Config): MoonguardOptions {
-  const { databaseUrl, dataDirectory, masterKey, webhookKeys, leaseMs, breaker, retention } = config;
+  const { databaseUrl, dataDirectory, masterKey, logKey, webhookKeys, leaseMs, breaker, retention } = config;
   const { signatureToleranceSeconds, maxBodyBytes, deliveryConcurrency, allowLoopbackDestinations } = config;
   return {
     databaseUrl,
     dataDirectory,
     masterKey,
+    logKey,
     webhookKeys,
     leaseMs,
     breaker,

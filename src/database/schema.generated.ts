@@ -314,6 +314,61 @@ export interface MoonguardAlertTimeline {
   to_status: string | null;
 }
 
+export interface MoonguardAuditCheckpoints {
+  checkpoint: string;
+  minute: Timestamp;
+  tree_size: number;
+}
+
+export interface MoonguardAuditLeaves {
+  executed_at: Timestamp;
+  leaf_index: number;
+  row_id: string;
+  /**
+   * 16 bytes for each group of columns, in the order of src/audit/entry.ts.
+   */
+  salts: Buffer;
+}
+
+export interface MoonguardAuditLog {
+  /**
+   * Signed note of origin, size and root.
+   */
+  checkpoint: string | null;
+  is_only: Generated<boolean>;
+  /**
+   * The process that sequences; another one may when leader_until has passed.
+   */
+  leader: string | null;
+  leader_until: Timestamp | null;
+  root: Generated<Buffer>;
+  signed_at: Timestamp | null;
+  tree_size: Generated<number>;
+  /**
+   * What signatures are checked with; the key that signs is in no database.
+   */
+  verifier_key: string | null;
+}
+
+export interface MoonguardAuditQueue {
+  executed_at: Timestamp;
+  id: Generated<number>;
+  queued_at: Generated<Timestamp>;
+  row_id: string;
+}
+
+export interface MoonguardAuditRemovals {
+  id: Generated<string>;
+  leaf_indexes: string;
+  removed_at: Generated<Timestamp>;
+}
+
+export interface MoonguardAuditTiles {
+  hashes: Buffer;
+  level: number;
+  tile_index: number;
+}
+
 export interface MoonguardBacktests {
   /**
    * Everything up to this event is in the report. Moves in the transaction that writes the report: killed at any moment, each event is counted once.
@@ -2391,6 +2446,12 @@ export interface DB {
   'moonguard.alert_suppressions': MoonguardAlertSuppressions;
   'moonguard.alert_templates': MoonguardAlertTemplates;
   'moonguard.alert_timeline': MoonguardAlertTimeline;
+  'moonguard.audit_checkpoints': MoonguardAuditCheckpoints;
+  'moonguard.audit_leaves': MoonguardAuditLeaves;
+  'moonguard.audit_log': MoonguardAuditLog;
+  'moonguard.audit_queue': MoonguardAuditQueue;
+  'moonguard.audit_removals': MoonguardAuditRemovals;
+  'moonguard.audit_tiles': MoonguardAuditTiles;
   'moonguard.backtests': MoonguardBacktests;
   'moonguard.deliveries': MoonguardDeliveries;
   'moonguard.delivery_attempts': MoonguardDeliveryAttempts;

@@ -48,6 +48,11 @@ const levels: Readonly<Record<Observation['type'], Level>> = {
   'alert_schedule.ran': 'debug',
   'alert_schedule.failed': 'error',
   'policy_upkeep.failed': 'error',
+  'audit.sequenced': 'debug',
+  'audit.delayed': 'warn',
+  'audit.sequence_failed': 'error',
+  'audit.key_missing': 'info',
+  'log_key.generated': 'info',
   'worker.ended': 'error',
   'master_key.generated': 'warn',
 };

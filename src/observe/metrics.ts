@@ -112,6 +112,8 @@ export function createMetrics(readQueue?: () => Promise<DeliveryQueue>): Metrics
       case 'policy_upkeep.failed':
       case 'partitions.failed':
       case 'vacuum.failed':
+      case 'audit.delayed':
+      case 'audit.sequence_failed':
       case 'request.failed':
       case 'database.listen_lost':
       case 'worker.ended':
@@ -127,6 +129,9 @@ export function createMetrics(readQueue?: () => Promise<DeliveryQueue>): Metrics
       case 'backtest.completed':
       case 'partitions.made':
       case 'master_key.generated':
+      case 'log_key.generated':
+      case 'audit.key_missing':
+      case 'audit.sequenced':
       case 'database.listen_restored':
         return;
     }

@@ -64,6 +64,14 @@ export type Observation =
     }
   | { type: 'alert_schedule.failed'; reason: string }
   | { type: 'policy_upkeep.failed'; reason: string }
+  /** Rows of the policy log were put into the tree and signed; the oldest had waited so long. */
+  | { type: 'audit.sequenced'; leaves: number; size: number; waitedMs: number }
+  /** Longer than whoever logs was promised. */
+  | { type: 'audit.delayed'; waitedMs: number }
+  | { type: 'audit.sequence_failed'; reason: string }
+  /** This process has no key of the log: another one signs, or nobody. */
+  | { type: 'audit.key_missing' }
+  | { type: 'log_key.generated'; file: string }
   | { type: 'worker.ended'; processId: number | undefined; reason: string; restartInMs: number }
   | { type: 'master_key.generated'; file: string }
   | { type: 'database.listen_lost'; channel: string; reason: string }

@@ -1,0 +1,182 @@
+import type { Database, Db } from '../database/database.ts';
+import { MoonguardError } from '../errors.ts';
+import { formatBundle, shownEntry, type VerifiedBundle, verifyBundle } from './bundle.ts';
+import { type Checkpoint, openCheckpoint } from './checkpoint.ts';
+import { entryOf, logIdOf } from './entry.ts';
+import { copyingTiles, type ExportedLeaf, openExport, writeExport } from './exportFolder.ts';
+import { parseVerifier, type Verifier } from './signedNote.ts';
+import { beginReading } from './store/beginReading.ts';
+import { findLeafOf } from './store/findLeafOf.ts';
+import { findSaidOfLog } from './store/findSaidOfLog.ts';
+import { listRowsWithoutLeaf } from './store/listRowsWithoutLeaf.ts';
+import { tilesToVerify } from './store/readTileToVerify.ts';
+import { type StoredEntry, storedEntries } from './storedLeaves.ts';
+import { inclusionPath } from './subtrees.ts';
+import { TileHashes } from './tiles.ts';
+import { isSame, leafHash } from './tree.ts';
+import { VerifiedTree } from './VerifiedTree.ts';
+import { type FoundLeaf, type Verification, verifyLog } from './verifyLog.ts';
+
+export interface SignedCheckpoint {
+  /** The signed note. */
+  readonly checkpoint: string;
+  /** What it is verified with. Whoever does not trust this database takes it from elsewhere. */
+  readonly verifierKey: string;
+}
+
+export interface VerifyOptions {
+  /** `<name>+<key id>+<base64>`; default: what the database names. */
+  readonly verifierKey?: string | undefined;
+  /** A signed checkpoint of this log, held where whoever could change the log could not. */
+  readonly earlier?: string | undefined;
+}
+
+export interface ExportRange {
+  /** Index of the first leaf; default 0. */
+  readonly from?: bigint | undefined;
+  /** Index after the last leaf; default: the size of the log. */
+  readonly to?: bigint | undefined;
+}
+
+/** Proof that the policy log is as it was written, for those who trust neither the database nor us. */
+export class AuditService {
+  readonly #database: Database;
+
+  constructor({ database }: { readonly database: Database }) {
+    this.#database = database;
+  }
+
+  /** The newest checkpoint. @throws MoonguardError audit_checkpoint_missing */
+  checkpoint(): Promise<SignedCheckpoint> {
+    return checkpointOf(this.#database.db);
+  }
+
+  /**
+   * Proof that a row of the policy log is in the log, with its content: a text that needs nothing else.
+   * @throws MoonguardError policy_log_not_found, audit_not_sequenced, audit_tree_inconsistent when the row is not what was
+   *   put into the tree: no proof of that is given
+   */
+  async prove(logId: string): Promise<string> {
+    return this.#reading(async (transaction) => {
+      const leaf = await findLeafOf(transaction, logId);
+      if (leaf === undefined) {
+        throw new MoonguardError('policy_log_not_found', 'There is no row with this id in the policy log.');
+      }
+      const { index, salts, row } = leaf;
+      if (index === null || salts === null) {
+        throw new MoonguardError('audit_not_sequenced', 'The row is not in a signed tree yet.');
+      }
+      const { checkpoint, verifierKey } = await checkpointOf(transaction);
+      const { size, root } = openCheckpoint(checkpoint, parseVerifier(verifierKey));
+      const entry = entryOf(row, salts);
+      const read = tilesToVerify(transaction);
+      const tree = await VerifiedTree.open({ size, root }, read);
+      const signed = await tree?.leaf(index);
+      if (signed === undefined || !isSame(signed, leafHash(Buffer.from(entry.text)))) {
+        throw new MoonguardError('audit_tree_inconsistent', 'The row is not what was put into the tree.');
+      }
+      const path = await new TileHashes(read, size).path(inclusionPath(index, size));
+      return formatBundle(entry, { index, path, checkpoint });
+    });
+  }
+
+  /**
+   * Compares every row of the policy log with what was signed.
+   * @throws MoonguardError audit_checkpoint_missing, audit_tile_truncated, log_key_invalid, and those of a checkpoint
+   */
+  async verify({ verifierKey, earlier }: VerifyOptions = {}): Promise<Verification> {
+    return this.#reading(async (transaction) => {
+      const said = await checkpointOf(transaction);
+      const verifier = parseVerifier(verifierKey ?? said.verifierKey);
+      const checkpoint = openCheckpoint(said.checkpoint, verifier);
+      return verifyLog({
+        checkpoint,
+        earlier: earlierOf(earlier, verifier),
+        read: tilesToVerify(transaction),
+        leaves: foundLeaves(storedEntries(transaction, 0n, checkpoint.size)),
+        rowsWithoutLeaf: await listRowsWithoutLeaf(transaction, 100),
+      });
+    });
+  }
+
+  /**
+   * Writes leaves, with everything that is needed to check them, into a folder; returns how many lines.
+   * @throws MoonguardError audit_checkpoint_missing, audit_export_invalid, audit_tile_truncated
+   */
+  async export(folder: string, { from = 0n, to }: ExportRange = {}): Promise<number> {
+    return this.#reading(async (transaction) => {
+      const { checkpoint, verifierKey } = await checkpointOf(transaction);
+      const { size, root } = openCheckpoint(checkpoint, parseVerifier(verifierKey));
+      const end = to ?? size;
+      if (from < 0n || from > end || end > size) {
+        throw new MoonguardError('audit_export_invalid', `The log has leaves 0 to ${size}.`);
+      }
+      const tree = await VerifiedTree.open({ size, root }, copyingTiles(folder, tilesToVerify(transaction)));
+      if (tree === undefined) {
+        throw new MoonguardError('audit_tree_inconsistent', 'The tiles are not those of the last checkpoint.');
+      }
+      const leaves = exportedLeaves(storedEntries(transaction, from, end), tree);
+      return writeExport(folder, { checkpoint, from, to: end, leaves });
+    });
+  }
+
+  /** One look at the log, in which nothing moves. */
+  #reading<T>(work: (transaction: Db) => Promise<T>): Promise<T> {
+    return this.#database.transaction(async (transaction) => {
+      await beginReading(transaction);
+      return work(transaction);
+    });
+  }
+}
+
+/**
+ * Compares an exported folder with what was signed, without any database.
+ * @throws MoonguardError audit_export_invalid, audit_version_unknown, audit_tile_truncated, and those of a checkpoint
+ */
+export async function verifyExport(
+  folder: string,
+  { verifierKey, earlier }: VerifyOptions & { readonly verifierKey: string },
+): Promise<Verification> {
+  const verifier = parseVerifier(verifierKey);
+  const log = await openExport(folder, verifier);
+  return verifyLog({ ...log, earlier: earlierOf(earlier, verifier) });
+}
+
+/** {@link verifyBundle} with the key as text. @throws MoonguardError as there, and log_key_invalid */
+export function verifyProof(bundle: string, verifierKey: string): VerifiedBundle {
+  return verifyBundle(bundle, parseVerifier(verifierKey));
+}
+
+async function checkpointOf(db: Db): Promise<SignedCheckpoint> {
+  const { checkpoint, verifierKey } = await findSaidOfLog(db);
+  if (checkpoint === null || verifierKey === null) {
+    throw new MoonguardError('audit_checkpoint_missing', 'Nothing is signed yet.');
+  }
+  return { checkpoint, verifierKey };
+}
+
+function earlierOf(note: string | undefined, verifier: Verifier): Checkpoint | undefined {
+  return note === undefined ? undefined : openCheckpoint(note, verifier);
+}
+
+async function* foundLeaves(entries: AsyncIterable<StoredEntry>): AsyncGenerator<FoundLeaf> {
+  for await (const leaf of entries) {
+    if ('removedUntil' in leaf) yield leaf;
+    else if (leaf.entry === undefined) yield { index: leaf.index, hash: undefined, logId: undefined };
+    else yield { index: leaf.index, hash: leafHash(Buffer.from(leaf.entry.text)), logId: logIdOf(leaf.entry.text) };
+  }
+}
+
+/** By the way, each leaf's tiles go into the folder. What is missing has no line, and is found so by whoever verifies. */
+async function* exportedLeaves(entries: AsyncIterable<StoredEntry>, tree: VerifiedTree): AsyncGenerator<ExportedLeaf> {
+  for await (const leaf of entries) {
+    if ('removedUntil' in leaf) {
+      for (let index = leaf.index; index < leaf.removedUntil; index += 256n) await tree.leaf(index);
+      await tree.leaf(leaf.removedUntil - 1n);
+      yield leaf;
+      continue;
+    }
+    await tree.leaf(leaf.index);
+    if (leaf.entry !== undefined) yield { index: leaf.index, ...shownEntry(leaf.entry) };
+  }
+}

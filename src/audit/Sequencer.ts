@@ -1,0 +1,89 @@
+import type { Database } from '../database/database.ts';
+import { databaseErrorReport } from '../database/databaseError.ts';
+import type { Observe } from '../observe/observation.ts';
+import { sequenceBatch } from './sequenceBatch.ts';
+import type { Signer } from './signedNote.ts';
+import { hasQueuedRows } from './store/hasQueuedRows.ts';
+import { resignFromLog } from './store/leadLog.ts';
+import type { TreeEdge } from './treeEdge.ts';
+
+/** How long a row may wait for a signature while there is little to do. A NOTIFY of every commit would slow the writers. */
+const PAUSE_MS = 250;
+/** How often a process that does not lead looks whether it should. */
+const WAITING_PAUSE_MS = 1_000;
+/** After a process that led has been killed, another one goes on after this time. */
+const LEASE_MS = 10_000;
+/** The promise to whoever logs: signed within this time. Past it, every batch is an alarm. */
+const MAXIMUM_MERGE_DELAY_MS = 5_000;
+
+export interface SequencerOptions {
+  readonly database: Database;
+  readonly observe: Observe;
+  readonly signer: Signer;
+  /** Of this process: a UUID. */
+  readonly leader: string;
+}
+
+/** Puts rows of the policy log into the tree, in batches. Of several processes one does it, the others wait. */
+export class Sequencer {
+  readonly #options: SequencerOptions;
+  readonly #observe: Observe;
+  #stopped = true;
+  #edge: TreeEdge | undefined;
+  #turn: Promise<void> = Promise.resolve();
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor({ observe, ...options }: SequencerOptions) {
+    this.#options = { ...options, observe };
+    this.#observe = observe;
+  }
+
+  start(): void {
+    this.#stopped = false;
+    this.#begin();
+  }
+
+  /** Finishes the batch under way. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    clearTimeout(this.#timer);
+    await this.#turn;
+    try {
+      await resignFromLog(this.#options.database.db, this.#options.leader);
+    } catch (error) {
+      // Another process waits for the end of the lease then.
+      this.#failed(error);
+    }
+  }
+
+  #begin(): void {
+    this.#turn = this.#sequence().then((pauseMs) => {
+      if (!this.#stopped) this.#timer = setTimeout(() => this.#begin(), pauseMs);
+    });
+  }
+
+  /** @returns for how long there is nothing to do */
+  async #sequence(): Promise<number> {
+    try {
+      while (!this.#stopped && (await hasQueuedRows(this.#options.database.db))) {
+        const batch = await sequenceBatch({ ...this.#options, leaseMs: LEASE_MS }, this.#edge);
+        if (batch.outcome === 'waiting') return WAITING_PAUSE_MS;
+        const { edge, isFull, leaves, size, waitedMs } = batch;
+        this.#edge = edge;
+        if (leaves > 0) this.#observe({ type: 'audit.sequenced', leaves, size: Number(size), waitedMs });
+        if (waitedMs > MAXIMUM_MERGE_DELAY_MS) this.#observe({ type: 'audit.delayed', waitedMs });
+        if (!isFull) return PAUSE_MS;
+      }
+      return PAUSE_MS;
+    } catch (error) {
+      // Whether the last commit came through is not known.
+      this.#edge = undefined;
+      this.#failed(error);
+      return WAITING_PAUSE_MS;
+    }
+  }
+
+  #failed(error: unknown): void {
+    this.#observe({ type: 'audit.sequence_failed', reason: databaseErrorReport(error).message });
+  }
+}

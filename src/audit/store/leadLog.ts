@@ -1,0 +1,40 @@
+import { sql } from 'kysely';
+import type { Db } from '../../database/database.ts';
+
+/** The tree as it was last signed. */
+export interface SignedTree {
+  readonly size: bigint;
+  readonly root: Uint8Array;
+  /** Null before the first row. */
+  readonly checkpoint: string | null;
+  readonly verifierKey: string | null;
+}
+
+/**
+ * Makes this process the one that sequences, for the next `leaseMs`, and holds the tree until the end of the transaction;
+ * undefined while another process is it. Times of rows are read in UTC from here on.
+ */
+export async function leadLog(
+  transaction: Db,
+  { leader, leaseMs }: { readonly leader: string; readonly leaseMs: number },
+): Promise<SignedTree | undefined> {
+  const { rows } = await sql<Omit<SignedTree, 'size'> & { size: string }>`
+    with utc as (select set_config('TimeZone', 'UTC', true)),
+    log as (
+      select is_only from moonguard.audit_log, utc
+      where leader is null or leader = ${leader}::uuid or leader_until < now() for no key update skip locked
+    )
+    update moonguard.audit_log set leader = ${leader}::uuid, leader_until = clock_timestamp() + ${leaseMs} * interval '1 ms'
+    where is_only in (select is_only from log)
+    returning tree_size::text as size, root, checkpoint, verifier_key as "verifierKey"
+  `.execute(transaction);
+  const [tree] = rows;
+  return tree === undefined ? undefined : { ...tree, size: BigInt(tree.size) };
+}
+
+/** Another process need not wait for the end of the lease. */
+export async function resignFromLog(db: Db, leader: string): Promise<void> {
+  await sql`
+    update moonguard.audit_log set leader = null, leader_until = null where leader = ${leader}::uuid
+  `.execute(db);
+}

@@ -1,0 +1,37 @@
+import { sql } from 'kysely';
+import type { Db } from '../../database/database.ts';
+
+export interface QueuedRow {
+  readonly rowId: string;
+  readonly executedAt: string;
+  /** As to_jsonb gives it. */
+  readonly row: string;
+}
+
+export interface QueuedRows {
+  readonly rows: readonly QueuedRow[];
+  /** How long the oldest has waited, in milliseconds. */
+  readonly waitedMs: number;
+  /** Whether there may be more. */
+  readonly isFull: boolean;
+}
+
+/** Takes up to `limit` rows out of the queue. A row that retention removed meanwhile is only taken out. */
+export async function takeQueuedRows(transaction: Db, limit: number): Promise<QueuedRows> {
+  const { rows: taken } = await sql<{ rowId: string; executedAt: string; row: string | null; waitedMs: number }>`
+    with taken as (
+      delete from moonguard.audit_queue where id = any (array(select id from moonguard.audit_queue order by id limit ${limit}))
+      returning id, row_id, executed_at, queued_at
+    )
+    select q.row_id as "rowId", q.executed_at::text as "executedAt", to_jsonb(l)::text as row,
+      (extract(epoch from clock_timestamp() - q.queued_at) * 1000)::float8 as "waitedMs"
+    from taken q
+    left join public.moonpay_policy_logs l on l.id = q.row_id and l.executed_at = q.executed_at
+    order by q.id
+  `.execute(transaction);
+  return {
+    rows: taken.flatMap(({ rowId, executedAt, row }) => (row === null ? [] : [{ rowId, executedAt, row }])),
+    waitedMs: Math.max(0, ...taken.map(({ waitedMs }) => waitedMs)),
+    isFull: taken.length === limit,
+  };
+}

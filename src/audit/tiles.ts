@@ -1,0 +1,123 @@
+import { MoonguardError } from '../errors.ts';
+import { completeSubtrees, joinSubtrees, type LeafRange, type Subtree } from './subtrees.ts';
+import { HASH_BYTES, nodeHash } from './tree.ts';
+
+/**
+ * Tiles of c2sp.org/tlog-tiles: the hashes of a tree in pieces of 256. Tile n of level l holds the hashes of the complete
+ * subtrees of 256^l leaves from number 256 × n on.
+ */
+export const TILE_WIDTH = 256;
+const LEVELS_OF_A_TILE = 8;
+
+export interface TilePlace {
+  readonly level: number;
+  readonly index: bigint;
+}
+
+export interface SizedTile extends TilePlace {
+  /** How many hashes of it a tree has: 1 to 256. */
+  readonly width: number;
+}
+
+/** The hashes of one tile, at least as many as are asked for; undefined when there is no such tile. */
+export type ReadTile = (tile: SizedTile) => Promise<Uint8Array | undefined>;
+
+/** The tile that level `level` of a tree ends with, where it ends within one. */
+export function partialTile(size: bigint, level: number): SizedTile | undefined {
+  const hashes = size >> BigInt(LEVELS_OF_A_TILE * level);
+  const width = Number(hashes % BigInt(TILE_WIDTH));
+  return width === 0 ? undefined : { level, index: hashes / BigInt(TILE_WIDTH), width };
+}
+
+/** Every tile of a tree, level by level. */
+export function* tilesOf(size: bigint): Generator<SizedTile> {
+  for (let level = 0; size >> BigInt(LEVELS_OF_A_TILE * level) > 0n; level++) {
+    const full = size >> BigInt(LEVELS_OF_A_TILE * (level + 1));
+    for (let index = 0n; index < full; index++) yield { level, index, width: TILE_WIDTH };
+    const last = partialTile(size, level);
+    if (last !== undefined) yield last;
+  }
+}
+
+/** `tile/0/x001/x234/067.p/8` */
+export function tilePath({ level, index, width }: SizedTile): string {
+  const digits = index.toString();
+  const groups = digits.padStart(Math.ceil(digits.length / 3) * 3, '0').match(/\d{3}/g) ?? [];
+  const name = groups.map((group, place) => (place < groups.length - 1 ? `x${group}` : group)).join('/');
+  return `tile/${level}/${name}${width === TILE_WIDTH ? '' : `.p/${width}`}`;
+}
+
+/** The hash at a place of a tile. */
+export function hashAt(tile: Uint8Array, place: number): Uint8Array {
+  return tile.subarray(place * HASH_BYTES, (place + 1) * HASH_BYTES);
+}
+
+/** Root of the first `width` hashes of a tile, a power of two, from place `from`. */
+export function hashWithin(tile: Uint8Array, from: number, width: number): Uint8Array {
+  if (width === 1) return hashAt(tile, from);
+  const half = width / 2;
+  return nodeHash(hashWithin(tile, from, half), hashWithin(tile, from + half, half));
+}
+
+/** Reads tiles for proofs in the tree of `size` leaves, each once. */
+export class TileHashes {
+  readonly #read: ReadTile;
+  readonly #size: bigint;
+  readonly #tiles = new Map<string, Uint8Array>();
+
+  constructor(read: ReadTile, size: bigint) {
+    this.#read = read;
+    this.#size = size;
+  }
+
+  /** The hashes of ranges, as a proof lists them. One after the other: tiles may come from within a transaction. */
+  async path(ranges: readonly LeafRange[]): Promise<Uint8Array[]> {
+    const hashes: Uint8Array[] = [];
+    for (const range of ranges) hashes.push(await this.#rangeHash(range));
+    return hashes;
+  }
+
+  async #rangeHash(range: LeafRange): Promise<Uint8Array> {
+    const hashes: Uint8Array[] = [];
+    for (const subtree of completeSubtrees(range)) hashes.push(await this.#subtreeHash(subtree));
+    return joinSubtrees(hashes);
+  }
+
+  async #subtreeHash({ level, index }: Subtree): Promise<Uint8Array> {
+    const within = level % LEVELS_OF_A_TILE;
+    const width = 1 << within;
+    const first = index * BigInt(width);
+    const tile = await this.#tile({
+      level: (level - within) / LEVELS_OF_A_TILE,
+      index: first / BigInt(TILE_WIDTH),
+    });
+    return hashWithin(tile, Number(first % BigInt(TILE_WIDTH)), width);
+  }
+
+  async #tile({ level, index }: TilePlace): Promise<Uint8Array> {
+    const tile = sizedTile(this.#size, level, index);
+    const path = tilePath(tile);
+    const hashes = this.#tiles.get(path) ?? (await readWholeTile(this.#read, tile));
+    this.#tiles.set(path, hashes);
+    return hashes;
+  }
+}
+
+/** A tile as wide as it is in the tree of `size` leaves. */
+export function sizedTile(size: bigint, level: number, index: bigint): SizedTile {
+  const last = partialTile(size, level);
+  return { level, index, width: last?.index === index ? last.width : TILE_WIDTH };
+}
+
+/** @throws MoonguardError audit_tile_truncated */
+export async function readWholeTile(read: ReadTile, tile: SizedTile): Promise<Uint8Array> {
+  const hashes = await read(tile);
+  const wanted = tile.width * HASH_BYTES;
+  if (hashes === undefined || hashes.length < wanted) {
+    throw new MoonguardError(
+      'audit_tile_truncated',
+      `${tilePath(tile)} has ${hashes?.length ?? 0} of ${wanted} bytes.`,
+    );
+  }
+  return hashes.subarray(0, wanted);
+}

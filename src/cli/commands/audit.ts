@@ -1,0 +1,172 @@
+import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { Command } from 'commander';
+import type { Finding, Verification } from '../../audit/verifyLog.ts';
+import { MoonguardError } from '../../errors.ts';
+import type { Moonguard } from '../../moonguard.ts';
+import { type DataOptions, readCommand, withExample } from '../command.ts';
+import { leafIndex } from '../optionValues.ts';
+import { count, print, printFields, printJson } from '../output.ts';
+import { answer } from '../session.ts';
+
+const SOME_LOG = 'log_0199f2c4a1b27d3e8c5f6a7b8c9d0e1f';
+const SOME_KEY = 'example.com/log+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k';
+
+export function auditCommand(): Command {
+  const audit = new Command('audit').description('proof that the policy log was not changed');
+  for (const make of [checkpoint, prove, verify, exportLeaves, makeKey]) audit.addCommand(make());
+  return audit;
+}
+
+function checkpoint(): Command {
+  const command = readCommand('checkpoint', 'print the newest signed checkpoint, to be kept where nobody can change it')
+    .option('--key', 'print instead what it is verified with')
+    .action(({ key, ...options }: DataOptions & { readonly key?: true }) =>
+      answer(
+        options,
+        ({ audit }) => audit.checkpoint(),
+        (signed) => print(key ? signed.verifierKey : signed.checkpoint.trimEnd()),
+      ),
+    );
+  return withExample(command, 'audit checkpoint', 'audit checkpoint --key');
+}
+
+function prove(): Command {
+  const command = readCommand('prove', 'print the proof that a row is in the log, with its content')
+    .argument('<log>', 'log_id of the row')
+    .option('--out <file>', 'write it into a file')
+    .action((logId: string, { out, ...options }: DataOptions & { readonly out?: string }) =>
+      answer(
+        options,
+        async ({ audit }) => {
+          const proof = await audit.prove(logId);
+          if (out !== undefined) writeFileSync(out, proof);
+          return { logId, proof };
+        },
+        ({ proof }) => print(out === undefined ? proof.trimEnd() : `The proof is in ${out}.`),
+      ),
+    );
+  return withExample(command, `audit prove ${SOME_LOG} --out row.tlog-proof`);
+}
+
+interface VerifyOptions extends DataOptions {
+  readonly key?: string;
+  readonly against?: string;
+}
+
+function verify(): Command {
+  const command = readCommand('verify', 'check the policy log; or a proof or an exported folder, without any database')
+    .argument('[path]', 'a proof or an exported folder; default: the database')
+    .option('--key <key>', 'what the log is verified with (default, in the database only: what it names)')
+    .option('--against <file>', 'a checkpoint of this log from earlier, held elsewhere')
+    .action(async (path: string | undefined, { key, against, ...options }: VerifyOptions, self: Command) => {
+      const earlier = against === undefined ? undefined : textOf(against);
+      if (path === undefined) {
+        const work = async ({ audit }: Pick<Moonguard, 'audit'>) =>
+          judged(await audit.verify({ verifierKey: key, earlier }));
+        await answer(options, work, tellFindings);
+        return;
+      }
+      if (key === undefined) self.error('error: say with --key what the log is verified with');
+      await verifyFile(path, { verifierKey: key, earlier }, options.json ? printJson : undefined);
+    });
+  return withExample(
+    command,
+    'audit verify --against 2026-11-01.checkpoint',
+    `audit verify ./export --key ${SOME_KEY}`,
+  );
+}
+
+interface ExportOptions extends DataOptions {
+  readonly from?: bigint;
+  readonly to?: bigint;
+}
+
+function exportLeaves(): Command {
+  const command = readCommand('export', 'write rows with everything that is needed to check them into a folder')
+    .argument('<folder>', 'where; it is made')
+    .option('--from <index>', 'from this leaf on (default: the first)', leafIndex)
+    .option('--to <index>', 'up to the leaf before this one (default: the last)', leafIndex)
+    .action((folder: string, { from, to, ...options }: ExportOptions) =>
+      answer(
+        options,
+        async ({ audit }) => ({ folder, rows: await audit.export(folder, { from, to }) }),
+        ({ rows }) => print(`${count(rows, 'line', 'lines')} in ${folder}.`),
+      ),
+    );
+  return withExample(command, 'audit export ./export', 'audit export ./export --from 1000 --to 2000');
+}
+
+function makeKey(): Command {
+  const command = new Command('key')
+    .description('make a key for a log that begins now, for MOONGUARD_LOG_KEY; it is shown once')
+    .requiredOption('--name <name>', 'of the log: a host and path of yours')
+    .action(async ({ name }: { readonly name: string }) => {
+      const { newLogKey } = await import('../../audit/logKey.ts');
+      print(newLogKey(name));
+    });
+  return withExample(command, 'audit key --name example.com/policy-log');
+}
+
+/** @param printDocument for programs; default: lines for people */
+async function verifyFile(
+  path: string,
+  trusted: { readonly verifierKey: string; readonly earlier: string | undefined },
+  printDocument: ((document: object) => void) | undefined,
+): Promise<void> {
+  const { verifyExport, verifyProof } = await import('../../audit/AuditService.ts');
+  if (existsSync(path) && statSync(path).isDirectory()) {
+    (printDocument ?? tellFindings)(judged(await verifyExport(path, trusted)));
+    return;
+  }
+  const { index, checkpoint: signed, entry } = verifyProof(textOf(path), trusted.verifierKey);
+  const proven = {
+    log: signed.origin,
+    index: Number(index),
+    size: Number(signed.size),
+    entry: entry.text,
+    ...Object.fromEntries(Array.from(entry.groups, ([group, { content }]) => [group, content])),
+  };
+  if (printDocument === undefined) {
+    print('Verified: this row is in the log.');
+    printFields(proven);
+  } else printDocument(proven);
+}
+
+/** What was found ends the command with 1. */
+function judged(verification: Verification): Verification {
+  if (verification.findings.length > 0) process.exitCode = 1;
+  return verification;
+}
+
+function tellFindings({ size, verified, removed, findings }: Verification): void {
+  print(...findings.map(textOfFinding));
+  if (findings.length > 0) return;
+  const gone = removed === 0 ? '' : `, ${removed} removed at the end of their retention`;
+  print(`Verified: ${count(verified, 'row is', 'rows are')} as signed${gone}, under a checkpoint of ${size}.`);
+}
+
+function textOfFinding(finding: Finding): string {
+  switch (finding.kind) {
+    case 'changed':
+      return `CHANGED    ${finding.logId ?? ''} (leaf ${finding.index}) is not what was signed`;
+    case 'reordered':
+      return `REORDERED  ${finding.logId ?? ''} (leaf ${finding.index}) was signed at another place`;
+    case 'missing':
+      return `MISSING    leaf ${finding.index} has no row, and retention did not remove it`;
+    case 'added':
+      return `ADDED      ${finding.logId} never came into the log`;
+    case 'tree':
+      return `TREE       the hashes from leaf ${finding.index} on are not those that were signed`;
+    case 'root':
+      return 'ROOT       the tree is not the one that was signed';
+    case 'shorter':
+      return `SHORTER    the log has ${finding.size} leaves; it once had ${finding.earlierSize}`;
+    case 'fork':
+      return `FORK       this log does not continue the one of the checkpoint with ${finding.earlierSize} leaves`;
+  }
+}
+
+function textOf(file: string): string {
+  if (existsSync(file)) return readFileSync(file, 'utf8');
+  throw new MoonguardError('audit_export_invalid', `There is no ${file}.`);
+}
