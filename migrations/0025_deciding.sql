@@ -223,108 +223,6 @@ $$;
 comment on function moonguard.claim_events_to_decide(integer, integer) is
   'The events to decide next, in the order of arrival; they are the caller''s until its transaction ends.';
 
--- What aggregates come to for each of several subjects, as text; null: nothing to take the least or most of, or the subject names no
--- currency.
---
--- An aggregate of an event covers the events of the same environment with the same key, later than the event''s own time less
--- the window and not later than it, that came before it; and the event itself, unless it is left out. Of a transaction only
--- its newest event counts, and then the conditions are looked at, so that a payment that failed after all counts no more.
---
--- p_subjects: [{event_id}, or {facts, fields} for what is no stored event, with aggregates: [id]]; p_aggregates: {id: {function,
--- of, currency, per, key, field, window_seconds, includes_current, events, status, country, payment_method, currencies}}.
-create function moonguard.aggregate_values(p_subjects jsonb, p_aggregates jsonb) returns table (place integer, id text, value text)
-language plpgsql stable set search_path = '' set enable_seqscan = 'off' set jit = 'off' set plan_cache_mode = 'force_generic_plan' as $$
-#variable_conflict use_column
-begin
-  return query
-  with definition as materialized (
-    select d.key as id, defined.*
-    from jsonb_each(p_aggregates) d
-    cross join lateral jsonb_to_record(d.value) as defined (function text, "of" text, currency text, per text, key text, field text, window_seconds integer,
-      includes_current boolean, events text[], status text[], country text[], payment_method text[], currencies text[])
-  ), asked as materialized (
-    select (s.place - 1)::integer as place, facts, d.*,
-      case d.key
-        when 'customer' then facts.customer
-        when 'wallet' then facts.wallet
-        when 'card' then facts.card
-        when 'country' then facts.country
-        else coalesce(moonguard.event_word(s.subject -> 'fields' -> d.field),
-          (select moonguard.event_field(e.event_data, d.field) from public.moonpay_webhook_events e where e.id = facts.event_id))
-      end as key_value,
-      case d.currency
-        when 'event' then case d."of" when 'fiat' then facts.fiat_currency else facts.crypto_currency end
-        else d.currency
-      end as wanted_currency
-    from jsonb_array_elements(p_subjects) with ordinality as s (subject, place)
-    cross join lateral moonguard.subject_facts(s.subject) as facts
-    cross join lateral jsonb_array_elements_text(s.subject -> 'aggregates') as wanted (id)
-    join definition d on d.id = wanted.id
-  )
-  select a.place, a.id, result.value
-  from asked a
-  cross join lateral (
-    select case a.function
-        when 'count' then count(*)::text
-        when 'distinct' then count(distinct counted.word)::text
-        when 'sum' then case when a.wanted_currency is not null then trim_scale(coalesce(sum(counted.amount), 0))::text end
-        when 'min' then trim_scale(min(counted.amount))::text
-        when 'max' then trim_scale(max(counted.amount))::text
-      end as value
-    from (
-      select newest.*,
-        case a."of"
-          when 'fiat' then case when newest.fiat_currency = a.wanted_currency then newest.fiat_amount end
-          when 'crypto' then case when newest.crypto_currency = a.wanted_currency then newest.crypto_amount end
-        end as amount,
-        case a."of"
-          when 'customer' then newest.customer
-          when 'wallet' then newest.wallet
-          when 'card' then newest.card
-          when 'country' then newest.country
-          when 'payment_method' then newest.payment_method
-          when 'transaction' then newest.entity_type || ':' || newest.entity_id
-        end collate "C" as word
-      from (
-        select distinct on (counts_as) x.*, 
-          coalesce(case when a.per = 'transaction' then x.entity_type || ':' || x.entity_id end, x.event_id::text) collate "C" as counts_as
-        from (
-          select f.* from moonguard.event_facts f
-          where a.key = 'customer' and f.environment = (a.facts).environment and f.customer = a.key_value
-            and f.at > (a.facts).at - make_interval(secs => a.window_seconds) and f.at <= (a.facts).at and f.sequence < (a.facts).sequence
-          union all
-          select f.* from moonguard.event_facts f
-          where a.key = 'wallet' and f.environment = (a.facts).environment and f.wallet = a.key_value
-            and f.at > (a.facts).at - make_interval(secs => a.window_seconds) and f.at <= (a.facts).at and f.sequence < (a.facts).sequence
-          union all
-          select f.* from moonguard.event_facts f
-          where a.key = 'card' and f.environment = (a.facts).environment and f.card = a.key_value
-            and f.at > (a.facts).at - make_interval(secs => a.window_seconds) and f.at <= (a.facts).at and f.sequence < (a.facts).sequence
-          union all
-          select f.* from moonguard.event_facts f
-          where a.key = 'country' and f.environment = (a.facts).environment and f.country = a.key_value
-            and f.at > (a.facts).at - make_interval(secs => a.window_seconds) and f.at <= (a.facts).at and f.sequence < (a.facts).sequence
-          union all
-          select f.* from moonguard.event_keys k join moonguard.event_facts f on f.event_id = k.event_id
-          where a.key = 'field' and k.environment = (a.facts).environment and k.field = a.field and k.value = a.key_value
-            and k.at > (a.facts).at - make_interval(secs => a.window_seconds) and k.at <= (a.facts).at and f.sequence < (a.facts).sequence
-          union all
-          select (a.facts).* where a.includes_current and a.key_value is not null
-        ) x
-        order by counts_as, x.at desc, x.sequence desc
-      ) newest
-      where (a.includes_current
-          or newest.counts_as <> coalesce(case when a.per = 'transaction' then (a.facts).entity_type || ':' || (a.facts).entity_id end, (a.facts).event_id::text))
-        and (a.events is null or newest.event_name like any (a.events))
-        and (a.status is null or newest.status = any (a.status))
-        and (a.country is null or newest.country = any (a.country))
-        and (a.payment_method is null or newest.payment_method = any (a.payment_method))
-        and (a.currencies is null or newest.fiat_currency = any (a.currencies) or newest.crypto_currency = any (a.currencies))
-    ) counted
-  ) result;
-end
-$$;
-
 -- The facts of a subject: those of the stored event, or of a request, which comes now and after everything stored.
 create function moonguard.subject_facts(p_subject jsonb) returns moonguard.event_facts
 language plpgsql stable set search_path = '' as $$
@@ -346,22 +244,153 @@ begin
 end
 $$;
 
--- One round trip for whatever a batch of decisions is made from. customer and transaction: the rows as they are now, as JSON.
-create function moonguard.decision_inputs(p_subjects jsonb, p_aggregates jsonb)
-returns table (place integer, customer text, transaction text, waivers jsonb, aggregates jsonb, now timestamptz)
+-- What aggregates come to for each of several subjects, as text; null: nothing to take the least or most of, or the subject names no
+-- currency.
+--
+-- An aggregate of an event covers the events of the same environment with the same key, later than the event''s own time less
+-- the window and not later than it, that came before it; and the event itself, unless it is left out. Of a transaction only
+-- its newest event counts, and then the conditions are looked at, so that a payment that failed after all counts no more. The
+-- newest in the longest window is the newest in every shorter one that it is in: aggregates with the same key read their events
+-- once.
+--
+-- p_subjects: [{event_id}, or {facts, fields} for what is no stored event, with aggregates: [id]]; p_aggregates: {id: {function,
+-- of, currency, per, key, field, window_seconds, includes_current, events, status, country, payment_method, currencies}}; p_facts: of the subjects, in their order.
+create function moonguard.aggregate_values(p_subjects jsonb, p_facts moonguard.event_facts[], p_aggregates jsonb) returns table (place integer, id text, value text)
 language plpgsql stable set search_path = '' set enable_seqscan = 'off' set jit = 'off' set plan_cache_mode = 'force_generic_plan' as $$
 #variable_conflict use_column
 begin
   return query
-  with aggregate as materialized (
-    select place, jsonb_object_agg(id, value) as of_subject from moonguard.aggregate_values(p_subjects, p_aggregates) group by place
+  with definition as materialized (
+    select d.key as id, defined.*
+    from jsonb_each(p_aggregates) d
+    cross join lateral jsonb_to_record(d.value) as defined (function text, "of" text, currency text, per text, key text, field text, window_seconds integer,
+      includes_current boolean, events text[], status text[], country text[], payment_method text[], currencies text[])
+  ), keyed as materialized (
+    -- Fields for themselves: to take one out of facts for every row would cost more than the rest of the comparison.
+    select k.*, facts, (facts).environment, (facts).at, (facts).sequence, (facts).fiat_currency, (facts).crypto_currency,
+      (facts).at - make_interval(secs => k.window_seconds) as after,
+      case k.key
+        when 'customer' then (facts).customer
+        when 'wallet' then (facts).wallet
+        when 'card' then (facts).card
+        when 'country' then (facts).country
+        else coalesce(moonguard.event_word(p_subjects -> (k.place - 1) -> 'fields' -> k.field),
+          (select moonguard.event_field(e.event_data, k.field) from public.moonpay_webhook_events e where e.id = (facts).event_id))
+      end collate "C" as key_value
+    from (
+      select s.place::integer as place, d.key, d.field, d.per, max(d.window_seconds) as window_seconds, array_agg(d.id) as ids
+      from jsonb_array_elements(p_subjects) with ordinality as s (subject, place)
+      cross join lateral jsonb_array_elements_text(s.subject -> 'aggregates') as wanted (id)
+      join definition d on d.id = wanted.id
+      group by s.place, d.key, d.field, d.per
+    ) k
+    cross join lateral (select p_facts[k.place] as facts) subject
   )
-  select (s.place - 1)::integer, customer.row, transaction.row,
+  select k.place - 1, counted.id, counted.value
+  from keyed k
+  cross join lateral (
+    with newest as materialized (
+      select distinct on (hash, counts_as) x.*
+      from (
+        select hashtextextended(once.counts_as, 0) as hash, once.counts_as, found.at, found.sequence, found.is_current, found.event_name,
+          found.entity_type, found.entity_id, found.status, found.customer, found.wallet, found.card, found.country, found.payment_method,
+          found.fiat_currency, found.fiat_amount, found.crypto_currency, found.crypto_amount
+        from (
+          select f.*, false as is_current from moonguard.event_facts f
+          where k.key = 'customer' and f.environment = k.environment and f.customer = k.key_value
+            and f.at > k.after and f.at <= k.at and f.sequence < k.sequence
+          union all
+          select f.*, false from moonguard.event_facts f
+          where k.key = 'wallet' and f.environment = k.environment and f.wallet = k.key_value
+            and f.at > k.after and f.at <= k.at and f.sequence < k.sequence
+          union all
+          select f.*, false from moonguard.event_facts f
+          where k.key = 'card' and f.environment = k.environment and f.card = k.key_value
+            and f.at > k.after and f.at <= k.at and f.sequence < k.sequence
+          union all
+          select f.*, false from moonguard.event_facts f
+          where k.key = 'country' and f.environment = k.environment and f.country = k.key_value
+            and f.at > k.after and f.at <= k.at and f.sequence < k.sequence
+          union all
+          select f.*, false from moonguard.event_keys e join moonguard.event_facts f on f.event_id = e.event_id
+          where k.key = 'field' and e.environment = k.environment and e.field = k.field and e.value = k.key_value
+            and e.at > k.after and e.at <= k.at and f.sequence < k.sequence
+          union all
+          select (k.facts).*, true where k.key_value is not null
+        ) found
+        cross join lateral (
+          select coalesce(case when k.per = 'transaction' then found.entity_type || ':' || found.entity_id end, found.event_id::text) collate "C" as counts_as
+          offset 0
+        ) once
+      ) x
+      order by hash, counts_as, at desc, sequence desc
+    )
+    select a.id, result.value
+    from definition a
+    cross join lateral (
+      select k.at - make_interval(secs => a.window_seconds) as after,
+        case a.currency
+          when 'event' then case a."of" when 'fiat' then k.fiat_currency else k.crypto_currency end
+          else a.currency
+        end as currency
+      offset 0
+    ) wanted
+    cross join lateral (
+      select case a.function
+          when 'count' then count(*)::text
+          when 'distinct' then count(distinct counted.word) filter (where a.function = 'distinct')::text
+          when 'sum' then case when wanted.currency is not null then trim_scale(coalesce(sum(counted.amount) filter (where a.function = 'sum'), 0))::text end
+          when 'min' then trim_scale(min(counted.amount) filter (where a.function = 'min'))::text
+          when 'max' then trim_scale(max(counted.amount) filter (where a.function = 'max'))::text
+        end as value
+      from (
+        select
+          case a."of"
+            when 'fiat' then case when n.fiat_currency = wanted.currency then n.fiat_amount end
+            when 'crypto' then case when n.crypto_currency = wanted.currency then n.crypto_amount end
+          end as amount,
+          case a."of"
+            when 'customer' then n.customer
+            when 'wallet' then n.wallet
+            when 'card' then n.card
+            when 'country' then n.country
+            when 'payment_method' then n.payment_method
+            when 'transaction' then n.entity_type || ':' || n.entity_id
+          end collate "C" as word
+        from newest n
+        where n.at > wanted.after
+          and (a.includes_current or not n.is_current)
+          and (a.events is null or n.event_name like any (a.events))
+          and (a.status is null or n.status = any (a.status))
+          and (a.country is null or n.country = any (a.country))
+          and (a.payment_method is null or n.payment_method = any (a.payment_method))
+          and (a.currencies is null or n.fiat_currency = any (a.currencies) or n.crypto_currency = any (a.currencies))
+      ) counted
+    ) result
+    where a.id = any (k.ids)
+  ) counted;
+end
+$$;
+
+-- One round trip for whatever a batch of decisions is made from. customer and transaction: the rows as they are now, as JSON;
+-- revision: of the policies.
+create function moonguard.decision_inputs(p_subjects jsonb, p_aggregates jsonb)
+returns table (place integer, customer text, transaction text, waivers jsonb, aggregates jsonb, now timestamptz, revision bigint)
+language plpgsql stable set search_path = '' set enable_seqscan = 'off' set jit = 'off' set plan_cache_mode = 'force_generic_plan' as $$
+#variable_conflict use_column
+declare
+  v_facts moonguard.event_facts[] := array(
+    select moonguard.subject_facts(s.subject) from jsonb_array_elements(p_subjects) with ordinality as s (subject, place) order by s.place);
+begin
+  return query
+  with aggregate as materialized (
+    select place, jsonb_object_agg(id, value) as of_subject from moonguard.aggregate_values(p_subjects, v_facts, p_aggregates) group by place
+  )
+  select facts.ordinality::integer - 1, customer.row, transaction.row,
     moonguard.policy_waivers(facts.environment, facts.customer, facts.entity_type, facts.entity_id, pg_catalog.now()),
-    coalesce(aggregate.of_subject, '{}'), pg_catalog.now()
-  from jsonb_array_elements(p_subjects) with ordinality as s (subject, place)
-  cross join lateral moonguard.subject_facts(s.subject) as facts
-  left join aggregate on aggregate.place = s.place - 1
+    coalesce(aggregate.of_subject, '{}'), pg_catalog.now(), (select revision from moonguard.policy_revision)
+  from unnest(v_facts) with ordinality as facts
+  left join aggregate on aggregate.place = facts.ordinality - 1
   -- Your own id of a customer, and rows from before Moonguard, belong to production.
   left join lateral (
     select to_jsonb(c)::text as row from public.moonpay_customers c
@@ -372,10 +401,39 @@ begin
   left join lateral (
     select to_jsonb(t)::text as row from public.moonpay_transactions t
     where t.environment = facts.environment
-      and t.moonpay_transaction_id = coalesce(s.subject ->> 'transaction_id', case when facts.entity_type = 'transaction' then facts.entity_id end)
+      and t.moonpay_transaction_id
+        = coalesce(p_subjects -> (facts.ordinality::integer - 1) ->> 'transaction_id', case when facts.entity_type = 'transaction' then facts.entity_id end)
   ) transaction on true;
 end
 $$;
+
+-- Writes the rows of decisions. What all rows of a decision share, and what all rows of a rule share, comes once: 15 µs a row instead
+-- of 36 (a hundred rules, every one with a row); with a plan of the session, a single decision takes 0.4 ms less.
+create function moonguard.log_decisions(p_rows json, p_decisions json, p_rules json) returns void
+language plpgsql set search_path = '' set jit = 'off' set plan_cache_mode = 'force_generic_plan' as $$
+begin
+  insert into public.moonpay_policy_logs (
+    id, policy_id, policy_name, policy_type, policy_version, decision_id, action_type, execution_status, entity_type,
+    entity_id, customer_id, transaction_id, inputs, rule_conditions, rule_results, triggered_by, executed_by, reason,
+    severity, compliance_impact, requires_action, retention_period_days, retention_class, source, correlation_id, metadata)
+  select
+    coalesce(own.id, moonguard.uuid_v7()), rule.policy_id, rule.policy_name, rule.policy_type, rule.policy_version,
+    decision.decision_id, own.action_type, own.execution_status, decision.entity_type, decision.entity_id,
+    decision.customer_id, decision.transaction_id, own.inputs, rule.rule_conditions, own.rule_results,
+    decision.triggered_by, decision.executed_by, own.reason, own.severity, own.compliance_impact, own.requires_action,
+    rule.retention_period_days, rule.retention_class, decision.source, decision.correlation_id, rule.metadata
+  from json_to_recordset(p_rows) as own (
+    decision integer, rule integer, id uuid, inputs jsonb, action_type text, execution_status text, rule_results jsonb,
+    reason text, severity text, compliance_impact text, requires_action boolean)
+  join json_to_recordset(p_decisions) as decision (
+    place integer, decision_id uuid, entity_type text, entity_id text, customer_id text, transaction_id text,
+    triggered_by text, executed_by text, source text, correlation_id text) on decision.place = own.decision
+  join json_to_recordset(p_rules) as rule (
+    place integer, policy_id text, policy_name text, policy_type text, policy_version integer, rule_conditions jsonb,
+    retention_period_days integer, retention_class text, metadata jsonb) on rule.place = own.rule;
+end
+$$;
+comment on function moonguard.log_decisions(json, json, json) is 'Writes the rows of decisions to the policy log, in one statement.';
 
 create function moonguard.remove_old_event_facts(p_now timestamptz default now(), p_limit integer default 10000) returns integer
 language plpgsql set search_path = '' as $$
@@ -394,5 +452,5 @@ comment on function moonguard.remove_old_event_facts(timestamptz, integer) is
 revoke all on function moonguard.event_word(jsonb), moonguard.event_amount(jsonb), moonguard.event_field(jsonb, text), moonguard.record_facts_of(uuid[]),
   moonguard.record_event_keys(uuid[], text[]), moonguard.declare_event_keys(text[]), moonguard.record_event_facts(integer),
   moonguard.record_facts_of_late_event(), moonguard.events_to_decide(integer), moonguard.claim_events_to_decide(integer, integer),
-  moonguard.aggregate_values(jsonb, jsonb), moonguard.subject_facts(jsonb), moonguard.decision_inputs(jsonb, jsonb),
-  moonguard.remove_old_event_facts(timestamptz, integer) from public, anon, authenticated, service_role;
+  moonguard.aggregate_values(jsonb, moonguard.event_facts[], jsonb), moonguard.subject_facts(jsonb), moonguard.decision_inputs(jsonb, jsonb),
+  moonguard.log_decisions(json, json, json), moonguard.remove_old_event_facts(timestamptz, integer) from public, anon, authenticated, service_role;

@@ -6,10 +6,10 @@ import { identifier, text } from '../input/fields.ts';
 import { type Page, pageOf, readCursor } from '../input/page.ts';
 import { parseInput } from '../input/parseInput.ts';
 import { type ReadOptions, SYSTEM_ACTOR, type WriteOptions } from '../input/writeOptions.ts';
+import { Batcher } from './Batcher.ts';
 import type { DecidedSubject } from './decision.ts';
 import { type DecisionRow, decisionRows } from './decisionRows.ts';
 import { type Explanation, explain } from './explain.ts';
-import { LogBatcher } from './LogBatcher.ts';
 import { policyLogWriteError } from './policyErrors.ts';
 import { decodePolicyLogEntry, type PolicyLogEntry } from './policyLog.ts';
 import {
@@ -40,14 +40,14 @@ export interface PolicyLogsDependencies {
 export class PolicyLogs {
   readonly #database: Database;
   readonly #compliance: PolicyLogsDependencies['compliance'];
-  readonly #rows: LogBatcher<NewLogRow, LoggedRow>;
-  readonly #decisions: LogBatcher<DecisionRow, never>;
+  readonly #rows: Batcher<NewLogRow, LoggedRow>;
+  readonly #decisions: Batcher<DecisionRow, never>;
 
   constructor({ database, compliance }: PolicyLogsDependencies) {
     this.#database = database;
     this.#compliance = compliance;
-    this.#rows = new LogBatcher(database, insertLogRows);
-    this.#decisions = new LogBatcher(database, insertDecisionRows);
+    this.#rows = new Batcher(database, insertLogRows);
+    this.#decisions = new Batcher(database, insertDecisionRows);
   }
 
   /**
@@ -93,7 +93,7 @@ export class PolicyLogs {
   async writeDecisions(transaction: Db | undefined, decided: readonly DecidedSubject[]): Promise<void> {
     const rows = decided.flatMap(decisionRows);
     if (rows.length === 0) return;
-    await (transaction === undefined ? this.#decisions.write(rows) : insertDecisionRows(transaction, rows));
+    await (transaction === undefined ? this.#decisions.run(rows) : insertDecisionRows(transaction, rows));
   }
 
   /**
@@ -154,7 +154,7 @@ export class PolicyLogs {
 
   async #write(rows: readonly NewLogRow[], transaction: Db | undefined): Promise<LoggedRow[]> {
     try {
-      return await (transaction === undefined ? this.#rows.write(rows) : insertLogRows(transaction, rows));
+      return await (transaction === undefined ? this.#rows.run(rows) : insertLogRows(transaction, rows));
     } catch (error) {
       throw policyLogWriteError(error);
     }

@@ -7,6 +7,7 @@ import { parseInput } from '../input/parseInput.ts';
 import type { ReadOptions, WriteOptions } from '../input/writeOptions.ts';
 import { type Runtime, systemRuntime } from '../runtime.ts';
 import { Backtests } from './Backtests.ts';
+import { Batcher } from './Batcher.ts';
 import {
   DecisionReplayer,
   type ReplayedDecision,
@@ -17,6 +18,7 @@ import { decideAgain } from './decideAgain.ts';
 import type { DecisionServices } from './decideSubjects.ts';
 import { type Evaluated, type EvaluateInput, evaluateRequest } from './evaluateRequest.ts';
 import type { Explanation } from './explain.ts';
+import { gatherInputs } from './gatherInputs.ts';
 import { PolicyApprovals } from './PolicyApprovals.ts';
 import { PolicyExceptions } from './PolicyExceptions.ts';
 import { PolicyLists } from './PolicyLists.ts';
@@ -85,6 +87,7 @@ export class PolicyService {
       approvals: this.approvals,
       log: this.#log,
       sets: new PolicySets(),
+      requests: new Batcher(database, gatherInputs),
     };
     this.backtests = new Backtests({ database, runtime, versions: this.versions, sets: this.deciding.sets });
   }

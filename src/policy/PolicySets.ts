@@ -33,6 +33,11 @@ export class PolicySets {
   #compiled: ReadonlyMap<string, CompiledPolicy> = new Map();
   #lists: ReadonlyMap<string, LoadedList> = new Map();
 
+  /** What was loaded last: as good as {@link current} while the database has the same revision. */
+  get latest(): PolicySet | undefined {
+    return this.#set;
+  }
+
   /** @param revision what the caller has just read of `moonguard.policy_revision`, which spares a round trip */
   async current(db: Db, revision?: number): Promise<PolicySet> {
     const newest = revision ?? (await findPolicyRevision(db));

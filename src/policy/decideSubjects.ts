@@ -4,11 +4,11 @@ import type { ComplianceService } from '../compliance/ComplianceService.ts';
 import type { Database, Db } from '../database/database.ts';
 import type { Runtime } from '../runtime.ts';
 import type { NewApproval, PolicyApproval } from './approval.ts';
+import type { Batcher } from './Batcher.ts';
 import { consequencesOf } from './consequences.ts';
 import type { DecidedSubject } from './decision.ts';
 import { evaluatePolicies } from './evaluatePolicies.ts';
-import { type AskedSubject, gatherInputs } from './gatherInputs.ts';
-import type { DecisionInputs } from './inputs.ts';
+import { type AskedSubject, type Gathered, gatherInputs } from './gatherInputs.ts';
 import type { ListLookup } from './listLookup.ts';
 import type { PolicyApprovals } from './PolicyApprovals.ts';
 import type { PolicyLogs } from './PolicyLogs.ts';
@@ -21,7 +21,9 @@ export interface DecisionServices {
   readonly compliance: Pick<ComplianceService, 'createAlert'>;
   readonly approvals: Pick<PolicyApprovals, 'request'>;
   readonly log: Pick<PolicyLogs, 'log' | 'writeDecisions'>;
-  readonly sets: Pick<PolicySets, 'current'>;
+  readonly sets: Pick<PolicySets, 'current' | 'latest'>;
+  /** `gatherInputs`, for requests that come at the same time. */
+  readonly requests: Pick<Batcher<AskedSubject, Gathered>, 'run'>;
 }
 
 /** What was written because of decisions. */
@@ -51,8 +53,8 @@ export async function decideSubjects(
   let writing: Promise<unknown> = Promise.resolve();
   for (let first = 0; first < asked.length; first += WRITTEN_TOGETHER) {
     const next = asked.slice(first, first + WRITTEN_TOGETHER);
-    const inputs = gathered.slice(first, first + WRITTEN_TOGETHER);
-    const [decided] = await Promise.all([evaluateOnceSent(next, inputs, lists, services.runtime), writing]);
+    const theirs = gathered.slice(first, first + WRITTEN_TOGETHER);
+    const [decided] = await Promise.all([evaluateOnceSent(next, theirs, lists, services.runtime), writing]);
     all.push(...decided);
     writing = decided.length === 0 ? Promise.resolve() : writeDecisions(transaction, decided, services);
   }
@@ -68,12 +70,12 @@ async function evaluateOnceSent(...evaluated: Parameters<typeof evaluateSubjects
 
 export function evaluateSubjects(
   asked: readonly AskedSubject[],
-  gathered: readonly DecisionInputs[],
+  gathered: readonly Gathered[],
   lists: ListLookup,
   runtime: Pick<Runtime, 'newId'>,
 ): DecidedSubject[] {
   return asked.flatMap(({ subject, policies }, place) => {
-    const inputs = gathered[place];
+    const { inputs } = gathered[place] ?? {};
     if (inputs === undefined) return [];
     return [{ decisionId: runtime.newId(), subject, ...evaluatePolicies(policies, inputs, lists) }];
   });

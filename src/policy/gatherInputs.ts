@@ -19,8 +19,14 @@ export interface AskedSubject {
   readonly policies: readonly CompiledPolicy[];
 }
 
+export interface Gathered {
+  readonly inputs: DecisionInputs;
+  /** Of the policies, when the inputs were read. */
+  readonly revision: number;
+}
+
 /** Everything that decisions on these subjects are made from, in their order, as the database has it now: one round trip. */
-export async function gatherInputs(db: Db, asked: readonly AskedSubject[]): Promise<DecisionInputs[]> {
+export async function gatherInputs(db: Db, asked: readonly AskedSubject[]): Promise<Gathered[]> {
   if (asked.length === 0) return [];
   const queries: Record<string, AggregateQuery> = {};
   for (const { policies } of asked) {
@@ -31,7 +37,7 @@ export async function gatherInputs(db: Db, asked: readonly AskedSubject[]): Prom
   const rows = await decisionInputs(db, asked.map(inputsSubject), queries);
   return rows.flatMap((row, place) => {
     const one = asked[place];
-    return one === undefined ? [] : [inputsOf(one, row)];
+    return one === undefined ? [] : [{ inputs: inputsOf(one, row), revision: row.revision }];
   });
 }
 

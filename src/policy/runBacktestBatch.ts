@@ -71,7 +71,7 @@ async function evaluateBatch(transaction: Db, backtest: Backtest, lists: ListLoo
   const report = asked.reduce<BacktestReport>((before, { event }, place) => {
     const asOfNow = gathered[place];
     if (asOfNow === undefined) return before;
-    const inputs = { ...asOfNow, ...event.recorded, now: event.received_at.toISOString() };
+    const inputs = { ...asOfNow.inputs, ...event.recorded, now: event.received_at.toISOString() };
     return withEvent(before, {
       eventId: event.id,
       isAsRecorded: event.recorded !== null,

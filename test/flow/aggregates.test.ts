@@ -239,7 +239,7 @@ forEachDatabase('aggregates', (open) => {
           const gathered = await gatherInputs(database.db, await subjects(events, [policy]));
           expect(gathered).toHaveLength(events.length);
           for (const [place, current] of events.entries()) {
-            const computed = policy.aggregates.map(({ id }) => gathered[place]?.aggregates[id]);
+            const computed = policy.aggregates.map(({ id }) => gathered[place]?.inputs.aggregates[id]);
             expect(computed, JSON.stringify({ current, definitions })).toEqual(
               policy.aggregates.map(({ definition }) => expected(current, events, definition)),
             );

@@ -53,6 +53,8 @@ export interface InputsRow {
   /** By the id of the query; amounts in major units. */
   readonly aggregates: Readonly<Record<string, string | null>>;
   readonly now: Date;
+  /** Of the policies. */
+  readonly revision: number;
 }
 
 /** What decisions on these subjects are made from, in their order, in one round trip. */
@@ -62,7 +64,7 @@ export async function decisionInputs(
   queries: Readonly<Record<string, AggregateQuery>>,
 ): Promise<InputsRow[]> {
   const { rows } = await sql<InputsRow>`
-    select customer, transaction, waivers, aggregates, now
+    select customer, transaction, waivers, aggregates, now, revision
     from moonguard.decision_inputs(${JSON.stringify(subjects)}::jsonb, ${JSON.stringify(queries)}::jsonb) order by place
   `.execute(db);
   return rows;
