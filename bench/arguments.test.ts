@@ -11,6 +11,7 @@ test.each([
   ['alerts', { n: 1_000_000, rounds: 5 }],
   ['policies', { n: 2_000 }],
   ['policy-log', { n: 50_000, rounds: 5 }],
+  ['audit', { n: 20_000, rounds: 5 }],
   ['ingest --n 100', { n: 100, rounds: 1 }],
   ['ingest --n 101 --json', { rounds: 5, json: true }],
   ['ingest --n 1 --rounds 3 --database embedded', { rounds: 3, database: 'embedded' }],
@@ -24,7 +25,7 @@ test('--help asks for nothing else', () => {
 });
 
 test.each([
-  ['nothing', 'Name one bench: delivery, ingest, latency, history, alerts, policies, policy-log'],
+  ['nothing', 'Name one bench: delivery, ingest, latency, history, alerts, policies, policy-log, audit'],
   ['delivery ingest', 'Name one bench'],
   ['delivery --n 0', '--n is a whole number'],
   ['delivery --rounds 1.5', '--rounds is a whole number'],
@@ -32,6 +33,7 @@ test.each([
   ['delivery --scenario quick', '--scenario is one of fast, slow, delayed, failing, endpoints'],
   ['ingest --scenario slow', '--scenario is for delivery'],
   ['alerts --database embedded', 'alerts is measured on PostgreSQL'],
+  ['audit --database embedded', 'audit is measured on PostgreSQL'],
   ['delivery --fast', "'--fast'"],
 ])('%s is refused', (line, message) => {
   expect(() => parseArguments(line.split(' '))).toThrow(message);

@@ -2,7 +2,16 @@ import { parseArgs } from 'node:util';
 import type { Database } from '../src/database/database.ts';
 import { type ScenarioName, scenarioNames } from './delivery/scenario.ts';
 
-export const benchNames = ['delivery', 'ingest', 'latency', 'history', 'alerts', 'policies', 'policy-log'] as const;
+export const benchNames = [
+  'delivery',
+  'ingest',
+  'latency',
+  'history',
+  'alerts',
+  'policies',
+  'policy-log',
+  'audit',
+] as const;
 export type BenchName = (typeof benchNames)[number];
 
 export interface BenchArguments {
@@ -26,9 +35,10 @@ export const usage = `npm run bench -- ${benchNames.join('|')} [options]
   alerts     milliseconds, at p95, of lists, filters, searches, counts and new alerts, beside N alerts
   policies   events a second through 20 policies of 5 rules with 4 aggregates; milliseconds of policies.evaluate
   policy-log rows a second of logPolicyExecution, in batches and from single callers
+  audit      rows a second into the policy log with the audit log and without it, and what the audit log does by itself
 
   --n N           how many, a round (default 20000; latency 1000; history 1000000 settled deliveries,
-                  alerts 1000000; policies 2000; policy-log 50000)
+                  alerts 1000000; policies 2000; policy-log 50000; audit 20000)
   --rounds R      how often each variant is measured (default 5; 1 when N is at most 100)
   --scenario S    delivery only; how the endpoints answer:
                     fast       200 at once (default)
@@ -54,6 +64,7 @@ export const defaultN: Readonly<Record<BenchName, number>> = {
   alerts: 1_000_000,
   policies: 2_000,
   'policy-log': 50_000,
+  audit: 20_000,
 };
 
 /**
@@ -81,7 +92,8 @@ export function parseArguments(args: string[]): BenchArguments | undefined {
   const { database, json } = values;
   if (database !== 'postgres' && database !== 'embedded') throw new Error('--database is postgres or embedded.');
   if (values.scenario !== undefined && bench !== 'delivery') throw new Error('--scenario is for delivery.');
-  if (bench === 'alerts' && database === 'embedded') throw new Error('alerts is measured on PostgreSQL.');
+  if ((bench === 'alerts' || bench === 'audit') && database === 'embedded')
+    throw new Error(`${bench} is measured on PostgreSQL.`);
   const scenario = scenarioNames.find((known) => known === (values.scenario ?? 'fast'));
   if (scenario === undefined) throw new Error(`--scenario is one of ${scenarioNames.join(', ')}.`);
   const n = count('--n', values.n) ?? defaultN[bench];

@@ -72,6 +72,12 @@ describe('every variant of every bench runs', { timeout: 60_000 }, () => {
       ['every-rule', 'hits', 'evaluate', 'rules', 'json-logic-engine', 'json-rules-engine', 'limit'],
     ],
     ['policy-log --n 2', 'rows/s', figures, ['batch', 'single', 'limit']],
+    [
+      'audit --n 1 --only insert-1-sequenced,insert-1,sequencer,checkpoint,proof',
+      'rows/s (checkpoint, proof: ms at p99)',
+      figures,
+      ['insert-1-sequenced', 'insert-1', 'sequencer', 'checkpoint', 'proof'],
+    ],
     ['delivery --n 1 --database embedded', 'deliveries/s', figures, ['moonguard', 'limit']],
     ['latency --n 1 --database embedded', 'ms', { ...figures, ...times }, ['moonguard', 'limit']],
   ])('%s', async (line, unit, expected, names) => {

@@ -9,6 +9,7 @@ const benches: Readonly<Record<BenchName, (given: BenchArguments) => Promise<Ben
   alerts: async (given) => (await import('./alerts/bench.ts')).alertsBench(given),
   policies: async () => (await import('./policies/bench.ts')).policiesBench(),
   'policy-log': async () => (await import('./policy-log/bench.ts')).policyLogBench(),
+  audit: async (given) => (await import('./audit/bench.ts')).auditBench(given),
   history: async (given) => (await import('./history/bench.ts')).historyBench(given),
 };
 

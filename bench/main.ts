@@ -50,7 +50,7 @@ async function measure(
 /** Beside fewer than by default, nothing is promised. */
 function missedBounds(
   { bench, n }: BenchArguments,
-  { bound = {}, least = {}, unit }: Bench,
+  { bound = {}, least = {}, leastShare = {}, unit }: Bench,
   summaries: readonly Summary[],
 ): string[] {
   if (n < defaultN[bench]) return [];
@@ -58,7 +58,10 @@ function missedBounds(
     const most = bound[name] ?? Number.POSITIVE_INFINITY;
     const fewest = least[name] ?? 0;
     if (median > most) return `${name} took ${median.toFixed(1)} ${unit}, more than ${most}.`;
-    return median < fewest ? `${name} came to ${median.toFixed(0)} ${unit}, less than ${fewest}.` : [];
+    if (median < fewest) return `${name} came to ${median.toFixed(0)} ${unit}, less than ${fewest}.`;
+    const { of, share = 0 } = leastShare[name] ?? {};
+    const reached = median / (summaries.find((other) => other.name === of)?.median ?? Number.NaN);
+    return reached < share ? `${name} came to ${reached.toFixed(2)} of ${of}, less than ${share}.` : [];
   });
 }
 

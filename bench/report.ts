@@ -31,7 +31,11 @@ export function resultTable({ unit, limit }: Bench, summaries: readonly Summary[
     short(processorTime.redis),
   ]);
   const used = header.map((_, column) => rows.some((row) => row[column] !== ''));
-  return alignColumns([header, ...rows].map((row) => row.filter((_, column) => used[column])));
+  const table = alignColumns([header, ...rows].map((row) => row.filter((_, column) => used[column])));
+  const further = summaries.flatMap(({ name, also }) =>
+    Object.entries(also).map(([what, value]) => `${name}: ${what} ${short(value)}`),
+  );
+  return [table, ...further].join('\n');
 }
 
 /** For programs, in one line. */
@@ -41,9 +45,9 @@ export function resultJson(
   summaries: readonly Summary[],
 ): string {
   const variants = Object.fromEntries(
-    summaries.map(({ name, median, min, max, times, processorTime }) => [
+    summaries.map(({ name, median, min, max, times, processorTime, also }) => [
       name,
-      { ...roundAll({ median, min, max, ...times }), cpuMsPer1000: roundAll(processorTime) },
+      { ...roundAll({ median, min, max, ...times, ...also }), cpuMsPer1000: roundAll(processorTime) },
     ]),
   );
   // Under one name in every bench, whatever its limit is made of.

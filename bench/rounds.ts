@@ -9,6 +9,8 @@ export interface Measurement {
   readonly times?: Percentiles;
   /** Milliseconds of processor time per 1,000 of what is counted. */
   readonly processorTime: ProcessorTime;
+  /** Further figures, by names that hold their units. */
+  readonly also?: Readonly<Record<string, number>>;
 }
 
 export interface Percentiles {
@@ -54,6 +56,8 @@ export interface Bench {
   readonly bound?: Readonly<Record<string, number>>;
   /** The same for a median that is below it. */
   readonly least?: Readonly<Record<string, number>>;
+  /** The same for a median that is below a share of another variant's. */
+  readonly leastShare?: Readonly<Record<string, { readonly of: string; readonly share: number }>>;
 }
 
 export interface SharedDatabase {
@@ -71,6 +75,7 @@ export interface Summary {
   /** Medians of the rounds. */
   readonly times: Percentiles | undefined;
   readonly processorTime: ProcessorTime;
+  readonly also: Readonly<Record<string, number>>;
 }
 
 /** A variant that is open. */
@@ -127,6 +132,12 @@ function summarize(name: string, measurements: readonly Measurement[]): Summary 
       database: medianOfKnown(measurements.map(({ processorTime }) => processorTime.database)),
       redis: medianOfKnown(measurements.map(({ processorTime }) => processorTime.redis)),
     },
+    also: Object.fromEntries(
+      Object.keys(measurements[0]?.also ?? {}).map((what) => [
+        what,
+        median(measurements.map(({ also }) => also?.[what] ?? Number.NaN)),
+      ]),
+    ),
   };
 }
 
