@@ -65,36 +65,61 @@ export interface ConsistencyClaim {
 }
 
 /** Every tree begins with the empty one, so there is nothing to prove about it: size 0 is refused. */
-export function verifyConsistency({ oldSize, oldRoot, size, root, proof }: ConsistencyClaim): boolean {
-  if (oldSize <= 0n || oldSize > size || ![oldRoot, root, ...proof].every(isHash)) return false;
-  if (oldSize === size) return proof.length === 0 && isSame(oldRoot, root);
-  let node = oldSize - 1n;
-  let last = size - 1n;
-  while (isOdd(node)) {
-    node >>= 1n;
-    last >>= 1n;
-  }
-  // Where the old tree is complete, the proof goes up from its root.
-  const [start, ...rest] = node === 0n ? [oldRoot, ...proof] : proof;
-  if (start === undefined) return false;
-  let oldComputed = start;
-  let computed = start;
+export function verifyConsistency({ oldSize, oldRoot, ...claim }: ConsistencyClaim): boolean {
+  return verifySubtree({ ...claim, start: 0n, end: oldSize, subtreeRoot: oldRoot });
+}
+
+/** That the leaves from `start` up to, not including, `end` have the root `subtreeRoot` in the tree of `size` leaves. */
+export interface SubtreeClaim {
+  readonly start: bigint;
+  readonly end: bigint;
+  readonly subtreeRoot: Uint8Array;
+  readonly size: bigint;
+  readonly root: Uint8Array;
+  readonly proof: readonly Uint8Array[];
+}
+
+/** Consistency, where the smaller tree need not be the beginning: draft-ietf-plants-merkle-tree-certs, section 4.4.3. */
+export function verifySubtree({ start, end, subtreeRoot, size, root, proof }: SubtreeClaim): boolean {
+  if (!isSubtree(start, end) || end > size || ![subtreeRoot, root, ...proof].every(isHash)) return false;
+  let at: Place = { first: start, node: end - 1n, last: size - 1n };
+  // Up to the node that the proof goes up from: the subtree itself, or the last whole part of it.
+  while (at.first !== at.node && (isOdd(at.node) || at.node === at.last)) at = above(at);
+  const [lowest, ...rest] = at.first === at.node ? [subtreeRoot, ...proof] : proof;
+  if (lowest === undefined) return false;
+  let ofSubtree = lowest;
+  let ofTree = lowest;
   for (const sibling of rest) {
-    if (last === 0n) return false;
-    if (isOdd(node) || node === last) {
-      oldComputed = nodeHash(sibling, oldComputed);
-      computed = nodeHash(sibling, computed);
-      while (!isOdd(node) && node !== 0n) {
-        node >>= 1n;
-        last >>= 1n;
-      }
+    if (at.last === 0n) return false;
+    if (isOdd(at.node) || at.node === at.last) {
+      if (at.first < at.node) ofSubtree = nodeHash(sibling, ofSubtree);
+      ofTree = nodeHash(sibling, ofTree);
+      while (!isOdd(at.node)) at = above(at);
     } else {
-      computed = nodeHash(computed, sibling);
+      ofTree = nodeHash(ofTree, sibling);
     }
-    node >>= 1n;
-    last >>= 1n;
+    at = above(at);
   }
-  return last === 0n && isSame(oldComputed, oldRoot) && isSame(computed, root);
+  return at.last === 0n && isSame(ofSubtree, subtreeRoot) && isSame(ofTree, root);
+}
+
+/** Nodes of one level, by number: the subtree's first and last, and the tree's last. */
+interface Place {
+  readonly first: bigint;
+  readonly node: bigint;
+  readonly last: bigint;
+}
+
+function above({ first, node, last }: Place): Place {
+  return { first: first >> 1n, node: node >> 1n, last: last >> 1n };
+}
+
+/** Whether leaves from `start` up to, not including, `end` stand together in every tree that has them. */
+export function isSubtree(start: bigint, end: bigint): boolean {
+  if (start < 0n || start >= end) return false;
+  let block = 1n;
+  while (block < end - start) block <<= 1n;
+  return start % block === 0n;
 }
 
 export function isSame(a: Uint8Array, b: Uint8Array): boolean {
