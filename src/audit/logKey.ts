@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Db } from '../database/database.ts';
 import { MoonguardError } from '../errors.ts';
@@ -55,7 +55,9 @@ function makeKeyFile({ dataDirectory, mayMake, newName }: LogKeySource, observe:
   const file = keyFile(dataDirectory);
   const text = newLogKey(newName());
   mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
-  writeFileSync(file, `${text}\n`, { mode: 0o600, flag: 'wx' });
+  // Whole or not at all: half a key would be refused at every start.
+  writeFileSync(`${file}.new`, `${text}\n`, { mode: 0o600, flush: true });
+  renameSync(`${file}.new`, file);
   observe({ type: 'log_key.generated', file });
   return text;
 }

@@ -173,16 +173,18 @@ describeWithShared('published vectors', () => {
     }
   });
 
-  test('canonical JSON, byte for byte, but for the digits of numbers', () => {
+  test('canonical JSON, byte for byte', () => {
     const names = readdirSync(new URL('jcs-rfc8785/testdata/input', vectorsFolder));
     expect(names).toHaveLength(6);
     for (const name of names) {
       const read = (kind: string, file = name) =>
         readFileSync(new URL(`jcs-rfc8785/testdata/${kind}/${file}`, vectorsFolder), 'utf8');
-      const content = canonicalContent(`{"member": ${read('input')}}`).get('member') ?? '';
-      expect(withNumbersOfDoubles(content), name).toBe(read('output').trimEnd());
+      // PostgreSQL has parsed what we get, and escapes as JavaScript does. Digits of numbers stay as they are: here, doubles.
+      const member: unknown = JSON.parse(read('input'));
+      const content = canonicalContent(JSON.stringify({ member })).get('member') ?? '';
+      expect(content, name).toBe(read('output').trimEnd());
       const outhex = read('outhex', name.replace('.json', '.txt')).replaceAll(/\s/g, '');
-      expect(Buffer.from(withNumbersOfDoubles(content)).toString('hex'), name).toBe(outhex);
+      expect(Buffer.from(content).toString('hex'), name).toBe(outhex);
     }
     expect(canonicalContent('{"n": [333333333.33333329, 1E30, 4.50]}').get('n')).toBe('[333333333.33333329,1E30,4.50]');
   });
@@ -195,11 +197,4 @@ function isIncluded(
 ): boolean {
   const claim = { index: BigInt(index), size: BigInt(size), leaf: bytes(leaf), root: bytes(root) };
   return verifyInclusion({ ...claim, proof: hashes(proof) });
-}
-
-/** RFC 8785 writes numbers as ECMAScript writes doubles. */
-function withNumbersOfDoubles(json: string): string {
-  return json.replaceAll(/"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*/g, (token) =>
-    token.startsWith('"') ? token : JSON.stringify(Number(token)),
-  );
 }
