@@ -10,7 +10,7 @@ interface Composite {
  *
  * Rearranges the text: to parse it with a reviver and write it again takes four times as long. Without recursion:
  * PostgreSQL takes documents nested deeper than our stack, and one of them must not stop the log.
- * @param json as PostgreSQL writes it: its strings are escaped as in RFC 8785 already
+ * @param json as PostgreSQL writes it from text and jsonb: its strings are escaped as in RFC 8785 already
  */
 export function canonicalContent(json: string): ReadonlyMap<string, string> {
   const outer: Composite[] = [];
@@ -20,6 +20,9 @@ export function canonicalContent(json: string): ReadonlyMap<string, string> {
     const character = json.charAt(at);
     switch (character) {
       case ' ':
+      case '\n':
+      case '\r':
+      case '\t':
       case ',':
       case ':':
         at++;
@@ -91,5 +94,5 @@ function endOfLiteral(json: string, start: number): number {
 }
 
 function isAfterLiteral(character: string): boolean {
-  return character === ',' || character === '}' || character === ']' || character === '';
+  return character === ',' || character === '}' || character === ']' || character <= ' ';
 }

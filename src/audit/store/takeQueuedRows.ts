@@ -4,7 +4,7 @@ import type { Db } from '../../database/database.ts';
 export interface QueuedRow {
   readonly rowId: string;
   readonly executedAt: string;
-  /** As to_jsonb gives it. */
+  /** As to_json gives it. */
   readonly row: string;
 }
 
@@ -23,7 +23,9 @@ export async function takeQueuedRows(transaction: Db, limit: number): Promise<Qu
       delete from moonguard.audit_queue where id = any (array(select id from moonguard.audit_queue order by id limit ${limit}))
       returning id, row_id, executed_at, queued_at
     )
-    select q.row_id as "rowId", q.executed_at::text as "executedAt", to_jsonb(l)::text as row,
+    select q.row_id as "rowId", q.executed_at::text as "executedAt",
+      -- Not to_jsonb, as where rows are read to be verified: it sorts the members, in half of the time of this statement.
+      to_json(l)::text as row,
       (extract(epoch from clock_timestamp() - q.queued_at) * 1000)::float8 as "waitedMs"
     from taken q
     left join public.moonpay_policy_logs l on l.id = q.row_id and l.executed_at = q.executed_at
