@@ -166,7 +166,7 @@ begin
         leased_until = v_free_at + make_interval(secs => (p_lease_ms + v_endpoint.timeout_ms) / 1000.0) + make_interval(secs => v_room * v_spacing_ms / 1000)
       where d.id = any (array(
         select picked.id from (
-          select due.id, octet_length(e.raw_body) as length, sum(octet_length(e.raw_body)) over (order by due.event_sequence) as length_so_far
+          select due.id, body.length, sum(body.length) over (order by due.event_sequence) as length_so_far
           from (
             select due.id, due.event_id, due.event_sequence from moonguard.deliveries due
             where due.status = 'pending' and due.endpoint_id = v_endpoint.id and due.next_attempt_at <= v_now
@@ -178,7 +178,9 @@ begin
             order by due.next_attempt_at, due.event_sequence
             limit v_room
             for update skip locked
-          ) as due cross join lateral (select * from public.moonpay_webhook_events e where e.id = due.event_id) as e
+          ) as due cross join lateral (
+            -- "offset 0": or else the bodies would be sorted along.
+            select octet_length(e.raw_body) as length from public.moonpay_webhook_events e where e.id = due.event_id offset 0) as body
         ) as picked where picked.length_so_far - picked.length < 16777216))
       returning d.id, d.event_id, d.event_sequence, d.attempts_count - d.manual_attempts_count as scheduled_attempts,
         d.resend_from is not null as is_resend, d.ordering_key is not null as is_ordered
@@ -188,8 +190,8 @@ begin
           case when v_endpoint.is_looked_into then extract(epoch from coalesce(event.occurred_at, event.received_at)) * 1000 end,
           case when v_endpoint.is_looked_into then coalesce(nullif(event.event_data -> 'data', 'null'), event.event_data)::text end) as delivery,
         event.raw_body
-      from claimed cross join lateral (select * from public.moonpay_webhook_events e where e.id = claimed.event_id) as event
-      order by claimed.event_sequence
+      from (select * from claimed order by event_sequence offset 0) as claimed
+      cross join lateral (select * from public.moonpay_webhook_events e where e.id = claimed.event_id) as event
     )
     select ready.delivery, encode(ready.raw_body, 'escape'), null::jsonb, null::boolean, null::boolean, null::double precision, null::double precision
     from ready;
