@@ -10,18 +10,20 @@ import {
   tilePath,
 } from './tiles.ts';
 import { isSame } from './tree.ts';
-import { readEdge, rootOf } from './treeEdge.ts';
+import { readEdge, rootOf, type TreeEdge } from './treeEdge.ts';
 
 /** The tiles of a signed tree, each believed only when it hashes up to the root. */
 export class VerifiedTree {
   readonly size: bigint;
+  readonly #edge: TreeEdge;
   readonly #read: ReadTile;
   /** Tiles that were found good. Those of level 0 are read once by whoever goes through the leaves: of them, the last. */
   readonly #verified = new Map<string, Uint8Array | undefined>();
   #lastLeaves: { readonly path: string; readonly hashes: Uint8Array | undefined } | undefined;
 
-  private constructor(size: bigint, read: ReadTile) {
-    this.size = size;
+  private constructor(edge: TreeEdge, read: ReadTile) {
+    this.size = edge.size;
+    this.#edge = edge;
     this.#read = read;
   }
 
@@ -31,7 +33,7 @@ export class VerifiedTree {
     read: ReadTile,
   ): Promise<VerifiedTree | undefined> {
     const edge = await readEdge(size, read);
-    return isSame(rootOf(edge), root) ? new VerifiedTree(size, read) : undefined;
+    return isSame(rootOf(edge), root) ? new VerifiedTree(edge, read) : undefined;
   }
 
   /** The hash of a leaf; undefined when the tile it stands in is not that of the signed tree. */
@@ -52,9 +54,9 @@ export class VerifiedTree {
   }
 
   async #verifiedTile(tile: SizedTile): Promise<Uint8Array | undefined> {
-    const hashes = await readWholeTile(this.#read, tile);
     // The partial tiles make the root, together.
-    if (tile.width < TILE_WIDTH) return hashes;
+    if (tile.width < TILE_WIDTH) return this.#edge.partial[tile.level];
+    const hashes = await readWholeTile(this.#read, tile);
     const above = await this.#tile(tile.level + 1, tile.index / BigInt(TILE_WIDTH));
     const wanted = above === undefined ? undefined : hashAt(above, Number(tile.index % BigInt(TILE_WIDTH)));
     return wanted !== undefined && isSame(hashWithin(hashes, 0, TILE_WIDTH), wanted) ? hashes : undefined;

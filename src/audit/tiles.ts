@@ -9,12 +9,9 @@ import { HASH_BYTES, nodeHash } from './tree.ts';
 export const TILE_WIDTH = 256;
 const LEVELS_OF_A_TILE = 8;
 
-export interface TilePlace {
+export interface SizedTile {
   readonly level: number;
   readonly index: bigint;
-}
-
-export interface SizedTile extends TilePlace {
   /** How many hashes of it a tree has: 1 to 256. */
   readonly width: number;
 }
@@ -63,10 +60,9 @@ export function hashWithin(tile: Uint8Array, from: number, width: number): Uint8
 export class TileHashes {
   readonly #read: ReadTile;
   readonly #size: bigint;
-  readonly #tiles = new Map<string, Uint8Array>();
 
   constructor(read: ReadTile, size: bigint) {
-    this.#read = read;
+    this.#read = readingOnce(read);
     this.#size = size;
   }
 
@@ -87,20 +83,21 @@ export class TileHashes {
     const within = level % LEVELS_OF_A_TILE;
     const width = 1 << within;
     const first = index * BigInt(width);
-    const tile = await this.#tile({
-      level: (level - within) / LEVELS_OF_A_TILE,
-      index: first / BigInt(TILE_WIDTH),
-    });
-    return hashWithin(tile, Number(first % BigInt(TILE_WIDTH)), width);
+    const tile = sizedTile(this.#size, (level - within) / LEVELS_OF_A_TILE, first / BigInt(TILE_WIDTH));
+    const hashes = await readWholeTile(this.#read, tile);
+    return hashWithin(hashes, Number(first % BigInt(TILE_WIDTH)), width);
   }
+}
 
-  async #tile({ level, index }: TilePlace): Promise<Uint8Array> {
-    const tile = sizedTile(this.#size, level, index);
+/** Remembers what it has read: for one proof, which is made of a dozen tiles. */
+export function readingOnce(read: ReadTile): ReadTile {
+  const tiles = new Map<string, Promise<Uint8Array | undefined>>();
+  return (tile) => {
     const path = tilePath(tile);
-    const hashes = this.#tiles.get(path) ?? (await readWholeTile(this.#read, tile));
-    this.#tiles.set(path, hashes);
+    const hashes = tiles.get(path) ?? read(tile);
+    tiles.set(path, hashes);
     return hashes;
-  }
+  };
 }
 
 /** A tile as wide as it is in the tree of `size` leaves. */
