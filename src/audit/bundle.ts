@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { MoonguardError } from '../errors.ts';
 import { type Checkpoint, openCheckpoint } from './checkpoint.ts';
-import { commitsTo, type Disclosures, type Group, groupNames, type LogEntry } from './entry.ts';
+import { commitsTo, type Disclosures, type LogEntry } from './entry.ts';
 import type { Verifier } from './signedNote.ts';
 import { formatTlogProof, parseTlogProof } from './tlogProof.ts';
 import { leafHash, verifyInclusion } from './tree.ts';
@@ -9,7 +9,7 @@ import { leafHash, verifyInclusion } from './tree.ts';
 /** An entry and the groups of columns that are shown with it, as files carry them. */
 export const shownEntrySchema = z.strictObject({
   entry: z.string(),
-  groups: z.partialRecord(z.enum(groupNames), z.strictObject({ salt: z.base64(), content: z.string() })),
+  groups: z.record(z.string(), z.strictObject({ salt: z.base64(), content: z.string() })),
 });
 export type ShownEntry = z.infer<typeof shownEntrySchema>;
 
@@ -27,10 +27,10 @@ export function shownEntry({ text, groups }: LogEntry): ShownEntry {
  */
 export function openShownEntry({ entry, groups: shownGroups }: ShownEntry): LogEntry | undefined {
   const groups: Disclosures = new Map(
-    groupNames.flatMap((group): [Group, { salt: Uint8Array; content: string }][] => {
-      const shown = shownGroups[group];
-      return shown === undefined ? [] : [[group, { salt: Buffer.from(shown.salt, 'base64'), content: shown.content }]];
-    }),
+    Object.entries(shownGroups).map(([group, { salt, content }]) => [
+      group,
+      { salt: Buffer.from(salt, 'base64'), content },
+    ]),
   );
   return commitsTo(entry, groups) ? { text: entry, groups } : undefined;
 }

@@ -56,10 +56,10 @@ export async function sequenceBatch(
     const batch = { outcome: 'sequenced', leaves: rows.length, waitedMs, isFull } as const;
     if (rows.length === 0) return { ...batch, size: before.size, edge: before };
 
-    const salts = newSalts(rows.length);
+    const salts = newSalts(rows.map(({ kind }) => kind));
     const leaves = rows.map(({ row, ...names }, place) => {
       const own = salts[place] ?? Buffer.alloc(0);
-      const hash = leafHash(Buffer.from(entryOf(row, own).text));
+      const hash = leafHash(Buffer.from(entryOf(row, own, {}, names.kind).text));
       return { ...names, salts: own, index: before.size + BigInt(place), hash };
     });
     const { edge, tiles } = appendLeaves(

@@ -16,7 +16,7 @@ import type { ClientCertificates } from './clientCertificates.ts';
 import { asEndpointError } from './constraintErrors.ts';
 import type { Delivery, DeliveryStatus, DeliveryWithAttempts } from './delivery.ts';
 import { deliveryStatistics } from './deliveryStatistics.ts';
-import { isStopped, type StatusChange, type WebhookEndpoint } from './endpoint.ts';
+import { type EndpointChange, isStopped, type WebhookEndpoint } from './endpoint.ts';
 import { idOf } from './endpointId.ts';
 import {
   type CreateWebhookInput,
@@ -28,10 +28,10 @@ import type { EndpointSecrets, RotatedSecret } from './endpointSecrets.ts';
 import {
   type DeliveryFilter,
   deliveryFilterSchema,
+  type EndpointChangePage,
+  endpointChangePageSchema,
   overlapSecondsSchema,
   pageById,
-  type StatusChangePage,
-  statusChangePageSchema,
   type UndeliveredFilter,
   undeliveredFilterSchema,
   type WebhookFilter,
@@ -51,9 +51,9 @@ import { insertEndpoint } from './store/insertEndpoint.ts';
 import { insertTestEvent } from './store/insertTestEvent.ts';
 import { listAttempts } from './store/listAttempts.ts';
 import { listDeliveries } from './store/listDeliveries.ts';
+import { listEndpointChanges } from './store/listEndpointChanges.ts';
 import { listEndpoints } from './store/listEndpoints.ts';
 import { listReplays } from './store/listReplays.ts';
-import { listStatusChanges } from './store/listStatusChanges.ts';
 import { retryDelivery } from './store/retryDelivery.ts';
 import { setEndpointStatus } from './store/setEndpointStatus.ts';
 import { updateEndpoint } from './store/updateEndpoint.ts';
@@ -100,10 +100,9 @@ export class WebhookHandler {
     input: CreateWebhookInput,
     options: WriteOptions = {},
   ): Promise<WebhookEndpoint & { readonly secret: string }> {
-    const { actor } = parseInput(writerSchema, { actor: options.actor }, 'webhook_invalid');
     const { secret: given, ...endpoint } = parseNewEndpoint(input, { allowLoopback: this.#allowLoopback });
-    return this.#write(options, async (transaction) => {
-      const created = await insertEndpoint(transaction, endpoint, actor);
+    return this.#writeAs(options, async (transaction) => {
+      const created = await insertEndpoint(transaction, endpoint);
       return { ...created, secret: await this.#secrets.create(transaction, created.id, given) };
     });
   }
@@ -123,7 +122,7 @@ export class WebhookHandler {
 
   /** @throws MoonguardError webhook_invalid with every problem; webhook_duplicate */
   updateWebhook(webhookId: string, changes: WebhookChanges, options: WriteOptions = {}): Promise<WebhookEndpoint> {
-    return this.#write(options, async (transaction) => {
+    return this.#writeAs(options, async (transaction) => {
       const endpoint = known(await lockEndpoint(transaction, webhookId), webhookId);
       const rules = { environment: endpoint.environment, allowLoopback: this.#allowLoopback };
       return updateEndpoint(transaction, endpoint, parseEndpointChanges(changes, rules));
@@ -147,7 +146,7 @@ export class WebhookHandler {
     options: WriteOptions = {},
   ): Promise<RotatedSecret> {
     const { overlapSeconds } = parseInput(overlapSecondsSchema, rotation, 'request_invalid');
-    return this.#write(options, async (transaction) => {
+    return this.#writeAs(options, async (transaction) => {
       const { id } = known(await lockEndpoint(transaction, webhookId), webhookId);
       return this.#secrets.rotate(transaction, id, overlapSeconds);
     });
@@ -168,15 +167,15 @@ export class WebhookHandler {
     );
   }
 
-  /** Every status it had: since when, why and by whom; the newest first. @throws MoonguardError request_invalid */
-  async listStatusChanges(
+  /** Every change of it, of its status and its secret too; the newest first. @throws MoonguardError request_invalid */
+  async listChanges(
     webhookId: string,
-    page: StatusChangePage = {},
+    page: EndpointChangePage = {},
     { transaction = this.#database.db }: ReadOptions = {},
-  ): Promise<Page<StatusChange>> {
-    const { limit, cursor } = parseInput(statusChangePageSchema, page, 'request_invalid');
+  ): Promise<Page<EndpointChange>> {
+    const { limit, cursor } = parseInput(endpointChangePageSchema, page, 'request_invalid');
     const endpointId = await idOf(transaction, webhookId);
-    return pageById(await listStatusChanges(transaction, endpointId, cursor, limit + 1), limit);
+    return pageById(await listEndpointChanges(transaction, endpointId, cursor, limit + 1), limit);
   }
 
   /**
@@ -189,7 +188,7 @@ export class WebhookHandler {
     certificate: ClientCertificateInput | null,
     options: WriteOptions = {},
   ): Promise<ClientCertificateSummary | null> {
-    return this.#write(options, async (transaction) => {
+    return this.#writeAs(options, async (transaction) => {
       const { id } = known(await lockEndpoint(transaction, webhookId), webhookId);
       return this.#certificates.set(transaction, id, certificate);
     });

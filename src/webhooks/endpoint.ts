@@ -1,3 +1,4 @@
+import type { Json } from '../database/schema.generated.ts';
 import type { Environment } from '../observe/observation.ts';
 import type { DeliverySettings } from './deliverySettings.ts';
 import type { RetryPolicy } from './retryPolicy.ts';
@@ -14,15 +15,18 @@ export function isStopped(status: EndpointStatus): boolean {
   return status === 'inactive' || status === 'failed';
 }
 
-/** One step of an endpoint's history. */
-export interface StatusChange {
+/** One step of an endpoint's history, whoever took it and by whatever means. */
+export interface EndpointChange {
+  /** Proven by it: `audit.prove(id)`. */
   readonly id: string;
   readonly at: Date;
-  /** Null for a new endpoint. */
-  readonly from: EndpointStatus | null;
-  readonly to: EndpointStatus;
-  readonly reason: string | null;
   readonly actor: string;
+  /** `secret`: it got a new one; `removed`: the row itself. */
+  readonly action: 'created' | 'changed' | 'secret' | 'removed';
+  /** The columns that changed, as they were. Of headers, which may hold credentials, only the names. */
+  readonly before: Json;
+  /** The columns that changed, as they became; a header is `set`, or `changed`. */
+  readonly after: Json;
 }
 
 /** A row of moonpay_webhook_config. Its secret is in no field. */

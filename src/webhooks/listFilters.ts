@@ -19,14 +19,8 @@ export const webhookFilterSchema = z.strictObject({
 });
 export type WebhookFilter = z.input<typeof webhookFilterSchema>;
 
-export const statusChangePageSchema = z.strictObject({
-  ...pageFields,
-  cursor: z
-    .string()
-    .regex(/^\d{1,18}$/, { error: 'must be the nextCursor of an earlier page' })
-    .optional(),
-});
-export type StatusChangePage = z.input<typeof statusChangePageSchema>;
+export const endpointChangePageSchema = z.strictObject(pageFields);
+export type EndpointChangePage = z.input<typeof endpointChangePageSchema>;
 
 export const undeliveredFilterSchema = z.strictObject({
   /** Id or webhook_id of an endpoint, deleted or not. */

@@ -2,7 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { verifyExport, verifyProof } from '../../src/audit/AuditService.ts';
-import { coveredColumns } from '../../src/audit/entry.ts';
+import { coveredColumns } from '../../src/audit/entryKinds.ts';
 import { newLogKey } from '../../src/audit/logKey.ts';
 import { Sequencer } from '../../src/audit/Sequencer.ts';
 import { sequenceBatch } from '../../src/audit/sequenceBatch.ts';
@@ -17,7 +17,7 @@ forEachDatabase('the audit log', (open) => {
     const log = await Log.signed(await open(), 300);
     await log.add(300, 600);
     expect(await log.sequence()).toMatchObject({ outcome: 'sequenced', leaves: 301, size: 601n });
-    expect(await log.audit.verify()).toEqual({ size: 601, verified: 601, removed: 0, findings: [] });
+    expect(await log.audit.verify()).toEqual({ size: 601, verified: 601, removed: 0, withheld: 0, findings: [] });
 
     const { verifierKey } = await log.audit.checkpoint();
     const { index, entry } = verifyProof(await log.audit.prove('row_300'), verifierKey);
@@ -42,7 +42,7 @@ forEachDatabase('the audit log', (open) => {
     const proof = await log.audit.prove('old');
     expect(await log.run('select cleanup_old_moonpay_policy_logs() as removed')).toEqual([{ removed: 1 }]);
     expect(await log.run('select * from moonguard.audit_leaves where leaf_index = 10')).toEqual([]);
-    expect(await log.audit.verify()).toEqual({ size: 11, verified: 10, removed: 1, findings: [] });
+    expect(await log.audit.verify()).toEqual({ size: 11, verified: 10, removed: 1, withheld: 0, findings: [] });
     expect(verifyProof(proof, verifierKey).index).toBe(10n);
     const exported = join(folder(), 'export');
     await log.audit.export(exported);
@@ -50,12 +50,17 @@ forEachDatabase('the audit log', (open) => {
   });
 });
 
-test('every column of the table is covered', async () => {
+test('every column of the tables is covered', async () => {
   const log = await Log.open(await openTestDatabase('postgres'));
-  const columns = await log.run(
-    `select column_name from information_schema.columns where table_schema = 'public' and table_name = 'moonpay_policy_logs'`,
-  );
-  expect(new Set(columns.map(({ column_name }) => column_name))).toEqual(new Set(coveredColumns));
+  const columnsOf = async (table: string) => {
+    const columns = await log.run(
+      `select attname from pg_attribute where attrelid = '${table}'::regclass and attnum > 0`,
+    );
+    return new Set(columns.map(({ attname }) => attname));
+  };
+  expect(await columnsOf('moonpay_policy_logs')).toEqual(new Set(coveredColumns('policy_log')));
+  expect(await columnsOf('moonguard.alert_timeline')).toEqual(new Set(coveredColumns('alert_timeline')));
+  expect(await columnsOf('moonguard.endpoint_changes')).toEqual(new Set(coveredColumns('endpoint_change')));
 });
 
 test.each([
@@ -127,7 +132,7 @@ test('a log that is written anew and signed with the same key is a fork of the c
   );
   await log.tamper(`update moonpay_policy_logs set reason = 'otherwise' where log_id = 'row_3'`);
   await log.run(
-    'insert into moonguard.audit_queue (row_id, executed_at) select id, executed_at from moonpay_policy_logs',
+    `insert into moonguard.audit_queue (kind, row_id, executed_at) select 'policy_log', id, executed_at from moonpay_policy_logs`,
   );
   await log.sequence();
   expect(await log.audit.verify()).toMatchObject({ verified: 10, findings: [] });

@@ -56,7 +56,12 @@ test('an endpoint is made, changed, stopped, resumed and deleted', async () => {
   await expect(run(`webhooks test ${id}`)).rejects.toMatchObject({ code: 'webhook_status_conflict' });
   expect(await run(`webhooks resume ${id}`)).toMatch(new RegExp(`^${id} is active\\.\n`));
 
-  expect(await run(`webhooks history ${id}`)).toMatch(/ active .*\n.* inactive .* maintenance\n.* active +anna/);
+  const history = await run(`webhooks history ${id}`);
+  expect(history).toMatch(
+    / changed .*status inactive → active.*\n.* changed .*status active → inactive.*maintenance\n/,
+  );
+  expect(history).toMatch(/ secret .*\n.* changed .*filter .* → nothing\n.* changed .*description payments\n/);
+  expect(history).toMatch(/ secret .*\n.* created +anna .*https:\/\/example.com\/hook.*\n$/);
   expect(await run(`webhooks certificate show ${id}`)).toBe('No certificate.\n');
   const { cert, key } = await createCertificate('moonguard.example');
   const [certificateFile, keyFile] = [fileWith(cert), fileWith(key)];

@@ -290,7 +290,7 @@ async function stateOf({ database: { db }, endpointId }: World): Promise<State> 
     from moonpay_webhook_events e where event_name like 'webhook.%' order by sequence
   `.execute(db);
   const { rows: history } = await sql<State['history'][number]>`
-    select to_status as to, reason from moonguard.endpoint_status_changes where endpoint_id = ${endpointId} order by id
+    select to_status as to, reason from moonpay_webhook_status_changes where endpoint_id = ${endpointId} order by id
   `.execute(db);
   const [endpoint] = endpoints;
   if (endpoint === undefined) throw new Error('The endpoint is gone.');

@@ -1,7 +1,7 @@
 import { Command, Option } from 'commander';
-import { endpointStatuses, type WebhookEndpoint } from '../../webhooks/endpoint.ts';
+import { type EndpointChange, endpointStatuses, type WebhookEndpoint } from '../../webhooks/endpoint.ts';
 import type { CreateWebhookInput, WebhookChanges } from '../../webhooks/endpointInput.ts';
-import type { StatusChangePage, WebhookFilter } from '../../webhooks/listFilters.ts';
+import type { EndpointChangePage, WebhookFilter } from '../../webhooks/listFilters.ts';
 import {
   type ChangeOptions,
   changeCommand,
@@ -174,26 +174,40 @@ function resume(): Command {
 }
 
 function history(): Command {
-  const command = listCommand('history', 'list the statuses an endpoint had, the newest first')
+  const command = listCommand('history', 'list every change of an endpoint and who made it, the newest first')
     .argument(...ENDPOINT)
-    .action((webhookId: string, { json: asJson, dataDirectory, ...page }: DataOptions & StatusChangePage) =>
+    .action((webhookId: string, { json: asJson, dataDirectory, ...page }: DataOptions & EndpointChangePage) =>
       answer(
         { json: asJson, dataDirectory },
-        ({ webhooks }) => webhooks.listStatusChanges(webhookId, page),
+        ({ webhooks }) => webhooks.listChanges(webhookId, page),
         (changes) =>
           printPage(
             changes,
             [
-              { title: 'SINCE', value: ({ at }) => timeText(at) },
-              { title: 'STATUS', value: ({ to }) => to },
+              { title: 'AT', value: ({ at }) => timeText(at) },
+              { title: 'WHAT', value: ({ action }) => action },
               { title: 'BY', value: ({ actor }) => actor },
-              { title: 'REASON', value: ({ reason }) => reason, mayCut: true },
+              { title: 'CHANGE', value: ({ id }) => id },
+              { title: 'SETTINGS', value: settingsText, mayCut: true },
             ],
             'No changes.',
           ),
       ),
     );
   return withExample(command, `webhooks history ${SOME_ENDPOINT}`);
+}
+
+/** `status active → inactive`; of a new endpoint what it has. */
+function settingsText({ before, after }: EndpointChange): string {
+  const [was, is] = [new Map(Object.entries(before ?? {})), new Map(Object.entries(after ?? {}))];
+  return Array.from(new Set([...is.keys(), ...was.keys()]), (name) => {
+    const steps = [was, is].filter((settings) => settings.has(name)).map((settings) => valueText(settings.get(name)));
+    return `${name} ${was.has(name) && !is.has(name) ? `${steps.join('')} → nothing` : steps.join(' → ')}`;
+  }).join('; ');
+}
+
+function valueText(value: unknown): string {
+  return typeof value === 'string' ? value : JSON.stringify(value);
 }
 
 function test(): Command {

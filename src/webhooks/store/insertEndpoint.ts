@@ -5,7 +5,7 @@ import type { NewEndpoint } from '../endpointInput.ts';
 import { endpointColumns } from './endpointColumns.ts';
 
 /** What is not given gets the table's default. */
-export function insertEndpoint(db: Db, endpoint: Omit<NewEndpoint, 'secret'>, actor: string): Promise<WebhookEndpoint> {
+export function insertEndpoint(db: Db, endpoint: Omit<NewEndpoint, 'secret'>): Promise<WebhookEndpoint> {
   const { retryPolicy, headers, deliverySettings, metadata, ...columns } = endpoint;
   return db
     .insertInto('moonpay_webhook_config')
@@ -15,7 +15,7 @@ export function insertEndpoint(db: Db, endpoint: Omit<NewEndpoint, 'secret'>, ac
       headers: headers && JSON.stringify(headers),
       delivery_settings: deliverySettings && JSON.stringify(deliverySettings),
       metadata: metadata && JSON.stringify(metadata),
-      created_by: sql<string>`coalesce(moonguard.current_actor(), ${actor})`,
+      created_by: sql<string>`moonguard.current_actor()`,
     })
     .returning(endpointColumns)
     .executeTakeFirstOrThrow();
