@@ -10,13 +10,16 @@ import { withDeadline } from './signals.ts';
 
 const main = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
 
+const { PATH, HOME, NODE_COMPILE_CACHE } = process.env;
+const fromAround = { PATH, HOME, NODE_COMPILE_CACHE };
+
 /** A first start makes a database, which takes its time on busy cores. */
 const DEADLINE_MS = 60_000;
 
 export interface CliOptions {
   /** Directory it runs in. Default: an empty one. */
   readonly directory?: string;
-  /** Settings; none of those around the test reach it. */
+  /** Settings; none of Moonguard's around the test reach it. */
   readonly env?: Readonly<Record<string, string>>;
   /** Standard input. */
   readonly input?: string;
@@ -36,6 +39,12 @@ export interface RunningCli {
   untilExit(): Promise<CliExit>;
 }
 
+/** What is no setting of Moonguard. */
+function inherited(): NodeJS.ProcessEnv {
+  const { PATH, HOME, NODE_COMPILE_CACHE } = process.env;
+  return { PATH, HOME, NODE_COMPILE_CACHE };
+}
+
 /** Runs a command to its end. */
 export function cli(args: readonly string[], options: CliOptions = {}): Promise<CliExit> {
   return startCli(args, options).untilExit();
@@ -44,7 +53,7 @@ export function cli(args: readonly string[], options: CliOptions = {}): Promise<
 export function startCli(args: readonly string[], { directory, env = {}, input = '' }: CliOptions = {}): RunningCli {
   const child = spawn(process.execPath, [main, ...args], {
     cwd: directory ?? temporaryDirectory(),
-    env: { PATH: process.env['PATH'], HOME: process.env['HOME'], ...env },
+    env: { ...fromAround, ...env },
   });
   const output = { stdout: '', stderr: '' };
   let onOutput: (() => void) | undefined;
