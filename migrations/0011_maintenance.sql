@@ -17,7 +17,9 @@ create table moonguard.legal_holds (
   lifted_at timestamptz,
   lifted_reason text,
   constraint legal_holds_scope_check check (num_nonnulls(customer_id, transaction_id, policy_id, correlation_id, executed_from, executed_to) > 0),
-  constraint legal_holds_lifted_check check ((lifted_at is null) = (lifted_by is null))
+  constraint legal_holds_reason_check check (btrim(reason) <> ''),
+  constraint legal_holds_time_check check (executed_from <= executed_to),
+  constraint legal_holds_lifted_check check (num_nonnulls(lifted_at, lifted_by, lifted_reason) in (0, 3))
 );
 comment on table moonguard.legal_holds is 'Rows of the policy log that match every given column of a hold that is not lifted are not removed.';
 
@@ -59,52 +61,9 @@ $earlier$;
 
 create function public.cleanup_old_moonpay_policy_logs(p_now timestamptz default now()) returns bigint
 language plpgsql security definer set search_path = '' as $$
-declare
-  v_batch bigint;
-  v_removed bigint := 0;
-  v_oldest timestamptz;
-  v_newest timestamptz;
-  v_digests text := '';
-  v_digest text;
-  v_from timestamptz;
-  v_to timestamptz;
 begin
-  loop
-    perform set_config('moonguard.retention', 'on', true);
-    with past as (
-      select l.id, l.executed_at from public.moonpay_policy_logs l
-      -- An older row may be beyond the check; no interval may be beyond what a timestamp can hold.
-      where l.executed_at < p_now - make_interval(days => least(l.retention_period_days, 365000))
-        and not l.follow_up_required
-        and not exists (
-          select from moonguard.legal_holds h
-          where h.lifted_at is null
-            and (h.customer_id is null or h.customer_id = l.customer_id)
-            and (h.transaction_id is null or h.transaction_id = l.transaction_id)
-            and (h.policy_id is null or h.policy_id = l.policy_id)
-            and (h.correlation_id is null or h.correlation_id = l.correlation_id)
-            and (h.executed_from is null or h.executed_from <= l.executed_at)
-            and (h.executed_to is null or h.executed_to >= l.executed_at))
-      limit 10000
-    ), removed as (
-      delete from public.moonpay_policy_logs l using past where l.id = past.id and l.executed_at = past.executed_at
-      returning l.id, l.executed_at
-    )
-    select count(*), min(executed_at), max(executed_at), encode(sha256(convert_to(string_agg(id::text, ',' order by id), 'UTF8')), 'hex')
-    into v_batch, v_from, v_to, v_digest from removed;
-    perform set_config('moonguard.retention', '', true);
-    exit when v_batch = 0;
-    v_removed := v_removed + v_batch;
-    v_oldest := least(v_oldest, v_from);
-    v_newest := greatest(v_newest, v_to);
-    v_digests := v_digests || v_digest;
-  end loop;
-  if v_removed > 0 then
-    insert into moonguard.retention_runs (task, removed_count, oldest, newest, ids_digest)
-    values ('cleanup_old_moonpay_policy_logs', v_removed, v_oldest, v_newest,
-      case when length(v_digests) = 64 then v_digests else encode(sha256(convert_to(v_digests, 'UTF8')), 'hex') end);
-  end if;
-  return v_removed;
+  -- Made by the migration of retention, after that of the tree in which rows are proven.
+  return moonguard.clean_up_policy_logs(p_now);
 end
 $$;
 comment on function public.cleanup_old_moonpay_policy_logs(timestamptz) is

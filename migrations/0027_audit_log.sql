@@ -1,5 +1,6 @@
--- Why: a Merkle tree over the policy log, with which anybody can check that rows were neither changed nor removed.
--- Locks: SHARE ROW EXCLUSIVE on moonpay_policy_logs for the time of two triggers and of noting the rows that are there.
+-- Why: a Merkle tree over the policy log and the histories of alerts and endpoints, with which anybody can check that rows were
+--   neither changed nor removed.
+-- Locks: SHARE ROW EXCLUSIVE on moonpay_policy_logs for the time of its triggers and of noting the rows that are there.
 -- Older program: runs on; its rows are noted like all others.
 
 create table moonguard.audit_log (
@@ -17,10 +18,20 @@ create table moonguard.audit_log (
   constraint audit_log_leader_check check ((leader is null) = (leader_until is null))
 );
 insert into moonguard.audit_log default values;
-comment on table moonguard.audit_log is 'The tree over the policy log as it was last signed: one row, which is compared and swapped.';
-comment on column moonguard.audit_log.verifier_key is 'What signatures are checked with; the key that signs is in no database.';
+comment on table moonguard.audit_log is 'The tree over what is logged as it was last signed: one row, which is compared and swapped.';
+comment on column moonguard.audit_log.verifier_key is 'What signatures are checked with now; the key that signs is in no database.';
 comment on column moonguard.audit_log.checkpoint is 'Signed note of origin, size and root.';
 comment on column moonguard.audit_log.leader is 'The process that sequences; another one may when leader_until has passed.';
+
+create table moonguard.audit_keys (
+  verifier_key text primary key,
+  since timestamptz not null default now(),
+  retired_at timestamptz,
+  handover text
+);
+create unique index audit_keys_current_key on moonguard.audit_keys ((true)) where retired_at is null;
+comment on table moonguard.audit_keys is 'What the log is, and was, verified with.';
+comment on column moonguard.audit_keys.handover is 'The checkpoint that this key and the one before it have both signed.';
 
 create table moonguard.audit_checkpoints (
   minute timestamptz primary key,
@@ -31,23 +42,27 @@ comment on table moonguard.audit_checkpoints is 'The last signed checkpoint of e
 
 create table moonguard.audit_queue (
   id bigint generated always as identity primary key,
+  kind text not null,
   row_id uuid not null,
   executed_at timestamptz not null,
   queued_at timestamptz not null default clock_timestamp()
 ) with (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
-comment on table moonguard.audit_queue is 'Rows of the policy log that are not in the tree yet. In the order of id, which is not that of commits: what is here is taken, never what is greater than the last.';
+comment on table moonguard.audit_queue is 'Logged rows that are not in the tree yet. In the order of id, which is not that of commits: what is here is taken, never what is greater than the last.';
 
 create table moonguard.audit_leaves (
   leaf_index bigint primary key,
+  kind text not null,
   row_id uuid not null,
   executed_at timestamptz not null,
   salts bytea not null,
   constraint audit_leaves_leaf_index_check check (leaf_index >= 0),
+  constraint audit_leaves_kind_check check (kind in ('policy_log', 'alert_timeline', 'endpoint_change')),
   constraint audit_leaves_salts_check check (octet_length(salts) > 0 and octet_length(salts) % 16 = 0)
 );
 create index audit_leaves_row_id_idx on moonguard.audit_leaves (row_id);
 comment on table moonguard.audit_leaves is 'Which row each leaf of the tree is. Goes with its row: without the salts, nobody can try what was in it.';
-comment on column moonguard.audit_leaves.salts is '16 bytes for each group of columns, in the order of src/audit/entry.ts.';
+comment on column moonguard.audit_leaves.kind is 'Which table the row is of: moonpay_policy_logs, moonguard.alert_timeline or moonguard.endpoint_changes.';
+comment on column moonguard.audit_leaves.salts is '16 bytes for each group of columns, in the order of src/audit/entryKinds.ts.';
 
 create table moonguard.audit_tiles (
   level integer not null,
@@ -64,47 +79,47 @@ comment on table moonguard.audit_tiles is 'The tree, 256 hashes a piece (c2sp.or
 create table moonguard.audit_removals (
   id uuid primary key default moonguard.uuid_v7(),
   removed_at timestamptz not null default now(),
-  leaf_indexes int8multirange not null
+  leaf_indexes int8multirange not null,
+  record_id uuid not null
 );
+create index audit_removals_record_id_idx on moonguard.audit_removals (record_id);
 comment on table moonguard.audit_removals is 'Leaves whose rows retention has removed, with their salts. The hashes stay, and so does every proof.';
+comment on column moonguard.audit_removals.record_id is 'The row of the policy log that says so.';
 
 create function moonguard.queue_policy_logs() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
-  insert into moonguard.audit_queue (row_id, executed_at) select id, executed_at from inserted;
+  insert into moonguard.audit_queue (kind, row_id, executed_at) select 'policy_log', id, executed_at from inserted;
   return null;
 end
 $$;
 create trigger queue_policy_logs after insert on public.moonpay_policy_logs
   referencing new table as inserted for each statement execute function moonguard.queue_policy_logs();
 
-create function moonguard.remove_audit_leaves() returns trigger
+create function moonguard.queue_history() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
-  with gone as (
-    delete from moonguard.audit_leaves l using removed where l.row_id = removed.id and l.executed_at = removed.executed_at
-    returning l.leaf_index
-  )
-  insert into moonguard.audit_removals (leaf_indexes)
-  select range_agg(int8range(leaf_index, leaf_index, '[]')) from gone having count(*) > 0;
+  insert into moonguard.audit_queue (kind, row_id, executed_at) values (tg_argv[0], new.id, new.at);
   return null;
 end
 $$;
-create trigger remove_audit_leaves after delete on public.moonpay_policy_logs
-  referencing old table as removed for each statement execute function moonguard.remove_audit_leaves();
+create trigger queue_history after insert on moonguard.alert_timeline for each row execute function moonguard.queue_history('alert_timeline');
+create trigger queue_history after insert on moonguard.endpoint_changes for each row execute function moonguard.queue_history('endpoint_change');
 
-insert into moonguard.audit_queue (row_id, executed_at) select id, executed_at from public.moonpay_policy_logs order by executed_at, id;
+insert into moonguard.audit_queue (kind, row_id, executed_at) select 'policy_log', id, executed_at from public.moonpay_policy_logs order by executed_at, id;
+insert into moonguard.audit_queue (kind, row_id, executed_at) select 'alert_timeline', id, at from moonguard.alert_timeline order by entry_number;
+insert into moonguard.audit_queue (kind, row_id, executed_at) select 'endpoint_change', id, at from moonguard.endpoint_changes order by entry_number;
 
 -- Nobody but the owner writes or reads these: the services do, and say what may be known.
-revoke all on moonguard.audit_log, moonguard.audit_checkpoints, moonguard.audit_queue, moonguard.audit_leaves, moonguard.audit_tiles,
+revoke all on moonguard.audit_log, moonguard.audit_keys, moonguard.audit_checkpoints, moonguard.audit_queue, moonguard.audit_leaves, moonguard.audit_tiles,
   moonguard.audit_removals from public, anon, authenticated, service_role;
 revoke all on sequence moonguard.audit_queue_id_seq from public, anon, authenticated, service_role;
-revoke all on function moonguard.queue_policy_logs(), moonguard.remove_audit_leaves() from public, anon, authenticated, service_role;
+revoke all on function moonguard.queue_policy_logs(), moonguard.queue_history() from public, anon, authenticated, service_role;
 do $owner_only$
 declare
   v_table text;
 begin
-  foreach v_table in array array['audit_log', 'audit_checkpoints', 'audit_queue', 'audit_leaves', 'audit_tiles', 'audit_removals'] loop
+  foreach v_table in array array['audit_log', 'audit_keys', 'audit_checkpoints', 'audit_queue', 'audit_leaves', 'audit_tiles', 'audit_removals'] loop
     execute format('alter table moonguard.%I enable row level security', v_table);
     execute format('create policy owner_only on moonguard.%I using (false)', v_table);
   end loop;

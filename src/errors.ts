@@ -151,6 +151,48 @@ export const errorCatalogue = {
   },
   audit_checkpoint_missing: { status: 404, action: 'Start a server that has the key of the log, and log something.' },
 
+  // Retention
+  hold_not_found: { status: 404, action: 'List the legal holds and use the id of one of them.' },
+  hold_invalid: { status: 422, action: 'Correct the fields that the problems name.' },
+  hold_lifted: { status: 409, action: 'Place another hold: one that is lifted stays lifted.' },
+  erasure_invalid: { status: 422, action: 'Correct the fields that the problems name.' },
+
+  // Jobs
+  job_not_found: { status: 404, action: 'Use the name of one of the jobs: moonguard jobs list.' },
+  job_running: { status: 409, action: 'Wait until the process that moonguard jobs list names has done it.' },
+  pg_cron_missing: {
+    status: 409,
+    action:
+      'Create the extension in the database that its setting cron.database_name names (create extension pg_cron), or leave the jobs to servers and workers.',
+  },
+
+  // Archives
+  archive_target_missing: {
+    status: 422,
+    action: 'Set MOONGUARD_ARCHIVE to a directory or s3://bucket/prefix, and for S3 the keys of AWS.',
+  },
+  archive_target_failed: { status: 503, action: 'Look after what the message says, and run it again: it goes on.' },
+  archive_too_large: { status: 422, action: 'Archive this month to a directory, and copy its files in parts.' },
+  archive_differs: {
+    status: 500,
+    action: 'Find out who changes the log while it is archived: moonguard audit verify names the rows.',
+  },
+  archive_not_found: { status: 404, action: 'List the archives and use the id of one of them.' },
+  archive_not_encrypted: { status: 409, action: 'List the archives: only one that has a key can lose it.' },
+  archive_key_missing: {
+    status: 409,
+    action: 'Search where the database with its key is; when the key was erased, nobody can read it.',
+  },
+  archive_search_invalid: { status: 422, action: 'Correct the fields that the problems name.' },
+  archive_version_unknown: {
+    status: 422,
+    action: 'Read it with the version of Moonguard that wrote it, or a newer one.',
+  },
+  archive_unreadable: {
+    status: 422,
+    action: 'Restore the file from another copy; moonguard archive verify says which files are as they were written.',
+  },
+
   // Running
   configuration_invalid: { status: 500, action: 'Correct the settings that the problems name.' },
   master_key_missing: {

@@ -50,6 +50,8 @@ export { transactionOf } from './database/transaction.ts';
 export { type ErrorCode, errorCatalogue, MoonguardError, type Problem } from './errors.ts';
 export type { Page } from './input/page.ts';
 export type { ReadOptions, WriteOptions } from './input/writeOptions.ts';
+export { Jobs, type JobState } from './jobs/Jobs.ts';
+export type { JobRun } from './jobs/runClaimedJob.ts';
 export { createMoonguard, type Moonguard, type MoonguardOptions, type Readiness } from './moonguard.ts';
 export { createMetrics, type Metrics } from './observe/metrics.ts';
 export type { Environment, Observation, Observe } from './observe/observation.ts';
@@ -69,15 +71,22 @@ export type { ActionType, ExecutionStatus, PolicyLogEntry, PolicyType } from './
 export type { PolicyExecutionInput, PolicyViolationInput } from './policy/policyLogInput.ts';
 export type { PolicyVersion, VersionStatus } from './policy/policyVersion.ts';
 export type { PersonalStepOptions, PolicyStepOptions } from './policy/policyWrite.ts';
+export { HoldService } from './retention/HoldService.ts';
+export type { HoldFilterInput, LegalHold, NewHoldInput } from './retention/hold.ts';
 export {
+  type Erasure,
+  type ErasureInput,
+  type RetentionPlanOptions,
   type RetentionRun,
   type RetentionRunOptions,
   RetentionService,
   type RetentionSettings,
 } from './retention/RetentionService.ts';
+export type { RetentionReport } from './retention/retentionReport.ts';
+export type { PolicyLogStep } from './retention/store/planPolicyLogs.ts';
 export type { ClientCertificateInput, ClientCertificateSummary } from './webhooks/clientCertificate.ts';
 export type { Delivery, DeliveryAttempt, DeliveryStatus } from './webhooks/delivery.ts';
-export type { EndpointStatus, StatusChange, WebhookEndpoint } from './webhooks/endpoint.ts';
+export type { EndpointChange, EndpointStatus, WebhookEndpoint } from './webhooks/endpoint.ts';
 export type { CreateWebhookInput, WebhookChanges } from './webhooks/endpointInput.ts';
 export type { Replay, ReplayableStatus, ReplayRequest, ReplayStatus } from './webhooks/replay.ts';
 export type { DeliveryStatistics, StatisticsWindow, TrendBucket, TrendPoint } from './webhooks/statistics.ts';

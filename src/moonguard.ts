@@ -1,7 +1,8 @@
+import { ArchiveService } from './archive/ArchiveService.ts';
+import type { ArchiveSettings } from './archive/settings.ts';
 import { AuditService } from './audit/AuditService.ts';
 import { openLogKey } from './audit/logKey.ts';
 import { Sequencer } from './audit/Sequencer.ts';
-import { AlertScheduler } from './compliance/AlertScheduler.ts';
 import { ComplianceService } from './compliance/ComplianceService.ts';
 import { CustomerService } from './compliance/CustomerService.ts';
 import { connectDatabase, type DatabaseOptions } from './database/connect.ts';
@@ -14,6 +15,9 @@ import { createEndpointPreparer } from './deliver/endpointPreparer.ts';
 import { Replayer } from './deliver/Replayer.ts';
 import { createSender } from './deliver/send.ts';
 import { MoonguardError } from './errors.ts';
+import { JobRunner } from './jobs/JobRunner.ts';
+import { Jobs } from './jobs/Jobs.ts';
+import { scheduledJobs } from './jobs/scheduledJobs.ts';
 import type { Environment, Observe } from './observe/observation.ts';
 import { type DeliveryQueue, readDeliveryQueue } from './observe/store/readDeliveryQueue.ts';
 import { type Inventory, readInventory } from './observe/store/readInventory.ts';
@@ -21,14 +25,11 @@ import { AccountService } from './policy/AccountService.ts';
 import { Backtester } from './policy/Backtester.ts';
 import { Decider } from './policy/Decider.ts';
 import { installDefaultPolicies } from './policy/defaultPolicies.ts';
-import { PolicyKeeper } from './policy/PolicyKeeper.ts';
 import { PolicyService } from './policy/PolicyService.ts';
 import { createProviderKeys, type ProviderKeys } from './receive/providerKeys.ts';
 import { Receiver } from './receive/Receiver.ts';
-import { PartitionKeeper } from './retention/PartitionKeeper.ts';
-import { RetentionKeeper } from './retention/RetentionKeeper.ts';
+import { HoldService } from './retention/HoldService.ts';
 import { RetentionService, type RetentionSettings } from './retention/RetentionService.ts';
-import { VacuumKeeper } from './retention/VacuumKeeper.ts';
 import { type Runtime, systemRuntime } from './runtime.ts';
 import { openSecretBox } from './secrets/masterKey.ts';
 import { createClientCertificates } from './webhooks/clientCertificates.ts';
@@ -60,6 +61,8 @@ export interface MoonguardOptions {
   readonly leaseMs?: number;
   /** How long events, attempts and bodies are kept; default 90 days. */
   readonly retention?: RetentionSettings;
+  /** Where archives of the policy log go; without a target, none are made. */
+  readonly archive?: ArchiveSettings | undefined;
   /** When an endpoint that fails is suspended, probed and given up; each part has its default. */
   readonly breaker?: Partial<BreakerSettings>;
   /** Default true: brings the schema up to date before anything else. */
@@ -82,8 +85,11 @@ export interface Moonguard {
   readonly policies: PolicyService;
   readonly accounts: AccountService;
   readonly audit: AuditService;
+  readonly archives: ArchiveService;
   readonly providerKeys: ProviderKeys;
   readonly retention: RetentionService;
+  readonly jobs: Jobs;
+  readonly holds: HoldService;
   /** Whether requests can be served now. */
   readiness(): Promise<Readiness>;
   /** How much there is in the database. Takes time where there is much. */
@@ -193,14 +199,13 @@ async function wire(database: Database, options: WiringOptions): Promise<Moongua
     receiver,
     allowLoopbackDestinations,
   });
+  const audit = new AuditService({ database });
+  const archives = new ArchiveService({ database, runtime, secretBox, audit, settings: options.archive ?? {} });
   const retention = new RetentionService({ database, runtime, settings: options.retention ?? {} });
-  const retentionKeeper = new RetentionKeeper({ retention, observe });
   const replayer = new Replayer({ database, observe });
   const backtester = new Backtester({ database, observe, sets: policies.deciding.sets });
-  const policyKeeper = new PolicyKeeper({ database, observe });
-  const partitions = new PartitionKeeper({ database, observe });
-  const vacuum = new VacuumKeeper({ database, observe });
-  const alertScheduler = new AlertScheduler({ database, observe });
+  const jobs = scheduledJobs({ database, retention, observe });
+  const jobRunner = new JobRunner({ database, observe, jobs });
   let sequencer: Sequencer | undefined;
 
   return {
@@ -210,24 +215,22 @@ async function wire(database: Database, options: WiringOptions): Promise<Moongua
     customers,
     policies,
     accounts,
-    audit: new AuditService({ database }),
+    audit,
+    archives,
     providerKeys,
     retention,
+    jobs: new Jobs({ database, jobs, runner: jobRunner }),
+    holds: new HoldService({ database }),
     readiness: () => readiness(database),
     inventory: () => readInventory(database.db),
     deliveryQueue: () => readDeliveryQueue(database.db),
     start: async () => {
       sequencer = await openSequencer(database, options);
       sequencer?.start();
-      await Promise.all([worker.start(), replayer.start(), decider.start(), backtester.start(), partitions.start()]);
-      alertScheduler.start();
-      policyKeeper.start();
-      retentionKeeper.start();
-      vacuum.start();
+      await Promise.all([worker.start(), replayer.start(), decider.start(), backtester.start(), jobRunner.start()]);
     },
     stop: async () => {
-      await Promise.all([worker.stop(), replayer.stop(), decider.stop(), backtester.stop(), partitions.stop()]);
-      await Promise.all([alertScheduler.stop(), policyKeeper.stop(), retentionKeeper.stop(), vacuum.stop()]);
+      await Promise.all([worker.stop(), replayer.stop(), decider.stop(), backtester.stop(), jobRunner.stop()]);
       await sequencer?.stop();
       await providerKeys.close();
       await sender.close();

@@ -3,17 +3,20 @@ import { MoonguardError } from '../errors.ts';
 import { formatBundle, shownEntry, type VerifiedBundle, verifyBundle } from './bundle.ts';
 import { type Checkpoint, openCheckpoint } from './checkpoint.ts';
 import { entryOf, logIdOf } from './entry.ts';
+import type { EntryKind } from './entryKinds.ts';
 import { copyingTiles, type ExportedLeaf, openExport, writeExport } from './exportFolder.ts';
 import { parseVerifier, type Verifier } from './signedNote.ts';
 import { beginReading } from './store/beginReading.ts';
 import { findLeafOf } from './store/findLeafOf.ts';
 import { findSaidOfLog } from './store/findSaidOfLog.ts';
 import { listRowsWithoutLeaf } from './store/listRowsWithoutLeaf.ts';
+import { listUnrecordedLeaves } from './store/listUnrecordedLeaves.ts';
+import { tilesToProve } from './store/readTilesToProve.ts';
 import { tilesToVerify } from './store/readTileToVerify.ts';
 import { type StoredEntry, storedEntries } from './storedLeaves.ts';
 import { inclusionPath } from './subtrees.ts';
-import { TileHashes } from './tiles.ts';
-import { isSame, leafHash } from './tree.ts';
+import { TileHashes, tilesBehind } from './tiles.ts';
+import { leafHash, verifyInclusion } from './tree.ts';
 import { VerifiedTree } from './VerifiedTree.ts';
 import { type FoundLeaf, type Verification, verifyLog } from './verifyLog.ts';
 
@@ -36,6 +39,11 @@ export interface ExportRange {
   readonly from?: bigint | undefined;
   /** Index after the last leaf; default: the size of the log. */
   readonly to?: bigint | undefined;
+  /**
+   * What is shown; leaves of other kinds only have their place. Default: the policy log alone. `alert_timeline` is for those
+   * who may read alerts, and never for the customer one is about.
+   */
+  readonly kinds?: readonly EntryKind[] | undefined;
 }
 
 /** Proof that the policy log is as it was written, for those who trust neither the database nor us. */
@@ -52,36 +60,35 @@ export class AuditService {
   }
 
   /**
-   * Proof that a row of the policy log is in the log, with its content: a text that needs nothing else.
+   * Proof that a row is in the log, with its content: a text that needs nothing else.
+   * @param id log_id in the policy log, or id of an entry of an alert's timeline or of an endpoint's history
    * @throws MoonguardError policy_log_not_found, audit_not_sequenced, audit_tree_inconsistent when the row is not what was
    *   put into the tree: no proof of that is given
    */
-  async prove(logId: string): Promise<string> {
+  async prove(id: string): Promise<string> {
     return this.#reading(async (transaction) => {
-      const leaf = await findLeafOf(transaction, logId);
+      const leaf = await findLeafOf(transaction, id);
       if (leaf === undefined) {
-        throw new MoonguardError('policy_log_not_found', 'There is no row with this id in the policy log.');
+        throw new MoonguardError('policy_log_not_found', 'Nothing that is logged has this id.');
       }
-      const { index, salts, row } = leaf;
+      const { index, kind, salts, row, erased } = leaf;
       if (index === null || salts === null) {
         throw new MoonguardError('audit_not_sequenced', 'The row is not in a signed tree yet.');
       }
       const { checkpoint, verifierKey } = await checkpointOf(transaction);
       const { size, root } = openCheckpoint(checkpoint, parseVerifier(verifierKey));
-      const entry = entryOf(row, salts);
-      const read = tilesToVerify(transaction);
-      const tree = await VerifiedTree.open({ size, root }, read);
-      const signed = await tree?.leaf(index);
-      if (signed === undefined || !isSame(signed, leafHash(Buffer.from(entry.text)))) {
+      const entry = entryOf(row, salts, erased ?? {}, kind);
+      const ranges = inclusionPath(index, size);
+      const path = await new TileHashes(await tilesToProve(transaction, tilesBehind(ranges, size)), size).path(ranges);
+      if (!verifyInclusion({ index, size, root, leaf: leafHash(Buffer.from(entry.text)), proof: path })) {
         throw new MoonguardError('audit_tree_inconsistent', 'The row is not what was put into the tree.');
       }
-      const path = await new TileHashes(read, size).path(inclusionPath(index, size));
       return formatBundle(entry, { index, path, checkpoint });
     });
   }
 
   /**
-   * Compares every row of the policy log with what was signed.
+   * Compares every row of the policy log, of the timelines of alerts and of the histories of endpoints with what was signed.
    * @throws MoonguardError audit_checkpoint_missing, audit_tile_truncated, log_key_invalid, and those of a checkpoint
    */
   async verify({ verifierKey, earlier }: VerifyOptions = {}): Promise<Verification> {
@@ -95,6 +102,7 @@ export class AuditService {
         read: tilesToVerify(transaction),
         leaves: foundLeaves(storedEntries(transaction, 0n, checkpoint.size)),
         rowsWithoutLeaf: await listRowsWithoutLeaf(transaction, 100),
+        unrecorded: await listUnrecordedLeaves(transaction),
       });
     });
   }
@@ -103,7 +111,7 @@ export class AuditService {
    * Writes leaves, with everything that is needed to check them, into a folder; returns how many lines.
    * @throws MoonguardError audit_checkpoint_missing, audit_export_invalid, audit_tile_truncated
    */
-  async export(folder: string, { from = 0n, to }: ExportRange = {}): Promise<number> {
+  async export(folder: string, { from = 0n, to, kinds = ['policy_log'] }: ExportRange = {}): Promise<number> {
     return this.#reading(async (transaction) => {
       const { checkpoint, verifierKey } = await checkpointOf(transaction);
       const { size, root } = openCheckpoint(checkpoint, parseVerifier(verifierKey));
@@ -115,7 +123,7 @@ export class AuditService {
       if (tree === undefined) {
         throw new MoonguardError('audit_tree_inconsistent', 'The tiles are not those of the last checkpoint.');
       }
-      const leaves = exportedLeaves(storedEntries(transaction, from, end), tree);
+      const leaves = exportedLeaves(storedEntries(transaction, from, end), tree, kinds);
       return writeExport(folder, { checkpoint, from, to: end, leaves });
     });
   }
@@ -162,13 +170,17 @@ function earlierOf(note: string | undefined, verifier: Verifier): Checkpoint | u
 async function* foundLeaves(entries: AsyncIterable<StoredEntry>): AsyncGenerator<FoundLeaf> {
   for await (const leaf of entries) {
     if ('removedUntil' in leaf) yield leaf;
-    else if (leaf.entry === undefined) yield { index: leaf.index, hash: undefined, logId: undefined };
+    else if (leaf.entry === undefined) yield { index: leaf.index, hash: undefined, rowId: leaf.rowId };
     else yield { index: leaf.index, hash: leafHash(Buffer.from(leaf.entry.text)), logId: logIdOf(leaf.entry.text) };
   }
 }
 
 /** By the way, each leaf's tiles go into the folder. What is missing has no line, and is found so by whoever verifies. */
-async function* exportedLeaves(entries: AsyncIterable<StoredEntry>, tree: VerifiedTree): AsyncGenerator<ExportedLeaf> {
+async function* exportedLeaves(
+  entries: AsyncIterable<StoredEntry>,
+  tree: VerifiedTree,
+  kinds: readonly EntryKind[],
+): AsyncGenerator<ExportedLeaf> {
   for await (const leaf of entries) {
     if ('removedUntil' in leaf) {
       for (let index = leaf.index; index < leaf.removedUntil; index += 256n) await tree.leaf(index);
@@ -177,6 +189,7 @@ async function* exportedLeaves(entries: AsyncIterable<StoredEntry>, tree: Verifi
       continue;
     }
     await tree.leaf(leaf.index);
-    if (leaf.entry !== undefined) yield { index: leaf.index, ...shownEntry(leaf.entry) };
+    if (!kinds.includes(leaf.kind)) yield { index: leaf.index, withheld: true };
+    else if (leaf.entry !== undefined) yield { index: leaf.index, ...shownEntry(leaf.entry) };
   }
 }

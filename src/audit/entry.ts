@@ -1,65 +1,17 @@
-import { randomBytes } from 'node:crypto';
+import { hash, randomBytes } from 'node:crypto';
 import { MoonguardError } from '../errors.ts';
 import { canonicalContent } from './canonicalContent.ts';
+import { type EntryKind, entryShapes } from './entryKinds.ts';
 import { sha256 } from './tree.ts';
 
 /**
- * What a row of the policy log is in the tree: an envelope without anything personal, with one salted commitment for each
- * group of its columns. A group can be shown, or erased, without the others. The order is that of the stored salts.
+ * What a row is in the tree: an envelope without anything personal, with one salted commitment for each group of its columns.
+ * A group can be shown, or erased, without the others.
  */
-const groups = {
-  actor: ['triggered_by', 'executed_by', 'approved_by', 'session_id', 'ip_address', 'user_agent'],
-  subject: ['entity_type', 'entity_id', 'customer_id', 'transaction_id'],
-  inputs: ['inputs'],
-  before: ['before_state'],
-  after: ['after_state'],
-  rules: ['rule_conditions', 'rule_results'],
-  violation: ['violation_details'],
-  words: ['reason', 'notes', 'action_taken', 'metadata'],
-  rest: [
-    'id',
-    'policy_name',
-    'policy_type',
-    'policy_version',
-    'decision_id',
-    'execution_status',
-    'severity',
-    'compliance_impact',
-    'requires_action',
-    'follow_up_required',
-    'follow_up_date',
-    'retention_period_days',
-    'retention_class',
-    'auto_generated',
-    'source',
-    'correlation_id',
-    'created_at',
-    'updated_at',
-  ],
-} as const satisfies Record<string, readonly string[]>;
-export type Group = keyof typeof groups;
-export const groupNames = [
-  'actor',
-  'subject',
-  'inputs',
-  'before',
-  'after',
-  'rules',
-  'violation',
-  'words',
-  'rest',
-] as const satisfies Group[];
-
-const envelopeColumns = ['action_type', 'executed_at', 'log_id', 'policy_id'] as const;
-
-/** Columns that a user added are not among them: one with a default, added later, would make old rows look changed. */
-export const coveredColumns: readonly string[] = [...envelopeColumns, ...Object.values(groups).flat()];
-
 const VERSION = 1;
 const SALT_BYTES = 16;
-const SALTS_BYTES = SALT_BYTES * groupNames.length;
 const TAG = 'moonguard/group/v1';
-/** An entry of a log has at most 65,535 bytes; any client may write any text into these columns. */
+/** An entry of a log has at most 65,535 bytes; any client may write any text into these columns. A longer one is hashed. */
 const LONGEST_TEXT = 1024;
 
 /** A group as its commitment hides it. */
@@ -68,7 +20,17 @@ export interface Disclosure {
   /** Canonical JSON of its columns. */
   readonly content: string;
 }
-export type Disclosures = ReadonlyMap<Group, Disclosure>;
+/** By group. */
+export type Disclosures = ReadonlyMap<string, Disclosure>;
+
+/** Of groups that were erased: their commitments, in base64. */
+export type ErasedGroups = Readonly<Record<string, string>>;
+
+/** What an erased group says where a column of it may not be null. */
+const contentOfErased: Readonly<Record<string, string>> = {
+  actor: '{"executed_by":"erased"}',
+  words: '{"metadata":{}}',
+};
 
 export interface LogEntry {
   /** The bytes that are hashed, as text. */
@@ -76,25 +38,60 @@ export interface LogEntry {
   readonly groups: Disclosures;
 }
 
-/** Salts for so many rows. A group that a row does not have is not salted; what stands in its place is nobody's. */
-export function newSalts(rows: number): Buffer[] {
-  const random = randomBytes(SALTS_BYTES * rows);
-  return Array.from({ length: rows }, (_, row) => random.subarray(row * SALTS_BYTES, (row + 1) * SALTS_BYTES));
+/** Salts for rows of these kinds. A group that a row does not have is not salted; what stands in its place is nobody's. */
+export function newSalts(kinds: readonly EntryKind[]): Buffer[] {
+  const lengths = kinds.map((kind) => SALT_BYTES * entryShapes[kind].groups.length);
+  const random = randomBytes(lengths.reduce((sum, length) => sum + length, 0));
+  let end = 0;
+  return lengths.map((length) => {
+    end += length;
+    return random.subarray(end - length, end);
+  });
 }
 
 /**
  * @param row as `to_jsonb` gives it, in UTC
  * @param salts those of all groups, one after the other
+ * @param erased commitments of groups without content: a group that has content commits to that, whatever is said
  */
-export function entryOf(row: string, salts: Uint8Array): LogEntry {
+export function entryOf(
+  row: string,
+  salts: Uint8Array,
+  erased: ErasedGroups = {},
+  kind: EntryKind = 'policy_log',
+): LogEntry {
   const content = canonicalContent(row);
-  const disclosed = new Map<Group, Disclosure>();
-  for (const [place, group] of groupNames.entries()) {
-    const columns = membersText(content, groups[group]);
-    if (columns === undefined) continue;
-    disclosed.set(group, { salt: salts.subarray(place * SALT_BYTES, (place + 1) * SALT_BYTES), content: columns });
+  const disclosed = new Map<string, Disclosure>();
+  const commitments = new Map<string, string>();
+  for (const [place, { group, columns }] of entryShapes[kind].groups.entries()) {
+    const shown = membersText(content, columns);
+    const ofErased = shown === contentOfErased[group] ? erased[group] : undefined;
+    if (ofErased !== undefined) commitments.set(group, ofErased);
+    else if (shown !== undefined) {
+      const disclosure = { salt: salts.subarray(place * SALT_BYTES, (place + 1) * SALT_BYTES), content: shown };
+      disclosed.set(group, disclosure);
+      commitments.set(group, commitmentOf(group, disclosure));
+    }
   }
-  return { text: entryText(content, disclosed), groups: disclosed };
+  return { text: entryText(kind, content, commitments), groups: disclosed };
+}
+
+/** What stays of a row's groups when all that may be about a person is erased. */
+export interface ErasedEntry {
+  readonly commitments: ErasedGroups;
+  /** With zeros in place of those of erased groups. */
+  readonly salts: Buffer;
+}
+
+/** @param row of the policy log before it is erased, as `to_jsonb` gives it, in UTC */
+export function eraseEntry(row: string, salts: Uint8Array): ErasedEntry {
+  const commitments = Array.from(entryOf(row, salts).groups)
+    .filter(([group]) => group !== 'rest')
+    .map(([group, disclosure]) => [group, commitmentOf(group, disclosure)]);
+  const ofRest = entryShapes.policy_log.groups.findIndex(({ group }) => group === 'rest') * SALT_BYTES;
+  const kept = Buffer.alloc(salts.length);
+  kept.set(salts.subarray(ofRest, ofRest + SALT_BYTES), ofRest);
+  return { commitments: Object.fromEntries(commitments), salts: kept };
 }
 
 /**
@@ -103,39 +100,51 @@ export function entryOf(row: string, salts: Uint8Array): LogEntry {
  */
 export function commitsTo(entry: string, disclosed: Disclosures): boolean {
   const commitments = commitmentsOf(entry);
-  return Array.from(disclosed).every(([group, disclosure]) => commitments[group] === commitmentOf(group, disclosure));
+  return Array.from(disclosed).every(
+    ([group, disclosure]) =>
+      // With a longer salt, the beginning of the content could pass for its end.
+      disclosure.salt.length === SALT_BYTES && commitments[group] === commitmentOf(group, disclosure),
+  );
 }
 
-/** The log_id that an entry says it is of. @throws MoonguardError audit_entry_invalid */
+/** The row that an entry says it is of: its log_id or, of other kinds, its id. @throws MoonguardError audit_entry_invalid */
 export function logIdOf(entry: string): string | undefined {
-  const { log_id: logId } = parsedEntry(entry);
+  const { id, log_id: logId = id } = parsedEntry(entry);
   return typeof logId === 'string' ? logId : undefined;
 }
 
-function entryText(content: ReadonlyMap<string, string>, disclosed: Disclosures): string {
-  const commitments = Array.from(disclosed, ([group, disclosure]) => `"${group}":"${commitmentOf(group, disclosure)}"`);
-  const members: Record<string, string> = { commitments: `{${commitments.toSorted().join(',')}}`, v: String(VERSION) };
-  for (const column of envelopeColumns) members[column] = bounded(content.get(column) ?? 'null');
-  return `{${Object.keys(members)
-    .toSorted()
-    .map((name) => `"${name}":${members[name]}`)
-    .join(',')}}`;
+function entryText(
+  kind: EntryKind,
+  content: ReadonlyMap<string, string>,
+  commitments: ReadonlyMap<string, string>,
+): string {
+  const committed = Array.from(commitments, ([group, commitment]) => `"${group}":"${commitment}"`);
+  const said: ReadonlyMap<string, string> = new Map([
+    ['commitments', `{${committed.toSorted().join(',')}}`],
+    ['kind', `"${kind}"`],
+    ['v', String(VERSION)],
+  ]);
+  const members = entryShapes[kind].members.map(
+    (name) => `"${name}":${said.get(name) ?? bounded(content.get(name) ?? 'null')}`,
+  );
+  return `{${members.join(',')}}`;
 }
 
 function membersText(content: ReadonlyMap<string, string>, columns: readonly string[]): string | undefined {
-  const members = columns.toSorted().flatMap((column) => {
+  let members = '';
+  for (const column of columns) {
     const value = content.get(column);
-    return value === undefined ? [] : [`"${column}":${value}`];
-  });
-  return members.length === 0 ? undefined : `{${members.join(',')}}`;
+    if (value !== undefined) members += `${members === '' ? '' : ','}"${column}":${value}`;
+  }
+  return members === '' ? undefined : `{${members}}`;
 }
 
-function commitmentOf(group: Group, { salt, content }: Disclosure): string {
-  return sha256(Buffer.from(`${TAG}\0${group}\0`), salt, Buffer.from(content)).toString('base64');
+function commitmentOf(group: string, { salt, content }: Disclosure): string {
+  return hash('sha256', Buffer.concat([Buffer.from(`${TAG}\0${group}\0`), salt, Buffer.from(content)]), 'base64');
 }
 
 function bounded(text: string): string {
-  return text.length <= LONGEST_TEXT ? text : `"sha256:${sha256(Buffer.from(text)).toString('hex')}"`;
+  return text.length <= LONGEST_TEXT ? text : `{"sha256":"${sha256(Buffer.from(text)).toString('hex')}"}`;
 }
 
 function commitmentsOf(entry: string): Readonly<Record<string, unknown>> {

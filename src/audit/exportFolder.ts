@@ -26,13 +26,18 @@ const position = z
   .regex(/^(0|[1-9]\d{0,18})$/)
   .transform(BigInt);
 const manifestSchema = z.object({ format: z.literal(FORMAT), from: position, to: position });
-const removedSchema = z.strictObject({ index: position, removed_until: position });
+const removedSchema = z
+  .strictObject({ index: position, removed_until: position })
+  .refine(({ index, removed_until: end }) => index < end);
+const withheldSchema = z.strictObject({ index: position, withheld: z.literal(true) });
 const rowSchema = z.strictObject({ index: position, ...shownEntrySchema.shape });
 
 /** A line of the export. */
 export type ExportedLeaf =
   | ({ readonly index: bigint } & ShownEntry)
-  | { readonly index: bigint; readonly removedUntil: bigint };
+  | { readonly index: bigint; readonly removedUntil: bigint }
+  /** Of a kind that whoever gets the export may not see. */
+  | { readonly index: bigint; readonly withheld: true };
 
 export interface FolderToWrite {
   readonly checkpoint: string;
@@ -84,7 +89,7 @@ export async function openExport(folder: string, verifier: Verifier): Promise<Lo
   const { from, to } = parsedManifest(await textOf(join(folder, MANIFEST)));
   const checkpoint = openCheckpoint(await textOf(join(folder, CHECKPOINT)), verifier);
   if (from > to || to > checkpoint.size) throw invalid('The manifest names leaves that the checkpoint does not have.');
-  return { checkpoint, from, to, read: tilesIn(folder), leaves: leavesIn(folder), rowsWithoutLeaf: [] };
+  return { checkpoint, from, to, read: tilesIn(folder), leaves: leavesIn(folder), rowsWithoutLeaf: [], unrecorded: [] };
 }
 
 function tilesIn(folder: string): ReadTile {
@@ -106,6 +111,8 @@ function foundLeaf(line: string): FoundLeaf {
   const given = jsonOf(line);
   const removed = removedSchema.safeParse(given).data;
   if (removed !== undefined) return { index: removed.index, removedUntil: removed.removed_until };
+  const withheld = withheldSchema.safeParse(given).data;
+  if (withheld !== undefined) return withheld;
   const row = rowSchema.safeParse(given).data;
   if (row === undefined) throw invalid(`No line of an export: ${line.slice(0, 200)}`);
   const { index, ...shown } = row;

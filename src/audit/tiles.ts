@@ -79,18 +79,32 @@ export class TileHashes {
     return joinSubtrees(hashes);
   }
 
-  async #subtreeHash({ level, index }: Subtree): Promise<Uint8Array> {
-    const within = level % LEVELS_OF_A_TILE;
-    const width = 1 << within;
-    const first = index * BigInt(width);
-    const tile = sizedTile(this.#size, (level - within) / LEVELS_OF_A_TILE, first / BigInt(TILE_WIDTH));
-    const hashes = await readWholeTile(this.#read, tile);
-    return hashWithin(hashes, Number(first % BigInt(TILE_WIDTH)), width);
+  async #subtreeHash(subtree: Subtree): Promise<Uint8Array> {
+    const { tile, from, width } = placeOf(subtree, this.#size);
+    return hashWithin(await readWholeTile(this.#read, tile), from, width);
   }
 }
 
-/** Remembers what it has read: for one proof, which is made of a dozen tiles. */
-export function readingOnce(read: ReadTile): ReadTile {
+/** The tiles that the hashes of ranges come from, each once. */
+export function tilesBehind(ranges: readonly LeafRange[], size: bigint): SizedTile[] {
+  const tiles = ranges.flatMap(completeSubtrees).map((subtree) => placeOf(subtree, size).tile);
+  return Array.from(new Map(tiles.map((tile) => [tilePath(tile), tile])).values());
+}
+
+/** A subtree is made of so many hashes of one tile. */
+function placeOf({ level, index }: Subtree, size: bigint): { tile: SizedTile; from: number; width: number } {
+  const within = level % LEVELS_OF_A_TILE;
+  const width = 1 << within;
+  const first = index * BigInt(width);
+  return {
+    tile: sizedTile(size, (level - within) / LEVELS_OF_A_TILE, first / BigInt(TILE_WIDTH)),
+    from: Number(first % BigInt(TILE_WIDTH)),
+    width,
+  };
+}
+
+/** Remembers what it has read: for one proof, which takes several hashes of a tile. */
+function readingOnce(read: ReadTile): ReadTile {
   const tiles = new Map<string, Promise<Uint8Array | undefined>>();
   return (tile) => {
     const path = tilePath(tile);

@@ -1,8 +1,11 @@
 import { Command } from 'commander';
 import { alertsCommand } from './commands/alerts.ts';
+import { archiveCommand } from './commands/archive.ts';
 import { auditCommand } from './commands/audit.ts';
 import { demoCommand } from './commands/demo.ts';
 import { doctorCommand } from './commands/doctor.ts';
+import { holdsCommand } from './commands/holds.ts';
+import { jobsCommand } from './commands/jobs.ts';
 import { keysCommand } from './commands/keys.ts';
 import { logsCommand } from './commands/logs.ts';
 import { migrateCommand } from './commands/migrate.ts';
@@ -30,9 +33,10 @@ export function createProgram(): Command {
   program.commandsGroup('Run:').helpCommand(false);
   for (const make of [startCommand, workerCommand, demoCommand, simulateCommand]) program.addCommand(make());
   program.commandsGroup('Look after:');
-  for (const make of [doctorCommand, migrateCommand, keysCommand, retentionCommand]) program.addCommand(make());
+  for (const make of [doctorCommand, migrateCommand, keysCommand, jobsCommand, retentionCommand, holdsCommand])
+    program.addCommand(make());
   program.commandsGroup('Work with:');
-  for (const make of [webhooksCommand, alertsCommand, policiesCommand, logsCommand, auditCommand])
+  for (const make of [webhooksCommand, alertsCommand, policiesCommand, logsCommand, auditCommand, archiveCommand])
     program.addCommand(make());
   inheritSettings(program);
   return program;

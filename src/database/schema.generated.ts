@@ -320,12 +320,32 @@ export interface MoonguardAuditCheckpoints {
   tree_size: number;
 }
 
+export interface MoonguardAuditErasures {
+  commitments: Json;
+  leaf_index: number;
+  record_id: string;
+}
+
+export interface MoonguardAuditKeys {
+  /**
+   * The checkpoint that this key and the one before it have both signed.
+   */
+  handover: string | null;
+  retired_at: Timestamp | null;
+  since: Generated<Timestamp>;
+  verifier_key: string;
+}
+
 export interface MoonguardAuditLeaves {
   executed_at: Timestamp;
+  /**
+   * Which table the row is of: moonpay_policy_logs, moonguard.alert_timeline or moonguard.endpoint_changes.
+   */
+  kind: string;
   leaf_index: number;
   row_id: string;
   /**
-   * 16 bytes for each group of columns, in the order of src/audit/entry.ts.
+   * 16 bytes for each group of columns, in the order of src/audit/entryKinds.ts.
    */
   salts: Buffer;
 }
@@ -345,7 +365,7 @@ export interface MoonguardAuditLog {
   signed_at: Timestamp | null;
   tree_size: Generated<number>;
   /**
-   * What signatures are checked with; the key that signs is in no database.
+   * What signatures are checked with now; the key that signs is in no database.
    */
   verifier_key: string | null;
 }
@@ -353,6 +373,7 @@ export interface MoonguardAuditLog {
 export interface MoonguardAuditQueue {
   executed_at: Timestamp;
   id: Generated<number>;
+  kind: string;
   queued_at: Generated<Timestamp>;
   row_id: string;
 }
@@ -360,6 +381,10 @@ export interface MoonguardAuditQueue {
 export interface MoonguardAuditRemovals {
   id: Generated<string>;
   leaf_indexes: string;
+  /**
+   * The row of the policy log that says so.
+   */
+  record_id: string;
   removed_at: Generated<Timestamp>;
 }
 
@@ -554,6 +579,29 @@ export interface MoonguardEndpointCertificates {
   subject: string;
 }
 
+export interface MoonguardEndpointChanges {
+  /**
+   * created, changed, secret (it got a new one) or removed (the row itself).
+   */
+  action: string;
+  actor: string;
+  /**
+   * The settings that changed, as they became; all that are set, for a new endpoint. A header is set, or changed.
+   */
+  after: Json;
+  at: Generated<Timestamp>;
+  /**
+   * The settings that changed, as they were. Of headers, which may hold credentials, only the names.
+   */
+  before: Json;
+  endpoint_id: string;
+  /**
+   * Order of the entries; times may be equal.
+   */
+  entry_number: Generated<number>;
+  id: Generated<string>;
+}
+
 export interface MoonguardEndpointPace {
   endpoint_id: string;
   next_free_at: Generated<Timestamp>;
@@ -580,16 +628,6 @@ export interface MoonguardEndpointSecrets {
    * A secret that SQL wrote into moonpay_webhook_config.secret_key, until the program seals it.
    */
   unsealed: string | null;
-}
-
-export interface MoonguardEndpointStatusChanges {
-  actor: string;
-  at: Generated<Timestamp>;
-  endpoint_id: string;
-  from_status: string | null;
-  id: Generated<number>;
-  reason: string | null;
-  to_status: string;
 }
 
 export interface MoonguardEventFacts {
@@ -656,6 +694,40 @@ export interface MoonguardInstallationFindings {
    */
   row_key: string | null;
   table_name: string;
+}
+
+export interface MoonguardJobs {
+  every_seconds: number;
+  /**
+   * How many runs have failed one after the other.
+   */
+  failures: Generated<number>;
+  /**
+   * pg_cron runs it, and no server or worker does.
+   */
+  is_on_pg_cron: Generated<boolean>;
+  last_ended_at: Timestamp | null;
+  last_error: string | null;
+  /**
+   * Of the run under way: so far.
+   */
+  last_result: Json | null;
+  last_started_at: Timestamp | null;
+  last_status: string | null;
+  lease_token: string | null;
+  leased_until: Timestamp | null;
+  name: string;
+  next_at: Generated<Timestamp>;
+  paused_at: Timestamp | null;
+  paused_by: string | null;
+  /**
+   * The work, where it is a call of one SQL function: it returns how much it did (0: nothing is left), or a row, or an object, of such numbers, in which more: call again, next_due: when there is something to do, failure: what could not be done.
+   */
+  sql_call: string | null;
+  /**
+   * Host and process that ran it last, or run it now.
+   */
+  worker: string | null;
 }
 
 export interface MoonguardLegalHolds {
@@ -1040,6 +1112,28 @@ export interface MoonguardReplays {
 export interface MoonguardRetentionProgress {
   reached: string;
   task: string;
+}
+
+export interface MoonguardRetentionRules {
+  /**
+   * After executed_at. retention_period_days and retain_until of a row may lengthen it.
+   */
+  days: number;
+  jurisdiction: string;
+  /**
+   * Whether what is about a person is erased after these days, even where the row itself stays longer.
+   */
+  personal_data_ends: Generated<boolean>;
+  record_class: string;
+  retention_class: string;
+  /**
+   * Whether retention_period_days alone says how long a row of the class is kept. Such a class is no law: its rows may be erased on request.
+   */
+  row_may_shorten: Generated<boolean>;
+  /**
+   * Where the days come from.
+   */
+  source: string;
 }
 
 export interface MoonguardRetentionRuns {
@@ -1766,7 +1860,7 @@ export interface MoonpayPolicyLogs {
    */
   follow_up_date: Timestamp | null;
   /**
-   * Kept beyond its retention until somebody followed up.
+   * Kept beyond its retention until a later row says that somebody followed up: {"follows_up": "<log_id>"} in its metadata.
    */
   follow_up_required: Generated<boolean>;
   /**
@@ -1818,11 +1912,15 @@ export interface MoonpayPolicyLogs {
    */
   requires_action: Generated<boolean>;
   /**
-   * Which retention rule applies.
+   * Kept until then at least, such as where the time runs from the filing of a report.
+   */
+  retain_until: Timestamp | null;
+  /**
+   * Which rule of moonguard.retention_rules applies; one that is not there counts as standard.
    */
   retention_class: Generated<string>;
   /**
-   * How long the row is kept after executed_at; 2555 days are seven years. At most 365000.
+   * How long the row is kept after executed_at, unless its retention_class keeps it longer; 2555 days are seven years. At most 365000.
    */
   retention_period_days: Generated<number>;
   /**
@@ -2023,6 +2121,41 @@ export interface MoonpayTransactions {
    * As MoonPay sent it.
    */
   widget_redirect_url: string | null;
+}
+
+export interface MoonpayWebhookChanges {
+  /**
+   * created, changed, secret (it got a new one) or removed (the row itself).
+   */
+  action: string | null;
+  /**
+   * Who.
+   */
+  actor: string | null;
+  /**
+   * The settings that changed, as they became; all that are set, for a new endpoint.
+   */
+  after: Json | null;
+  /**
+   * When.
+   */
+  at: Timestamp | null;
+  /**
+   * The settings that changed, as they were; of headers only the names.
+   */
+  before: Json | null;
+  /**
+   * The endpoint: id in moonpay_webhook_config.
+   */
+  endpoint_id: string | null;
+  /**
+   * Order of the entries; times may be equal.
+   */
+  entry_number: number | null;
+  /**
+   * Of the entry.
+   */
+  id: string | null;
 }
 
 export interface MoonpayWebhookConfig {
@@ -2447,6 +2580,8 @@ export interface DB {
   'moonguard.alert_templates': MoonguardAlertTemplates;
   'moonguard.alert_timeline': MoonguardAlertTimeline;
   'moonguard.audit_checkpoints': MoonguardAuditCheckpoints;
+  'moonguard.audit_erasures': MoonguardAuditErasures;
+  'moonguard.audit_keys': MoonguardAuditKeys;
   'moonguard.audit_leaves': MoonguardAuditLeaves;
   'moonguard.audit_log': MoonguardAuditLog;
   'moonguard.audit_queue': MoonguardAuditQueue;
@@ -2456,14 +2591,15 @@ export interface DB {
   'moonguard.deliveries': MoonguardDeliveries;
   'moonguard.delivery_attempts': MoonguardDeliveryAttempts;
   'moonguard.endpoint_certificates': MoonguardEndpointCertificates;
+  'moonguard.endpoint_changes': MoonguardEndpointChanges;
   'moonguard.endpoint_pace': MoonguardEndpointPace;
   'moonguard.endpoint_secrets': MoonguardEndpointSecrets;
-  'moonguard.endpoint_status_changes': MoonguardEndpointStatusChanges;
   'moonguard.event_facts': MoonguardEventFacts;
   'moonguard.event_key_fields': MoonguardEventKeyFields;
   'moonguard.event_keys': MoonguardEventKeys;
   'moonguard.holidays': MoonguardHolidays;
   'moonguard.installation_findings': MoonguardInstallationFindings;
+  'moonguard.jobs': MoonguardJobs;
   'moonguard.legal_holds': MoonguardLegalHolds;
   'moonguard.master_key': MoonguardMasterKey;
   'moonguard.policy_approvals': MoonguardPolicyApprovals;
@@ -2477,6 +2613,7 @@ export interface DB {
   'moonguard.replay_lanes': MoonguardReplayLanes;
   'moonguard.replays': MoonguardReplays;
   'moonguard.retention_progress': MoonguardRetentionProgress;
+  'moonguard.retention_rules': MoonguardRetentionRules;
   'moonguard.retention_runs': MoonguardRetentionRuns;
   'moonguard.schema_migrations': MoonguardSchemaMigrations;
   moonpay_alert_timeline: MoonpayAlertTimeline;
@@ -2490,6 +2627,7 @@ export interface DB {
   moonpay_policy_logs: MoonpayPolicyLogs;
   moonpay_policy_versions: MoonpayPolicyVersions;
   moonpay_transactions: MoonpayTransactions;
+  moonpay_webhook_changes: MoonpayWebhookChanges;
   moonpay_webhook_config: MoonpayWebhookConfig;
   moonpay_webhook_deliveries: MoonpayWebhookDeliveries;
   moonpay_webhook_delivery_attempts: MoonpayWebhookDeliveryAttempts;

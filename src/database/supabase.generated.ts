@@ -316,6 +316,7 @@ export type Database = {
           policy_version: number | null;
           reason: string | null;
           requires_action: boolean;
+          retain_until: string | null;
           retention_class: string;
           retention_period_days: number;
           rule_conditions: Json | null;
@@ -361,6 +362,7 @@ export type Database = {
           policy_version?: number | null;
           reason?: string | null;
           requires_action?: boolean;
+          retain_until?: string | null;
           retention_class?: string;
           retention_period_days?: number;
           rule_conditions?: Json | null;
@@ -405,6 +407,7 @@ export type Database = {
           policy_version?: number | null;
           reason?: string | null;
           requires_action?: boolean;
+          retain_until?: string | null;
           retention_class?: string;
           retention_period_days?: number;
           rule_conditions?: Json | null;
@@ -985,6 +988,40 @@ export type Database = {
         };
         Relationships: [];
       };
+      moonpay_webhook_changes: {
+        Row: {
+          action: string;
+          actor: string;
+          after: NonNullable<Json>;
+          at: string;
+          before: NonNullable<Json>;
+          endpoint_id: string;
+          entry_number: number;
+          id: string;
+        };
+        ComputedFields: never;
+        Insert: {
+          action?: string | null;
+          actor?: string | null;
+          after?: Json | null;
+          at?: string | null;
+          before?: Json | null;
+          endpoint_id?: string | null;
+          entry_number?: number | null;
+          id?: string | null;
+        };
+        Update: {
+          action?: string | null;
+          actor?: string | null;
+          after?: Json | null;
+          at?: string | null;
+          before?: Json | null;
+          endpoint_id?: string | null;
+          entry_number?: number | null;
+          id?: string | null;
+        };
+        Relationships: [];
+      };
       moonpay_webhook_deliveries: {
         Row: {
           attempts_count: number;
@@ -1143,36 +1180,28 @@ export type Database = {
           from_status: string | null;
           id: number;
           reason: string | null;
-          to_status: string;
+          to_status: string | null;
         };
         ComputedFields: never;
         Insert: {
           actor?: string | null;
           at?: string | null;
           endpoint_id?: string | null;
-          from_status?: string | null;
+          from_status?: never;
           id?: number | null;
-          reason?: string | null;
-          to_status?: string | null;
+          reason?: never;
+          to_status?: never;
         };
         Update: {
           actor?: string | null;
           at?: string | null;
           endpoint_id?: string | null;
-          from_status?: string | null;
+          from_status?: never;
           id?: number | null;
-          reason?: string | null;
-          to_status?: string | null;
+          reason?: never;
+          to_status?: never;
         };
-        Relationships: [
-          {
-            foreignKeyName: 'endpoint_status_changes_endpoint_id_fkey';
-            columns: ['endpoint_id'];
-            isOneToOne: false;
-            referencedRelation: 'moonpay_webhook_config';
-            referencedColumns: ['id'];
-          },
-        ];
+        Relationships: [];
       };
     };
     Functions: {

@@ -31,7 +31,8 @@ const access = `
   moonpay_webhook_deliveries        | r     | r       | -       | r       | r         | -     | -    | r
   moonpay_webhook_delivery_attempts | r     | r       | -       | r       | r         | -     | -    | r
   moonpay_webhook_status_changes    | r     | r       | -       | r       | r         | -     | -    | r
-  moonguard.endpoint_status_changes | r     | r       | -       | r       | r         | -     | -    | r
+  moonpay_webhook_changes           | r     | r       | -       | r       | r         | -     | -    | r
+  moonguard.endpoint_changes        | r     | r       | -       | r       | r         | -     | -    | r
   moonguard.replays                 | r     | r       | -       | r       | r         | -     | -    | r
   moonpay_webhook_replays           | r     | r       | -       | r       | r         | -     | -    | r
   moonguard.replay_lanes            | -     | -       | -       | -       | -         | -     | -    | -
@@ -73,6 +74,7 @@ const access = `
   moonguard.event_keys              | -     | -       | -       | -       | -         | -     | -    | -
   moonguard.event_key_fields        | -     | -       | -       | -       | -         | -     | -    | -
   moonguard.legal_holds             | rcu   | rcu     | -       | r       | -         | -     | -    | rcu
+  moonguard.retention_rules         | rcud  | rcud    | -       | r       | -         | -     | -    | rcud
   moonguard.retention_runs          | r     | r       | -       | r       | -         | -     | -    | r
   moonguard.retention_progress      | -     | -       | -       | -       | -         | -     | -    | -
   moonpay_webhook_events            | r     | r       | -       | r       | r         | -     | -    | rcu
@@ -121,13 +123,15 @@ const creations: Readonly<Record<string, string>> = {
     values ('${event}', 'p', 1, 'r', 'sandbox', 'customer', 'mine', 'mine', 'infinity')`,
   'moonguard.event_key_fields': "(field) values ('mine')",
   'moonguard.legal_holds': "(reason, customer_id) values ('another', 'customer_2')",
+  'moonguard.retention_rules':
+    "(retention_class, record_class, jurisdiction, days, source) values ('another', 'any', 'any', 1, 'x')",
   moonpay_webhook_events: "(event_type, event_data, signature) values ('transaction_created', '{}', 's')",
   moonpay_transactions: "(type, status) values ('sell', 'pending')",
   moonpay_customers: "(email) values ('grace@example.com')",
   'moonguard.endpoint_secrets': `(endpoint_id, unsealed, expires_at) values ('${endpoint}', 'mine', now())`,
   'moonguard.endpoint_certificates': `(endpoint_id, certificate, sealed, key_id, subject, expires_at)
     values ('${endpoint}', 'mine', 'mine', 'k', 'CN=mine', now())`,
-  'moonguard.endpoint_status_changes': `(endpoint_id, to_status, actor) values ('${endpoint}', 'active', 'mine')`,
+  'moonguard.endpoint_changes': `(endpoint_id, actor, action, before, after) values ('${endpoint}', 'mine', 'changed', '{}', '{}')`,
   'moonguard.replays': "(id, statuses, created_by) values (gen_random_uuid(), '{held}', 'mine')",
   'moonguard.replay_lanes': `(replay_id, endpoint_id, total_count, after_event_id, last_event_id)
     values ('${event}', '${event}', 1, '${event}', '${event}')`,
@@ -181,7 +185,8 @@ const changes: Readonly<Record<string, string>> = {
   'moonguard.event_facts': "customer = 'mine'",
   'moonguard.event_keys': "value = 'mine'",
   'moonguard.event_key_fields': "field = 'mine'",
-  'moonguard.legal_holds': "reason = 'mine'",
+  'moonguard.legal_holds': "lifted_at = now(), lifted_by = 'mine', lifted_reason = 'mine'",
+  'moonguard.retention_rules': "source = 'mine'",
   'moonguard.retention_runs': "task = 'mine'",
   'moonguard.retention_progress': "task = 'mine'",
   moonpay_webhook_events: 'processed = true',
@@ -189,7 +194,8 @@ const changes: Readonly<Record<string, string>> = {
   moonpay_customers: "email = 'mine'",
   'moonguard.endpoint_secrets': "unsealed = 'mine'",
   'moonguard.endpoint_certificates': "certificate = 'mine'",
-  'moonguard.endpoint_status_changes': "actor = 'mine'",
+  'moonguard.endpoint_changes': "actor = 'mine'",
+  moonpay_webhook_changes: "actor = 'mine'",
   moonpay_webhook_status_changes: "actor = 'mine'",
   'moonguard.master_key': "key_id = 'mine'",
   'moonguard.provider_keys': "fingerprint = 'mine'",

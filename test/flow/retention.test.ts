@@ -1,16 +1,16 @@
 import { sql } from 'kysely';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { RetentionKeeper } from '../../src/retention/RetentionKeeper.ts';
 import { RetentionService, type RetentionSettings } from '../../src/retention/RetentionService.ts';
 import { systemRuntime } from '../../src/runtime.ts';
 import { cli } from '../support/cli.ts';
+import { jobsOf, processWith } from '../support/jobs.ts';
 import { meanwhile } from '../support/meanwhile.ts';
 import { observed } from '../support/signals.ts';
 import { forEachDatabase, openTestDatabase, type TestDatabase } from '../support/testDatabase.ts';
 
 type DeliveryStatus = 'pending' | 'delivered' | 'exhausted' | 'held' | 'filtered';
 
-const nothing = { events: 0, deliveries: 0, attempts: 0, bodies: 0 };
+const nothing = { events: 0, deliveries: 0, attempts: 0, bodies: 0, policyLogs: [] };
 
 /** What retention leaves of events that are made up with an age, each with one delivery and two attempts. */
 class History {
@@ -61,6 +61,10 @@ class History {
     return new RetentionService({ database: this.database, runtime: systemRuntime, settings }).run(options);
   }
 
+  plan(settings: RetentionSettings = {}) {
+    return new RetentionService({ database: this.database, runtime: systemRuntime, settings }).plan();
+  }
+
   /** Of each event: its deliveries, attempts, attempts with a body, and whether it has its own. */
   async left(): Promise<Record<string, string>> {
     const rows = await this.query(`
@@ -90,7 +94,7 @@ forEachDatabase('retention', (open) => {
       await history.addEvents(91, { status });
     await history.addEvents(89);
 
-    expect(await history.run()).toEqual({ status: 'finished', events: 4, deliveries: 4, attempts: 8, bodies: 0 });
+    expect(await history.run()).toEqual({ status: 'finished', ...nothing, events: 4, deliveries: 4, attempts: 8 });
     expect(await history.left()).toEqual({ '89 delivered': WHOLE });
     expect([await history.count('moonguard.deliveries'), await history.count('moonguard.delivery_attempts')]).toEqual([
       1, 2,
@@ -123,11 +127,7 @@ forEachDatabase('retention', (open) => {
     await history.addEvents(150, { count: 1_200, status: 'pending' });
     await history.addEvents(100, { count: 2_100 });
 
-    expect(await history.run({}, { dryRun: true })).toMatchObject({
-      events: 2_100,
-      deliveries: 2_100,
-      attempts: 4_200,
-    });
+    expect(await history.plan()).toMatchObject({ events: 2_100, deliveries: 2_100, attempts: 4_200 });
     expect(await history.run()).toMatchObject({ events: 2_100, deliveries: 2_100, attempts: 4_200 });
     expect(await history.count('moonpay_webhook_events')).toBe(1_200);
     const [run] = await history.query(
@@ -157,7 +157,7 @@ forEachDatabase('retention', (open) => {
     await history.addEvents(15);
     await history.addEvents(5);
 
-    expect(await history.run({ bodyDays: 10 }, { dryRun: true })).toMatchObject({ bodies: 2 });
+    expect(await history.plan({ bodyDays: 10 })).toMatchObject({ bodies: 2 });
     expect(await history.run({ bodyDays: 10 })).toEqual({ status: 'finished', ...nothing, bodies: 2 });
     const emptied = { '20 delivered': '1 2 0 f', '15 delivered': '1 2 0 f' };
     expect(await history.left()).toEqual({ ...emptied, '5 delivered': WHOLE });
@@ -180,15 +180,42 @@ forEachDatabase('retention', (open) => {
     expect(await history.left()).toMatchObject({ '25 pending': '1 2 0 f' });
   });
 
-  test('a dry run changes nothing', async () => {
+  test('a plan changes nothing, and says exactly what a run does', async () => {
     await history.addEvents(100);
-    await history.addEvents(20);
+    await history.addEvents(95, { status: 'pending' });
+    await history.addEvents(20, { count: 3 });
+    const settings = { attemptDays: 10, bodyDays: 15 };
+
+    const plan = await history.plan(settings);
+    expect(await history.left()).toMatchObject({ '100 delivered': WHOLE, '20 delivered': WHOLE });
+    expect(await history.count('moonguard.retention_runs')).toBe(0);
+    expect(await history.run(settings)).toEqual({ status: 'finished', ...plan });
+    expect(plan).toEqual({ ...nothing, events: 1, deliveries: 1, attempts: 10, bodies: 3 });
+  });
+
+  test.each([
+    [
+      "customer_id) values ('c'",
+      "insert into moonguard.event_facts (event_id, environment, sequence, at, order_key, event_name, customer) select id, 'sandbox', 1, now(), 'c', 'x', 'c' from moonpay_webhook_events",
+    ],
+    ["transaction_id) values ('t'", "update moonpay_webhook_events set entity_type = 'transaction', entity_id = 't'"],
+    ["correlation_id) select 'evt_' || id from moonpay_webhook_events --", 'select 1'],
+    ["executed_to) values (now() - interval '99 days'", 'select 1'],
+  ])('a legal hold keeps events with their deliveries and attempts: %s', async (hold, subject) => {
+    await history.addEvents(100);
+    await history.query(subject);
+    await history.query(
+      `insert into moonguard.legal_holds (reason, ${hold.includes('select') ? hold.replace('select', "select 'case',") : `${hold.replace('values (', "values ('case', ")})`}`,
+    );
+    await history.addEvents(91);
     const settings = { attemptDays: 10, bodyDays: 10 };
 
-    const { bodies, events } = await history.run(settings, { dryRun: true });
-    expect({ bodies, events }).toEqual({ bodies: 2, events: 1 });
-    expect(await history.left()).toEqual({ '100 delivered': WHOLE, '20 delivered': WHOLE });
-    expect(await history.count('moonguard.retention_runs')).toBe(0);
+    expect(await history.run(settings)).toMatchObject({ events: 1, attempts: 2, bodies: 0 });
+    expect(await history.left()).toEqual({ '100 delivered': WHOLE });
+    await history.query(
+      `update moonguard.legal_holds set lifted_at = now(), lifted_by = 'sam', lifted_reason = 'closed'`,
+    );
+    expect(await history.run(settings)).toMatchObject({ events: 1, attempts: 2 });
   });
 
   test('an event stays whose delivery somebody asks for at that moment', async () => {
@@ -202,20 +229,31 @@ forEachDatabase('retention', (open) => {
     expect(await history.left()).toEqual({ '100 delivered': WHOLE });
   });
 
-  test('runs as soon as it is started, and reports it', async () => {
+  test('is a job, which reports it', async () => {
     await history.addEvents(100);
     const { observe, next } = observed();
-    const retention = new RetentionService({ database: history.database, runtime: systemRuntime, settings: {} });
-    const keeper = new RetentionKeeper({ retention, observe });
-    keeper.start();
+    const { jobs } = processWith(history.database, jobsOf(history.database, observe));
+    expect(await jobs.run('retention')).toMatchObject({ status: 'done', result: { events: 1 } });
     expect(await next(({ type }) => type === 'retention.ran')).toMatchObject({ status: 'finished', events: 1 });
-    await keeper.stop();
   });
 
-  test('stops between two batches', async () => {
-    await history.addEvents(100);
-    const run = await history.run({}, { signal: AbortSignal.abort() });
-    expect(run).toEqual({ status: 'interrupted', ...nothing });
+  test('stops between two batches, and says how far it is', async () => {
+    await history.addEvents(100, { count: 1_500 });
+    const stopping = new AbortController();
+    const progress: number[] = [];
+    const run = await history.run(
+      {},
+      {
+        signal: stopping.signal,
+        onProgress: ({ events }) => {
+          progress.push(events);
+          stopping.abort();
+        },
+      },
+    );
+    expect(run).toMatchObject({ status: 'interrupted', events: 1_000 });
+    expect(progress).toEqual([1_000]);
+    expect(await history.run()).toMatchObject({ status: 'finished', events: 500 });
   });
 });
 
@@ -249,11 +287,12 @@ test('the command shows what would go, and removes it', { timeout: 120_000 }, as
       MOONGUARD_EVENT_RETENTION_DAYS: '30',
       MOONGUARD_BODY_RETENTION_DAYS: '10',
     };
-    const dry = await cli(['retention', 'run', '--dry-run', '--json'], { env });
-    expect(JSON.parse(dry.stdout)).toMatchObject({ events: 1, deliveries: 1, attempts: 2, bodies: 2 });
+    const plan = await cli(['retention', 'plan', '--json'], { env });
+    expect(JSON.parse(plan.stdout)).toEqual({ ...nothing, events: 1, deliveries: 1, attempts: 2, bodies: 1 });
     expect(await cli(['retention', 'run'], { env })).toMatchObject({
       code: 0,
-      stdout: 'Gone: 1 event, 1 delivery, 2 attempts, 1 body of events that stay.\n',
+      stdout:
+        'Gone: 1 event, 1 delivery, 2 attempts, 1 body of events that stay, 0 rows of the policy log, what is about persons in 0 more.\n',
     });
     expect(await history.left()).toEqual({ '20 delivered': '1 2 0 f', '1 delivered': '1 2 2 t' });
   } finally {

@@ -19,7 +19,10 @@ export async function leadLog(
   { leader, leaseMs }: { readonly leader: string; readonly leaseMs: number },
 ): Promise<SignedTree | undefined> {
   const { rows } = await sql<Omit<SignedTree, 'size'> & { size: string }>`
-    with utc as (select set_config('TimeZone', 'UTC', true)),
+    with utc as (
+      -- Whoever removes or erases rows waits meanwhile: a leaf must have its row.
+      select set_config('TimeZone', 'UTC', true), pg_advisory_xact_lock_shared(hashtextextended('moonguard.policy_log_removal', 0))
+    ),
     log as (
       select is_only from moonguard.audit_log, utc
       where leader is null or leader = ${leader}::uuid or leader_until < now() for no key update skip locked

@@ -1,5 +1,6 @@
 import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
+import { type EntryKind, entryKinds } from '../../audit/entryKinds.ts';
 import type { Finding, Verification } from '../../audit/verifyLog.ts';
 import { MoonguardError } from '../../errors.ts';
 import type { Moonguard } from '../../moonguard.ts';
@@ -12,7 +13,7 @@ const SOME_LOG = 'log_0199f2c4a1b27d3e8c5f6a7b8c9d0e1f';
 const SOME_KEY = 'example.com/log+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k';
 
 export function auditCommand(): Command {
-  const audit = new Command('audit').description('proof that the policy log was not changed');
+  const audit = new Command('audit').description('proof that nothing that is logged was changed');
   for (const make of [checkpoint, prove, verify, exportLeaves, makeKey]) audit.addCommand(make());
   return audit;
 }
@@ -32,15 +33,15 @@ function checkpoint(): Command {
 
 function prove(): Command {
   const command = readCommand('prove', 'print the proof that a row is in the log, with its content')
-    .argument('<log>', 'log_id of the row')
+    .argument('<id>', "log_id in the policy log; id of an entry of an alert's timeline, or of a change of an endpoint")
     .option('--out <file>', 'write it into a file')
-    .action((logId: string, { out, ...options }: DataOptions & { readonly out?: string }) =>
+    .action((id: string, { out, ...options }: DataOptions & { readonly out?: string }) =>
       answer(
         options,
         async ({ audit }) => {
-          const proof = await audit.prove(logId);
+          const proof = await audit.prove(id);
           if (out !== undefined) writeFileSync(out, proof);
-          return { logId, proof };
+          return { id, proof };
         },
         ({ proof }) => print(out === undefined ? proof.trimEnd() : `The proof is in ${out}.`),
       ),
@@ -54,7 +55,10 @@ interface VerifyOptions extends DataOptions {
 }
 
 function verify(): Command {
-  const command = readCommand('verify', 'check the policy log; or a proof or an exported folder, without any database')
+  const command = readCommand(
+    'verify',
+    'check everything logged; or a proof or an exported folder, without any database',
+  )
     .argument('[path]', 'a proof or an exported folder; default: the database')
     .option('--key <key>', 'what the log is verified with (default, in the database only: what it names)')
     .option('--against <file>', 'a checkpoint of this log from earlier, held elsewhere')
@@ -63,10 +67,15 @@ function verify(): Command {
       if (path === undefined) {
         const work = async ({ audit }: Pick<Moonguard, 'audit'>) =>
           judged(await audit.verify({ verifierKey: key, earlier }));
-        await answer(options, work, tellFindings);
+        await answer(options, work, (verification) => {
+          tellFindings(verification);
+          if (key === undefined)
+            print('The key is the one that the database names; with --key, it is the one that you hold.');
+        });
         return;
       }
       if (key === undefined) self.error('error: say with --key what the log is verified with');
+      if (earlier !== undefined && !isFolder(path)) self.error('error: a proof says nothing about --against');
       await verifyFile(path, { verifierKey: key, earlier }, options.json ? printJson : undefined);
     });
   return withExample(
@@ -77,6 +86,7 @@ function verify(): Command {
 }
 
 interface ExportOptions extends DataOptions {
+  readonly kinds?: readonly EntryKind[];
   readonly from?: bigint;
   readonly to?: bigint;
 }
@@ -84,12 +94,17 @@ interface ExportOptions extends DataOptions {
 function exportLeaves(): Command {
   const command = readCommand('export', 'write rows with everything that is needed to check them into a folder')
     .argument('<folder>', 'where; it is made')
+    .addOption(
+      new Option('--kinds <kinds...>', 'what it shows; who reads alert_timeline must be allowed to see alerts')
+        .choices(entryKinds)
+        .default(['policy_log']),
+    )
     .option('--from <index>', 'from this leaf on (default: the first)', leafIndex)
     .option('--to <index>', 'up to the leaf before this one (default: the last)', leafIndex)
-    .action((folder: string, { from, to, ...options }: ExportOptions) =>
+    .action((folder: string, { from, to, kinds, ...options }: ExportOptions) =>
       answer(
         options,
-        async ({ audit }) => ({ folder, rows: await audit.export(folder, { from, to }) }),
+        async ({ audit }) => ({ folder, rows: await audit.export(folder, { from, to, kinds }) }),
         ({ rows }) => print(`${count(rows, 'line', 'lines')} in ${folder}.`),
       ),
     );
@@ -114,7 +129,7 @@ async function verifyFile(
   printDocument: ((document: object) => void) | undefined,
 ): Promise<void> {
   const { verifyExport, verifyProof } = await import('../../audit/AuditService.ts');
-  if (existsSync(path) && statSync(path).isDirectory()) {
+  if (isFolder(path)) {
     (printDocument ?? tellFindings)(judged(await verifyExport(path, trusted)));
     return;
   }
@@ -138,21 +153,28 @@ function judged(verification: Verification): Verification {
   return verification;
 }
 
-function tellFindings({ size, verified, removed, findings }: Verification): void {
+function tellFindings({ size, from, to, verified, removed, withheld, findings }: Verification): void {
   print(...findings.map(textOfFinding));
   if (findings.length > 0) return;
   const gone = removed === 0 ? '' : `, ${removed} removed at the end of their retention`;
-  print(`Verified: ${count(verified, 'row is', 'rows are')} as signed${gone}, under a checkpoint of ${size}.`);
+  const hidden = withheld === 0 ? '' : `, ${withheld} not shown`;
+  const range = to - from === size ? count(size, 'leaf', 'leaves') : `leaves ${from} to ${to - 1} of ${size}`;
+  print(`Verified: ${count(verified, 'row is', 'rows are')} as signed${gone}${hidden} (${range}).`);
 }
 
-function textOfFinding(finding: Finding): string {
+/** One line about what verifying has found. */
+export function textOfFinding(finding: Finding): string {
   switch (finding.kind) {
     case 'changed':
       return `CHANGED    ${finding.logId ?? ''} (leaf ${finding.index}) is not what was signed`;
     case 'reordered':
       return `REORDERED  ${finding.logId ?? ''} (leaf ${finding.index}) was signed at another place`;
     case 'missing':
-      return `MISSING    leaf ${finding.index} has no row, and retention did not remove it`;
+      return `MISSING    ${finding.rowId ?? ''} (leaf ${finding.index}) is gone, and retention did not remove it`;
+    case 'misplaced':
+      return `MISPLACED  leaf ${finding.index} stands there twice, out of order, or where nothing was signed`;
+    case 'unrecorded':
+      return `UNRECORDED what was removed or erased from leaf ${finding.index} on stands nowhere in the log`;
     case 'added':
       return `ADDED      ${finding.logId} never came into the log`;
     case 'tree':
@@ -164,6 +186,10 @@ function textOfFinding(finding: Finding): string {
     case 'fork':
       return `FORK       this log does not continue the one of the checkpoint with ${finding.earlierSize} leaves`;
   }
+}
+
+function isFolder(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
 }
 
 function textOf(file: string): string {

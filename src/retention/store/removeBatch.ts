@@ -28,23 +28,25 @@ export interface RetentionBatch {
   /** Joins the batches of one run in moonguard.retention_runs. */
   readonly runId: string;
   readonly days: number;
+  /** A dry run of attempts and bodies leaves out what goes with an event of more days than these. */
+  readonly eventDays: number;
   readonly after: string;
   readonly limit: number;
   readonly dryRun: boolean;
-  /** Instead of the time of the database. */
-  readonly now?: Date | undefined;
+  /** The time of the run. */
+  readonly at: Date;
 }
 
 /** Removes, or with `dryRun` counts, one batch in a transaction of its own; undefined while another session does. */
 export async function removeBatch(
   db: Db,
   task: RetentionTask,
-  { runId, days, after, limit, dryRun, now }: RetentionBatch,
+  { runId, days, eventDays, after, limit, dryRun, at }: RetentionBatch,
 ): Promise<RemovedBatch | undefined> {
-  const before = sql`coalesce(${now}::timestamptz, now()) - make_interval(days => ${days})`;
+  const before = (age: number) => sql`${at}::timestamptz - make_interval(days => ${age})`;
   const { rows } = await sql<RemovedBatch>`
     select last_id as "lastId", events, deliveries, attempts, bodies
-    from ${functions[task]}(${runId}::uuid, ${before}, ${after}::uuid, ${limit}, ${dryRun})
+    from ${functions[task]}(${runId}::uuid, ${before(days)}, ${after}::uuid, ${limit}, ${dryRun}, ${before(eventDays)})
   `.execute(db);
   return rows[0];
 }
