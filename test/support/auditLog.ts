@@ -11,7 +11,7 @@ import type { TreeEdge } from '../../src/audit/treeEdge.ts';
 import { systemRuntime } from '../../src/runtime.ts';
 import type { TestDatabase } from './testDatabase.ts';
 
-const logKey = newLogKey('example.com/policy-log');
+export const logKey = newLogKey('example.com/policy-log');
 
 /** An empty one, which goes with the test. */
 export function folder(): string {
