@@ -438,7 +438,7 @@ comment on table moonguard.legal_holds is
 -- does not hold up the rest.
 create function moonguard.run_alert_schedule(p_now timestamptz default now(), p_limit integer default 100)
 returns table (is_leader boolean, warned integer, breached integer, escalated integer, assigned integer, archived integer,
-  failure text, more boolean)
+  failure text, more boolean, next_due timestamptz)
 language plpgsql set search_path = '' set lock_timeout = '1s' as $$
 declare
   v_actor text := current_setting('moonguard.actor', true);
@@ -501,11 +501,12 @@ begin
 
   perform set_config('moonguard.actor', coalesce(v_actor, ''), true);
   more := p_limit in (warned + breached, assigned, archived);
+  next_due := (select min(next_step_at) from public.moonpay_compliance_alerts where next_step_at > p_now);
   return next;
 end
 $$;
 comment on function moonguard.run_alert_schedule(timestamptz, integer) is
-  'Warns of deadlines, notes and escalates what is overdue, distributes, archives and tidies up: at most p_limit of each, more: call again. Of several sessions one does it (is_leader). failure: SQLSTATE of what could not be done.';
+  'Warns of deadlines, notes and escalates what is overdue, distributes, archives and tidies up: at most p_limit of each, more: call again. Of several sessions one does it (is_leader). failure: SQLSTATE of what could not be done; next_due: when the next deadline or warning is.';
 
 -- Who may do what.
 revoke all on moonguard.alert_deadlines, moonguard.holidays, moonguard.alert_people, moonguard.alert_queues, moonguard.alert_queue_members

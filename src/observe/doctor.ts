@@ -2,6 +2,7 @@ import type { Database } from '../database/database.ts';
 import { schemaStatus } from '../database/migrate.ts';
 import { type Check, ok, type Patient, problem, warning } from './check.ts';
 import { checkDeliveries } from './checkDeliveries.ts';
+import { checkJobs } from './checkJobs.ts';
 import { checkMasterKey, checkProviderKeys } from './checkKeys.ts';
 import { checkNotifications } from './checkNotifications.ts';
 import { findOpenFindings } from './store/findOpenFindings.ts';
@@ -37,6 +38,7 @@ export async function examine(patient: Patient): Promise<Check[]> {
     await checkNotifications(patient),
     await checkFindings(database),
     await checkDeliveries(database),
+    await checkJobs(database),
   ];
 }
 

@@ -107,11 +107,9 @@ export function createMetrics(readQueue?: () => Promise<DeliveryQueue>): Metrics
       case 'replay.release_failed':
       case 'backtest.failed':
       case 'backtest.interrupted':
-      case 'retention.failed':
-      case 'alert_schedule.failed':
-      case 'policy_upkeep.failed':
-      case 'partitions.failed':
-      case 'vacuum.failed':
+      case 'job.failed':
+      case 'job.lease_lost':
+      case 'jobs.claim_failed':
       case 'audit.delayed':
       case 'audit.sequence_failed':
       case 'request.failed':
@@ -120,14 +118,13 @@ export function createMetrics(readQueue?: () => Promise<DeliveryQueue>): Metrics
         troubles.inc({ type: observation.type });
         return;
       // No metric counts alerts: a number that changes tells that there is one.
-      case 'alert_schedule.ran':
+      case 'job.ran':
       case 'event.late':
       case 'endpoint.status_changed':
       case 'replay.released':
       case 'replay.completed':
       case 'backtest.progressed':
       case 'backtest.completed':
-      case 'partitions.made':
       case 'master_key.generated':
       case 'log_key.generated':
       case 'audit.key_missing':

@@ -1,4 +1,6 @@
+import type { JsonObject } from '../database/schema.generated.ts';
 import type { ErrorCode } from '../errors.ts';
+import type { JobStatus } from '../jobs/job.ts';
 
 export const environments = ['sandbox', 'production'] as const;
 export type Environment = (typeof environments)[number];
@@ -42,9 +44,6 @@ export type Observation =
   | { type: 'backtest.failed'; backtestId: string; reason: string }
   | { type: 'backtest.interrupted'; reason: string }
   | { type: 'request.failed'; method: string; path: string; reason: string }
-  | { type: 'partitions.made'; partitions: number }
-  | { type: 'partitions.failed'; reason: string }
-  | { type: 'vacuum.failed'; reason: string }
   | {
       type: 'retention.ran';
       status: 'finished' | 'interrupted';
@@ -53,17 +52,11 @@ export type Observation =
       attempts: number;
       bodies: number;
     }
-  | { type: 'retention.failed'; reason: string }
-  | {
-      type: 'alert_schedule.ran';
-      warned: number;
-      breached: number;
-      escalated: number;
-      assigned: number;
-      archived: number;
-    }
-  | { type: 'alert_schedule.failed'; reason: string }
-  | { type: 'policy_upkeep.failed'; reason: string }
+  | { type: 'job.ran'; job: string; status: JobStatus; result: JsonObject }
+  | { type: 'job.failed'; job: string; reason: string }
+  /** It took longer than its lease, which could not be renewed: another process does it. */
+  | { type: 'job.lease_lost'; job: string }
+  | { type: 'jobs.claim_failed'; reason: string }
   /** Rows of the policy log were put into the tree and signed; the oldest had waited so long. */
   | { type: 'audit.sequenced'; leaves: number; size: number; waitedMs: number }
   /** Longer than whoever logs was promised. */

@@ -1,13 +1,13 @@
 import { sql } from 'kysely';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { AlertScheduler } from '../../src/compliance/AlertScheduler.ts';
 import type { Alert, Severity } from '../../src/compliance/alert.ts';
 import { ComplianceService } from '../../src/compliance/ComplianceService.ts';
 import { runAlertSchedule } from '../../src/compliance/store/runAlertSchedule.ts';
-import { observed } from '../support/signals.ts';
+import { jobsOf, processWith } from '../support/jobs.ts';
 import { forEachDatabase, type TestDatabase } from '../support/testDatabase.ts';
 
 const MINUTE = 60_000;
+const isAboutDeadlines = ({ name }: { readonly name: string }) => name === 'deadlines';
 const nothing = { warned: 0, breached: 0, escalated: 0, assigned: 0, archived: 0, failure: null, more: false };
 
 forEachDatabase('deadlines of alerts', (open, kind) => {
@@ -158,17 +158,18 @@ forEachDatabase('deadlines of alerts', (open, kind) => {
 
   test('the next scheduler goes on where the one before ended', async () => {
     await subscribe('compliance.alert_due_soon,compliance.alert_overdue,compliance.alert_escalated');
+    /** A process that starts, does what is due, and ends. */
     const run = async () => {
-      const { observe, next } = observed();
-      const scheduler = new AlertScheduler({ database, observe });
-      scheduler.start();
-      const done = await next(({ type }) => type.startsWith('alert_schedule.'));
-      await scheduler.stop();
-      return done;
+      await query('update moonguard.jobs set next_at = now()');
+      const { runner, next } = processWith(database, jobsOf(database).filter(isAboutDeadlines));
+      await runner.start();
+      const done = await next(({ type }) => type.startsWith('job.'));
+      await runner.stop();
+      return done.type === 'job.ran' ? done.result : done;
     };
     const alert = await raise();
     await query('update moonpay_compliance_alerts set next_step_at = now()');
-    expect(await run()).toMatchObject({ type: 'alert_schedule.ran', warned: 1, breached: 0 });
+    expect(await run()).toMatchObject({ warned: 1, breached: 0 });
     expect(await deadline(alert)).toMatchObject({ step: 'warned' });
     expect(await run()).toMatchObject({ warned: 0, breached: 0 });
 
@@ -185,26 +186,21 @@ forEachDatabase('deadlines of alerts', (open, kind) => {
     ]);
   });
 
-  test('a scheduler goes on at once while there is more', async () => {
+  test('the schedule goes on at once while there is more', async () => {
     await query(`insert into moonpay_compliance_alerts (alert_type, title, due_at)
       select 'aml_screening', 'x', now() - interval '1 minute' from generate_series(1, 250)`);
-    const { observe, all, next } = observed();
-    const scheduler = new AlertScheduler({ database, observe });
-    scheduler.start();
-    for (const breached of [100, 100, 50]) {
-      expect(await next(({ type }) => type === 'alert_schedule.ran')).toMatchObject({ breached });
-    }
-    await scheduler.stop();
-    expect(all).toHaveLength(3);
+    const steps: unknown[] = [];
+    const { jobs } = processWith(database, jobsOf(database));
+    const run = await jobs.run('deadlines', { onProgress: ({ breached }) => steps.push(breached) });
+    expect(run).toMatchObject({ status: 'done', result: { breached: 250 } });
+    expect(steps).toEqual([100, 200, 250]);
   });
 
-  test('a scheduler reports that the database refuses, and nothing else of it', async () => {
+  test('it is reported that the database refuses, and nothing else of it', async () => {
     await query('alter function moonguard.run_alert_schedule(timestamptz, integer) rename to gone');
-    const { observe, next } = observed();
-    const scheduler = new AlertScheduler({ database, observe });
-    scheduler.start();
-    expect(await next(() => true)).toEqual({ type: 'alert_schedule.failed', reason: '42883' });
-    await scheduler.stop();
+    const { runner, next } = processWith(database, jobsOf(database).filter(isAboutDeadlines));
+    await runner.start();
+    expect(await next(() => true)).toEqual({ type: 'job.failed', job: 'deadlines', reason: '42883' });
   });
 
   test('what fails for one alert, or in one task, does not hold up the rest', async () => {

@@ -3,8 +3,8 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { asActor } from '../../src/database/asActor.ts';
 import { databaseErrorReport } from '../../src/database/databaseError.ts';
 import type { NewApproval } from '../../src/policy/approval.ts';
-import { PolicyKeeper } from '../../src/policy/PolicyKeeper.ts';
 import type { PolicyService } from '../../src/policy/PolicyService.ts';
+import { jobsOf, processWith } from '../support/jobs.ts';
 import { policyService } from '../support/policies.ts';
 import { refusal } from '../support/refusal.ts';
 import { forEachDatabase, type TestDatabase } from '../support/testDatabase.ts';
@@ -93,9 +93,7 @@ forEachDatabase('approvals and exceptions', (open) => {
     const anew = await requestOne();
     expect(anew.id).not.toBe(byDefault.id);
 
-    const keeper = new PolicyKeeper({ database, observe: () => {} });
-    keeper.start();
-    await keeper.stop();
+    await processWith(database, jobsOf(database)).jobs.run('approvals');
     const statuses = async (id: string) => (await policies.approvals.get(id)).status;
     expect(await statuses(byDefault.id)).toBe('expired');
     expect(await statuses(byRule.id)).toBe('expired');
