@@ -117,6 +117,15 @@ export const errorCatalogue = {
     status: 500,
     action: 'Set MOONGUARD_LOG_KEY to the key that the log is signed with: it is the same on every machine.',
   },
+  log_key_missing: {
+    status: 409,
+    action: 'Run it where the key of the log is: in MOONGUARD_LOG_KEY or the data directory.',
+  },
+  log_key_successor_missing: {
+    status: 409,
+    action:
+      'Make a key of the same name (moonguard audit key --name …), set MOONGUARD_LOG_KEY to both, separated by a comma.',
+  },
   audit_note_invalid: { status: 422, action: 'Take the file again from where it came: this is no signed checkpoint.' },
   audit_signature_missing: {
     status: 422,

@@ -199,7 +199,7 @@ async function wire(database: Database, options: WiringOptions): Promise<Moongua
     receiver,
     allowLoopbackDestinations,
   });
-  const audit = new AuditService({ database });
+  const audit = new AuditService({ database, logKey: options.logKey, dataDirectory: options.dataDirectory });
   const archives = new ArchiveService({ database, runtime, secretBox, audit, settings: options.archive ?? {} });
   const retention = new RetentionService({ database, runtime, settings: options.retention ?? {} });
   const replayer = new Replayer({ database, observe });
@@ -243,12 +243,10 @@ async function wire(database: Database, options: WiringOptions): Promise<Moongua
 async function openSequencer(database: Database, options: WiringOptions): Promise<Sequencer | undefined> {
   const { observe, runtime, logKey, dataDirectory } = options;
   const ownsDirectory = options.database === undefined && database.kind === 'embedded';
-  const signer = await openLogKey(
-    database.db,
-    { logKey, dataDirectory, mayMake: ownsDirectory, newName: () => `moonguard.invalid/${runtime.newId()}` },
-    observe,
-  );
-  if (signer !== undefined) return new Sequencer({ database, observe, signer, leader: runtime.newId() });
+  const newName = () => `moonguard.invalid/${runtime.newId()}`;
+  const findSigner = () => openLogKey(database.db, { logKey, dataDirectory, mayMake: ownsDirectory, newName }, observe);
+  const signer = await findSigner();
+  if (signer !== undefined) return new Sequencer({ database, observe, signer, findSigner, leader: runtime.newId() });
   observe({ type: 'audit.key_missing' });
   return undefined;
 }

@@ -5,10 +5,13 @@ import { type Checkpoint, openCheckpoint } from './checkpoint.ts';
 import { entryOf, logIdOf } from './entry.ts';
 import type { EntryKind } from './entryKinds.ts';
 import { copyingTiles, type ExportedLeaf, openExport, writeExport } from './exportFolder.ts';
+import type { LogKeyPlace } from './logKey.ts';
+import { type KeyRotation, rotateLogKey } from './rotateLogKey.ts';
 import { parseVerifier, type Verifier } from './signedNote.ts';
 import { beginReading } from './store/beginReading.ts';
 import { findLeafOf } from './store/findLeafOf.ts';
 import { findSaidOfLog } from './store/findSaidOfLog.ts';
+import { type LogKeyRecord, listLogKeys } from './store/listLogKeys.ts';
 import { listRowsWithoutLeaf } from './store/listRowsWithoutLeaf.ts';
 import { listUnrecordedLeaves } from './store/listUnrecordedLeaves.ts';
 import { tilesToProve } from './store/readTilesToProve.ts';
@@ -28,8 +31,11 @@ export interface SignedCheckpoint {
 }
 
 export interface VerifyOptions {
-  /** `<name>+<key id>+<base64>`; default: what the database names. */
-  readonly verifierKey?: string | undefined;
+  /**
+   * `<name>+<key id>+<base64>`, or several while keys change: what one of them has signed is believed. Default: what the
+   * database names.
+   */
+  readonly verifierKey?: string | readonly string[] | undefined;
   /** A signed checkpoint of this log, held where whoever could change the log could not. */
   readonly earlier?: string | undefined;
 }
@@ -50,13 +56,29 @@ export interface ExportRange {
 export class AuditService {
   readonly #database: Database;
 
-  constructor({ database }: { readonly database: Database }) {
+  readonly #keyPlace: LogKeyPlace;
+
+  constructor({ database, logKey, dataDirectory }: { readonly database: Database } & Partial<LogKeyPlace>) {
     this.#database = database;
+    this.#keyPlace = { logKey, dataDirectory };
   }
 
   /** The newest checkpoint. @throws MoonguardError audit_checkpoint_missing */
   checkpoint(): Promise<SignedCheckpoint> {
     return checkpointOf(this.#database.db);
+  }
+
+  /**
+   * {@link rotateLogKey}. Processes that have both keys in their setting go on at once, the others when they are started with
+   * the new one; meanwhile rows wait.
+   */
+  rotateKey(): Promise<KeyRotation> {
+    return rotateLogKey(this.#database, this.#keyPlace);
+  }
+
+  /** What the log is and was verified with, the current key first. */
+  keys(): Promise<LogKeyRecord[]> {
+    return listLogKeys(this.#database.db);
   }
 
   /**
@@ -94,11 +116,12 @@ export class AuditService {
   async verify({ verifierKey, earlier }: VerifyOptions = {}): Promise<Verification> {
     return this.#reading(async (transaction) => {
       const said = await checkpointOf(transaction);
-      const verifier = parseVerifier(verifierKey ?? said.verifierKey);
-      const checkpoint = openCheckpoint(said.checkpoint, verifier);
+      const verifiers = verifiersOf(verifierKey ?? said.verifierKey);
+      const checkpoint = openCheckpoint(said.checkpoint, ...verifiers);
+      const ofEarlier = verifierKey === undefined ? verifiersOf(await keysOf(transaction)) : verifiers;
       return verifyLog({
         checkpoint,
-        earlier: earlierOf(earlier, verifier),
+        earlier: earlierOf(earlier, ofEarlier),
         read: tilesToVerify(transaction),
         leaves: foundLeaves(storedEntries(transaction, 0n, checkpoint.size)),
         rowsWithoutLeaf: await listRowsWithoutLeaf(transaction, 100),
@@ -143,16 +166,16 @@ export class AuditService {
  */
 export async function verifyExport(
   folder: string,
-  { verifierKey, earlier }: VerifyOptions & { readonly verifierKey: string },
+  { verifierKey, earlier }: VerifyOptions & { readonly verifierKey: string | readonly string[] },
 ): Promise<Verification> {
-  const verifier = parseVerifier(verifierKey);
-  const log = await openExport(folder, verifier);
-  return verifyLog({ ...log, earlier: earlierOf(earlier, verifier) });
+  const verifiers = verifiersOf(verifierKey);
+  const log = await openExport(folder, verifiers);
+  return verifyLog({ ...log, earlier: earlierOf(earlier, verifiers) });
 }
 
-/** {@link verifyBundle} with the key as text. @throws MoonguardError as there, and log_key_invalid */
-export function verifyProof(bundle: string, verifierKey: string): VerifiedBundle {
-  return verifyBundle(bundle, parseVerifier(verifierKey));
+/** {@link verifyBundle} with keys as text. @throws MoonguardError as there, and log_key_invalid */
+export function verifyProof(bundle: string, verifierKey: string | readonly string[]): VerifiedBundle {
+  return verifyBundle(bundle, ...verifiersOf(verifierKey));
 }
 
 async function checkpointOf(db: Db): Promise<SignedCheckpoint> {
@@ -163,8 +186,16 @@ async function checkpointOf(db: Db): Promise<SignedCheckpoint> {
   return { checkpoint, verifierKey };
 }
 
-function earlierOf(note: string | undefined, verifier: Verifier): Checkpoint | undefined {
-  return note === undefined ? undefined : openCheckpoint(note, verifier);
+function verifiersOf(keys: string | readonly string[]): Verifier[] {
+  return [keys].flat().map(parseVerifier);
+}
+
+async function keysOf(db: Db): Promise<string[]> {
+  return (await listLogKeys(db)).map(({ verifierKey }) => verifierKey);
+}
+
+function earlierOf(note: string | undefined, verifiers: readonly Verifier[]): Checkpoint | undefined {
+  return note === undefined ? undefined : openCheckpoint(note, ...verifiers);
 }
 
 async function* foundLeaves(entries: AsyncIterable<StoredEntry>): AsyncGenerator<FoundLeaf> {

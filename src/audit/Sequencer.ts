@@ -1,5 +1,6 @@
 import type { Database } from '../database/database.ts';
 import { databaseErrorReport } from '../database/databaseError.ts';
+import { MoonguardError } from '../errors.ts';
 import type { Observe } from '../observe/observation.ts';
 import { sequenceBatch } from './sequenceBatch.ts';
 import type { Signer } from './signedNote.ts';
@@ -20,6 +21,8 @@ export interface SequencerOptions {
   readonly database: Database;
   readonly observe: Observe;
   readonly signer: Signer;
+  /** The key that the log is signed with by now, when it is another one. */
+  readonly findSigner?: (() => Promise<Signer | undefined>) | undefined;
   /** Of this process: a UUID. */
   readonly leader: string;
 }
@@ -29,6 +32,7 @@ export class Sequencer {
   readonly #options: SequencerOptions;
   readonly #observe: Observe;
   #stopped = true;
+  #signer: Signer;
   #edge: TreeEdge | undefined;
   #turn: Promise<void> = Promise.resolve();
   #timer: NodeJS.Timeout | undefined;
@@ -36,6 +40,7 @@ export class Sequencer {
   constructor({ observe, ...options }: SequencerOptions) {
     this.#options = { ...options, observe };
     this.#observe = observe;
+    this.#signer = options.signer;
   }
 
   start(): void {
@@ -66,7 +71,11 @@ export class Sequencer {
   async #sequence(): Promise<number> {
     try {
       while (!this.#stopped && (await hasQueuedRows(this.#options.database.db))) {
-        const batch = await sequenceBatch({ ...this.#options, leaseMs: LEASE_MS }, this.#edge);
+        const batch = await sequenceBatch({ ...this.#options, signer: this.#signer, leaseMs: LEASE_MS }, this.#edge);
+        if (batch.outcome === 'retired') {
+          this.#signer = await this.#changedSigner();
+          continue;
+        }
         if (batch.outcome === 'waiting') return WAITING_PAUSE_MS;
         const { edge, isFull, leaves, size, waitedMs } = batch;
         this.#edge = edge;
@@ -81,6 +90,12 @@ export class Sequencer {
       this.#failed(error);
       return WAITING_PAUSE_MS;
     }
+  }
+
+  async #changedSigner(): Promise<Signer> {
+    const signer = await this.#options.findSigner?.();
+    if (signer !== undefined && signer !== this.#signer) return signer;
+    throw new MoonguardError('log_key_mismatch', 'The log is signed with another key by now.');
   }
 
   #failed(error: unknown): void {

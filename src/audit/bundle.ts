@@ -52,9 +52,9 @@ export interface VerifiedBundle {
  * What a bundle proves to whoever trusts the log's key, without any database.
  * @throws MoonguardError audit_proof_invalid, audit_version_unknown, audit_entry_invalid, and those of openCheckpoint
  */
-export function verifyBundle(text: string, verifier: Verifier): VerifiedBundle {
+export function verifyBundle(text: string, ...verifiers: readonly Verifier[]): VerifiedBundle {
   const { extra, index, path, checkpoint: note } = parseTlogProof(text);
-  const checkpoint = openCheckpoint(note, verifier);
+  const checkpoint = openCheckpoint(note, ...verifiers);
   const shown = shownEntrySchema.safeParse(parsedJson(extra)).data;
   if (shown === undefined) throw invalid('It shows no entry with groups of columns.');
   const entry = openShownEntry(shown);

@@ -10,20 +10,27 @@ export interface Checkpoint {
   readonly root: Uint8Array;
 }
 
-export function signCheckpoint({ size, root }: Omit<Checkpoint, 'origin'>, signer: Signer): string {
-  return signNote(`${signer.verifier.name}\n${size}\n${Buffer.from(root).toString('base64')}\n`, signer);
+/** @param signers further ones have the same name: keys of one log that take turns */
+export function signCheckpoint(
+  { size, root }: Omit<Checkpoint, 'origin'>,
+  signer: Signer,
+  ...signers: readonly Signer[]
+): string {
+  const text = `${signer.verifier.name}\n${size}\n${Buffer.from(root).toString('base64')}\n`;
+  return signNote(text, signer, ...signers);
 }
 
 /**
- * The checkpoint in a note that the log's key has signed; the name of the key is that of the log.
+ * The checkpoint in a note that a key of the log has signed; the name of its keys is that of the log.
  * @throws MoonguardError audit_note_invalid, audit_signature_missing, audit_signature_wrong, audit_other_log
  */
-export function openCheckpoint(note: string, verifier: Verifier): Checkpoint {
+export function openCheckpoint(note: string, ...verifiers: readonly Verifier[]): Checkpoint {
   const [origin] = note.split('\n', 1);
-  if (origin !== verifier.name) {
-    throw new MoonguardError('audit_other_log', `It is a checkpoint of ${origin}, not of ${verifier.name}.`);
+  if (!verifiers.some(({ name }) => name === origin)) {
+    const names = Array.from(new Set(verifiers.map(({ name }) => name))).join(' or ');
+    throw new MoonguardError('audit_other_log', `It is a checkpoint of ${origin}, not of ${names}.`);
   }
-  return parseCheckpoint(openNote(note, verifier));
+  return parseCheckpoint(openNote(note, ...verifiers.filter(({ name }) => name === origin)));
 }
 
 function parseCheckpoint(text: string): Checkpoint {

@@ -85,9 +85,9 @@ export function copyingTiles(folder: string, read: ReadTile): ReadTile {
  * An exported folder as {@link verifyLog} takes it.
  * @throws MoonguardError audit_export_invalid, audit_version_unknown, and those of openCheckpoint
  */
-export async function openExport(folder: string, verifier: Verifier): Promise<LogToVerify> {
+export async function openExport(folder: string, verifiers: readonly Verifier[]): Promise<LogToVerify> {
   const { from, to } = parsedManifest(await textOf(join(folder, MANIFEST)));
-  const checkpoint = openCheckpoint(await textOf(join(folder, CHECKPOINT)), verifier);
+  const checkpoint = openCheckpoint(await textOf(join(folder, CHECKPOINT)), ...verifiers);
   if (from > to || to > checkpoint.size) throw invalid('The manifest names leaves that the checkpoint does not have.');
   return { checkpoint, from, to, read: tilesIn(folder), leaves: leavesIn(folder), rowsWithoutLeaf: [], unrecorded: [] };
 }

@@ -1,8 +1,9 @@
 import type { Database } from '../database/database.ts';
 import { MoonguardError } from '../errors.ts';
-import { openCheckpoint, signCheckpoint } from './checkpoint.ts';
+import { signCheckpoint } from './checkpoint.ts';
 import { entryOf, newSalts } from './entry.ts';
 import type { Signer } from './signedNote.ts';
+import { checkSigned } from './signedTree.ts';
 import { advanceLog } from './store/advanceLog.ts';
 import { insertLeaves } from './store/insertLeaves.ts';
 import { leadLog, type SignedTree } from './store/leadLog.ts';
@@ -27,6 +28,8 @@ export interface SequencingDependencies {
 export type SequencedBatch =
   /** Another process sequences. */
   | { readonly outcome: 'waiting' }
+  /** The log is signed with another key by now. */
+  | { readonly outcome: 'retired' }
   | {
       readonly outcome: 'sequenced';
       readonly leaves: number;
@@ -51,6 +54,7 @@ export async function sequenceBatch(
   return database.transaction(async (transaction) => {
     const signed = await leadLog(transaction, lease);
     if (signed === undefined) return { outcome: 'waiting' };
+    if (signed.verifierKey !== signer.verifier.text) return { outcome: 'retired' };
     const before = await edgeOf(signed, signer, known, tilesIn(transaction));
     const { rows, waitedMs, isFull } = await takeQueuedRows(transaction, BATCH);
     const batch = { outcome: 'sequenced', leaves: rows.length, waitedMs, isFull } as const;
@@ -78,19 +82,15 @@ export async function sequenceBatch(
 
 /** What is signed next can only be consistent with what was signed last if it grows from exactly that. */
 async function edgeOf(
-  { size, root, checkpoint }: SignedTree,
+  signed: SignedTree,
   signer: Signer,
   known: TreeEdge | undefined,
   read: ReadTile,
 ): Promise<TreeEdge> {
+  const { size, root } = signed;
   const edge = known?.size === size ? known : await readEdge(size, read);
   if (!isSame(rootOf(edge), root)) throw inconsistent('The tiles do not make the root that was signed last.');
-  if (edge !== known && checkpoint !== null) {
-    const said = openCheckpoint(checkpoint, signer.verifier);
-    if (said.size !== size || !isSame(said.root, root)) {
-      throw inconsistent('The last checkpoint is not of the tree that is stored.');
-    }
-  }
+  if (edge !== known) checkSigned(signed, signer.verifier);
   return edge;
 }
 

@@ -55,24 +55,36 @@ export function signerText(name: string, seed: Uint8Array): string {
 }
 
 /** @param text ends with a line break */
-export function signNote(text: string, { verifier, privateKey }: Signer): string {
-  const signature = Buffer.concat([Buffer.from(verifier.keyId, 'hex'), sign(null, Buffer.from(text), privateKey)]);
-  return `${text}\n— ${verifier.name} ${signature.toString('base64')}\n`;
+export function signNote(text: string, ...signers: readonly Signer[]): string {
+  const signatures = signers.map(({ verifier, privateKey }) =>
+    signatureLine(verifier, sign(null, Buffer.from(text), privateKey)),
+  );
+  return `${text}\n${signatures.join('')}`;
+}
+
+export function signatureLine({ name, keyId }: Pick<Verifier, 'name' | 'keyId'>, signature: Uint8Array): string {
+  return `— ${name} ${Buffer.concat([Buffer.from(keyId, 'hex'), signature]).toString('base64')}\n`;
 }
 
 /**
- * The text of a note that the key has signed. Signatures of other keys are not looked at.
+ * The text of a note that one of the keys has signed, and none wrongly. Signatures of other keys are not looked at.
  * @throws MoonguardError audit_note_invalid, audit_signature_missing, audit_signature_wrong
  */
-export function openNote(note: string, { name, keyId, publicKey }: Verifier): string {
+export function openNote(note: string, ...verifiers: readonly Verifier[]): string {
   const { text, signatures } = parseNote(note);
-  const ours = signatures.filter((signature) => signature.name === name && signature.keyId === keyId);
-  if (ours.length === 0) {
-    const signers = signatures.map((signature) => `${signature.name}+${signature.keyId}`).join(', ');
-    throw new MoonguardError('audit_signature_missing', `${name}+${keyId} has not signed it; ${signers} has.`);
+  let isSigned = false;
+  for (const { name, keyId, bytes } of signatures) {
+    const verifier = verifiers.find((known) => known.name === name && known.keyId === keyId);
+    if (verifier === undefined) continue;
+    if (!verify(null, Buffer.from(text), verifier.publicKey, bytes)) {
+      throw new MoonguardError('audit_signature_wrong', `The signature of ${name}+${keyId} is not one of this text.`);
+    }
+    isSigned = true;
   }
-  if (!ours.every(({ bytes }) => verify(null, Buffer.from(text), publicKey, bytes))) {
-    throw new MoonguardError('audit_signature_wrong', `The signature of ${name}+${keyId} is not one of this text.`);
+  if (!isSigned) {
+    const wanted = verifiers.map(nameOfKey).join(' or ');
+    const found = signatures.map(nameOfKey).join(', ');
+    throw new MoonguardError('audit_signature_missing', `${wanted} has not signed it; ${found} has.`);
   }
   return text;
 }
@@ -81,6 +93,10 @@ interface NoteSignature {
   readonly name: string;
   readonly keyId: string;
   readonly bytes: Buffer;
+}
+
+function nameOfKey({ name, keyId }: Pick<Verifier, 'name' | 'keyId'>): string {
+  return `${name}+${keyId}`;
 }
 
 function parseNote(note: string): { text: string; signatures: NoteSignature[] } {

@@ -1,12 +1,12 @@
 import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
-import { Command, Option } from 'commander';
+import { Command, InvalidArgumentError } from 'commander';
 import { type EntryKind, entryKinds } from '../../audit/entryKinds.ts';
 import type { Finding, Verification } from '../../audit/verifyLog.ts';
 import { MoonguardError } from '../../errors.ts';
 import type { Moonguard } from '../../moonguard.ts';
 import { type DataOptions, readCommand, withExample } from '../command.ts';
-import { leafIndex } from '../optionValues.ts';
-import { count, print, printFields, printJson } from '../output.ts';
+import { leafIndex, list } from '../optionValues.ts';
+import { count, print, printFields, printJson, printTable, timeText } from '../output.ts';
 import { answer } from '../session.ts';
 
 const SOME_LOG = 'log_0199f2c4a1b27d3e8c5f6a7b8c9d0e1f';
@@ -14,7 +14,7 @@ const SOME_KEY = 'example.com/log+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcr
 
 export function auditCommand(): Command {
   const audit = new Command('audit').description('proof that nothing that is logged was changed');
-  for (const make of [checkpoint, prove, verify, exportLeaves, makeKey]) audit.addCommand(make());
+  for (const make of [checkpoint, prove, verify, exportLeaves, makeKey, listKeys, rotateKey]) audit.addCommand(make());
   return audit;
 }
 
@@ -50,7 +50,7 @@ function prove(): Command {
 }
 
 interface VerifyOptions extends DataOptions {
-  readonly key?: string;
+  readonly key?: readonly string[];
   readonly against?: string;
 }
 
@@ -60,7 +60,11 @@ function verify(): Command {
     'check everything logged; or a proof or an exported folder, without any database',
   )
     .argument('[path]', 'a proof or an exported folder; default: the database')
-    .option('--key <key>', 'what the log is verified with (default, in the database only: what it names)')
+    .option(
+      '--key <key>',
+      'what the log is verified with; several while keys change (default, in the database only: what it names)',
+      list,
+    )
     .option('--against <file>', 'a checkpoint of this log from earlier, held elsewhere')
     .action(async (path: string | undefined, { key, against, ...options }: VerifyOptions, self: Command) => {
       const earlier = against === undefined ? undefined : textOf(against);
@@ -94,10 +98,10 @@ interface ExportOptions extends DataOptions {
 function exportLeaves(): Command {
   const command = readCommand('export', 'write rows with everything that is needed to check them into a folder')
     .argument('<folder>', 'where; it is made')
-    .addOption(
-      new Option('--kinds <kinds...>', 'what it shows; who reads alert_timeline must be allowed to see alerts')
-        .choices(entryKinds)
-        .default(['policy_log']),
+    .option(
+      '--kinds <kinds>',
+      `what it shows, of ${entryKinds.join(', ')}; who gets alert_timeline must be allowed to see alerts (default: policy_log)`,
+      kindList,
     )
     .option('--from <index>', 'from this leaf on (default: the first)', leafIndex)
     .option('--to <index>', 'up to the leaf before this one (default: the last)', leafIndex)
@@ -111,9 +115,17 @@ function exportLeaves(): Command {
   return withExample(command, 'audit export ./export', 'audit export ./export --from 1000 --to 2000');
 }
 
+function kindList(text: string): EntryKind[] {
+  return list(text).map((name) => {
+    const kind = entryKinds.find((known) => known === name);
+    if (kind === undefined) throw new InvalidArgumentError(`Allowed are ${entryKinds.join(', ')}.`);
+    return kind;
+  });
+}
+
 function makeKey(): Command {
   const command = new Command('key')
-    .description('make a key for a log that begins now, for MOONGUARD_LOG_KEY; it is shown once')
+    .description('make a key for a log, for MOONGUARD_LOG_KEY; it is shown once')
     .requiredOption('--name <name>', 'of the log: a host and path of yours')
     .action(async ({ name }: { readonly name: string }) => {
       const { newLogKey } = await import('../../audit/logKey.ts');
@@ -122,10 +134,46 @@ function makeKey(): Command {
   return withExample(command, 'audit key --name example.com/policy-log');
 }
 
+function listKeys(): Command {
+  const command = readCommand('keys', 'list what the log is and was verified with').action((options: DataOptions) =>
+    answer(
+      options,
+      ({ audit }) => audit.keys(),
+      (keys) =>
+        printTable(
+          keys,
+          [
+            { title: 'SINCE', value: ({ since }) => timeText(since) },
+            { title: 'UNTIL', value: ({ retiredAt }) => timeText(retiredAt) },
+            { title: 'KEY', value: ({ verifierKey }) => verifierKey },
+          ],
+          'Nothing is signed yet.',
+        ),
+    ),
+  );
+  return withExample(command, 'audit keys --json');
+}
+
+function rotateKey(): Command {
+  const command = readCommand('rotate-key', 'let another key sign the log, after both have signed it once').action(
+    (options: DataOptions) =>
+      answer(
+        options,
+        ({ audit }) => audit.rotateKey(),
+        ({ retired, verifierKey, handover }) => {
+          print(`Until now  ${retired}`, `From now   ${verifierKey}`);
+          if (handover !== null)
+            print('', 'Signed with both, to be handed to whoever verifies:', '', handover.trimEnd());
+        },
+      ),
+  );
+  return withExample(command, 'audit rotate-key');
+}
+
 /** @param printDocument for programs; default: lines for people */
 async function verifyFile(
   path: string,
-  trusted: { readonly verifierKey: string; readonly earlier: string | undefined },
+  trusted: { readonly verifierKey: readonly string[]; readonly earlier: string | undefined },
   printDocument: ((document: object) => void) | undefined,
 ): Promise<void> {
   const { verifyExport, verifyProof } = await import('../../audit/AuditService.ts');
