@@ -1,4 +1,3 @@
-import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { describe, test } from 'vitest';
 
@@ -22,11 +21,3 @@ export function requirementsCode(language: 'sql' | 'typescript'): string[] {
   const text = readFileSync(new URL('docs/requirements.md', folder), 'utf8');
   return Array.from(text.matchAll(new RegExp(`\`\`\`${language}\\n(.*?)\`\`\``, 'gs')), ([, code = '']) => code);
 }
-
-/** Where Debian's golang-golang-x-mod-dev puts Go's own checker of such logs. */
-export const goPath = '/usr/share/gocode';
-const hasGo = existsSync(`${goPath}/src/golang.org/x/mod/sumdb/tlog`) && spawnSync('go', ['version']).status === 0;
-if (!hasGo)
-  console.warn('NOT RUN: Go has not checked our logs: there are no packages golang-go and golang-golang-x-mod-dev');
-
-export const testWithGo = test.skipIf(!hasGo);
