@@ -60,6 +60,8 @@ create table moonguard.audit_leaves (
   constraint audit_leaves_salts_check check (octet_length(salts) > 0 and octet_length(salts) % 16 = 0)
 );
 create index audit_leaves_row_id_idx on moonguard.audit_leaves (row_id);
+-- Leaves of a month, for the archive: they lie beside each other.
+create index audit_leaves_executed_at_idx on moonguard.audit_leaves using brin (executed_at);
 comment on table moonguard.audit_leaves is 'Which row each leaf of the tree is. Goes with its row: without the salts, nobody can try what was in it.';
 comment on column moonguard.audit_leaves.kind is 'Which table the row is of: moonpay_policy_logs, moonguard.alert_timeline or moonguard.endpoint_changes.';
 comment on column moonguard.audit_leaves.salts is '16 bytes for each group of columns, in the order of src/audit/entryKinds.ts.';

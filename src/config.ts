@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { type ArchiveSettings, archiveLocks } from './archive/settings.ts';
 import { type BreakerSettings, defaultBreaker } from './deliver/breaker.ts';
 import { MoonguardError } from './errors.ts';
 
@@ -42,8 +43,33 @@ export const settings = z.object({
     .string()
     .optional()
     .describe(
-      'The key that signs the audit log: `moonguard audit key --name <name of the log>` makes one. Default: log.key in the data directory, which is generated beside the embedded database. A process without it leaves signing to the others.',
+      'The key that signs the audit log: `moonguard audit key --name <name of the log>` makes one. Default: log.key in the data directory, which is generated beside the embedded database. A process without it leaves signing to the others. Two, separated by a comma, while one takes the place of the other: the one signs that the database names.',
     ),
+  MOONGUARD_ARCHIVE: z
+    .string()
+    .min(1)
+    .optional()
+    .describe('Where archives of the policy log go: a directory, or s3://bucket/prefix. Default: they are not made.'),
+  MOONGUARD_ARCHIVE_ENCRYPT: z
+    .stringbool()
+    .default(false)
+    .describe(
+      'Whether each new archive is encrypted under a key of its own, which is kept in the database and can be erased.',
+    ),
+  MOONGUARD_ARCHIVE_LOCK: z
+    .enum(archiveLocks)
+    .default('none')
+    .describe(
+      'How S3 keeps archives from being removed before the retention of all their rows is over (Object Lock): none, governance or compliance.',
+    ),
+  MOONGUARD_ARCHIVE_S3_ENDPOINT: z
+    .url({ protocol: /^https?$/ })
+    .optional()
+    .describe('Address of a storage that speaks S3. Default: that of AWS in AWS_REGION.'),
+  AWS_REGION: z.string().min(1).default('us-east-1').describe('Region of the bucket of archives.'),
+  AWS_ACCESS_KEY_ID: z.string().optional().describe('Key that archives are put into S3 and read with.'),
+  AWS_SECRET_ACCESS_KEY: z.string().optional().describe('Its secret.'),
+  AWS_SESSION_TOKEN: z.string().optional().describe('Its token, where the key is a temporary one.'),
   MOONPAY_WEBHOOK_KEYS_SANDBOX: keyList
     .default([])
     .describe(
@@ -145,6 +171,7 @@ export interface Config {
     readonly attemptDays: number | undefined;
     readonly bodyDays: number | undefined;
   };
+  readonly archive: ArchiveSettings;
   /** Without one, metrics are not served. */
   readonly metricsToken: string | undefined;
   readonly logLevel: 'silent' | 'error' | 'warn' | 'info' | 'debug';
@@ -195,8 +222,26 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
       attemptDays: values.MOONGUARD_ATTEMPT_RETENTION_DAYS,
       bodyDays: values.MOONGUARD_BODY_RETENTION_DAYS,
     },
+    archive: {
+      target: values.MOONGUARD_ARCHIVE,
+      encrypt: values.MOONGUARD_ARCHIVE_ENCRYPT,
+      lock: values.MOONGUARD_ARCHIVE_LOCK,
+      s3: s3Settings(values),
+    },
     metricsToken: values.MOONGUARD_METRICS_TOKEN,
     logLevel: values.MOONGUARD_LOG_LEVEL,
     isProduction: values.NODE_ENV === 'production',
+  };
+}
+
+function s3Settings(values: z.output<typeof settings>): ArchiveSettings['s3'] {
+  const { AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: secretAccessKey } = values;
+  if (accessKeyId === undefined || secretAccessKey === undefined) return undefined;
+  return {
+    accessKeyId,
+    secretAccessKey,
+    sessionToken: values.AWS_SESSION_TOKEN,
+    region: values.AWS_REGION,
+    endpoint: values.MOONGUARD_ARCHIVE_S3_ENDPOINT,
   };
 }

@@ -34,7 +34,7 @@ begin
     );
     comment on table moonguard.schema_migrations is 'The migrations that were applied, with the SHA-256 of their text.';
   end if;
-  if exists (select from moonguard.schema_migrations where number > 29) then
+  if exists (select from moonguard.schema_migrations where number > 31) then
     raise exception using
       errcode = 'MG001',
       message = 'this database was migrated by a newer version of Moonguard',
@@ -8388,6 +8388,8 @@ create table moonguard.audit_leaves (
   constraint audit_leaves_salts_check check (octet_length(salts) > 0 and octet_length(salts) % 16 = 0)
 );
 create index audit_leaves_row_id_idx on moonguard.audit_leaves (row_id);
+-- Leaves of a month, for the archive: they lie beside each other.
+create index audit_leaves_executed_at_idx on moonguard.audit_leaves using brin (executed_at);
 comment on table moonguard.audit_leaves is 'Which row each leaf of the tree is. Goes with its row: without the salts, nobody can try what was in it.';
 comment on column moonguard.audit_leaves.kind is 'Which table the row is of: moonpay_policy_logs, moonguard.alert_timeline or moonguard.endpoint_changes.';
 comment on column moonguard.audit_leaves.salts is '16 bytes for each group of columns, in the order of src/audit/entryKinds.ts.';
@@ -8454,8 +8456,8 @@ begin
 end
 $owner_only$;
 $moonguard_0027$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (27, '0027_audit_log', '03d7e96c23fc45fe38353594e208b1f98b69cf54debbb3643c0523b3661b50cb');
-  elsif v_applied <> '03d7e96c23fc45fe38353594e208b1f98b69cf54debbb3643c0523b3661b50cb' then
+    insert into moonguard.schema_migrations (number, name, checksum) values (27, '0027_audit_log', '0ee32b5eb3e79ba557effb1f8f47d5cafb0251184c184f26233ace3ed45a6e6a');
+  elsif v_applied <> '0ee32b5eb3e79ba557effb1f8f47d5cafb0251184c184f26233ace3ed45a6e6a' then
     raise exception using
       errcode = 'MG002',
       message = 'the migration 0027_audit_log that was applied here had another text',
@@ -9077,6 +9079,159 @@ $moonguard_0029$;
     raise exception using
       errcode = 'MG002',
       message = 'the migration 0029_jobs that was applied here had another text',
+      hint = 'Migrations never change once released. Use the files of the version that installed this database, or a newer one.';
+  end if;
+end
+$moonguard_install$;
+
+do $moonguard_install$
+declare
+  v_applied text := (select checksum from moonguard.schema_migrations where number = 30);
+begin
+  if v_applied is null then
+    execute $moonguard_0030$
+-- Why: what of the policy log stands in files outside of the database, and whether those were read back and compared.
+-- Locks: none on tables that exist.
+-- Older program: runs on; it does not archive.
+
+create table moonguard.archives (
+  id uuid primary key default moonguard.uuid_v7(),
+  retention_class text not null,
+  month date not null,
+  part integer not null,
+  from_leaf bigint not null,
+  to_leaf bigint not null,
+  state text not null default 'planned',
+  is_encrypted boolean not null,
+  sealed_key bytea,
+  sealed_key_id text,
+  target text,
+  manifest text,
+  row_count bigint,
+  bytes bigint,
+  retain_until timestamptz,
+  planned_at timestamptz not null default now(),
+  written_at timestamptz,
+  verified_at timestamptz,
+  key_erased_at timestamptz,
+  key_erased_by text,
+  claimed_by uuid,
+  claimed_until timestamptz,
+  constraint archives_part_key unique (retention_class, month, part),
+  constraint archives_month_check check (extract(day from month) = 1),
+  constraint archives_leaves_check check (from_leaf >= 0 and from_leaf < to_leaf),
+  constraint archives_state_check check (state in ('planned', 'written', 'verified')),
+  constraint archives_written_check check ((state = 'planned') = (written_at is null)
+    and (state = 'planned' or num_nulls(target, manifest, row_count, bytes) = 0)),
+  constraint archives_verified_check check ((state = 'verified') = (verified_at is not null)),
+  constraint archives_key_check check ((sealed_key is null) = (sealed_key_id is null)
+    and (sealed_key is not null) = (is_encrypted and key_erased_at is null) and (key_erased_at is null) = (key_erased_by is null)),
+  constraint archives_claimed_check check ((claimed_by is null) = (claimed_until is null))
+);
+comment on table moonguard.archives is 'Parts of the policy log in files: the rows of a class and a month whose leaves are from from_leaf up to before to_leaf.';
+comment on column moonguard.archives.month is 'First day of the month (UTC) of executed_at.';
+comment on column moonguard.archives.part is 'From 1 on; rows that came later than the first part of their month are in a further one.';
+comment on column moonguard.archives.state is 'planned, written, verified: only what was read back and compared with the rows is verified.';
+comment on column moonguard.archives.sealed_key is 'Key of the files, under the master key. Without it nobody can read them, wherever they are.';
+comment on column moonguard.archives.target is 'Where the files are: a directory or s3://bucket/prefix.';
+comment on column moonguard.archives.manifest is 'Name of the file that says what there is.';
+comment on column moonguard.archives.retain_until is 'When the retention of the last of its rows ends.';
+comment on column moonguard.archives.claimed_by is 'The run that writes it; another one may when claimed_until has passed.';
+
+create function moonguard.is_archived(p_retention_class text, p_executed_at timestamptz, p_leaf_index bigint) returns boolean
+language sql stable set search_path = '' as $$
+  select exists (
+    select from moonguard.archives a
+    where a.state = 'verified' and a.retention_class = p_retention_class
+      and a.month = date_trunc('month', p_executed_at at time zone 'UTC')::date
+      and p_leaf_index >= a.from_leaf and p_leaf_index < a.to_leaf)
+$$;
+comment on function moonguard.is_archived(text, timestamptz, bigint) is
+  'Whether a row of the policy log, by its class, time and leaf, stands in an archive that was read back and compared.';
+
+revoke all on moonguard.archives from public, anon, authenticated, service_role;
+revoke all on function moonguard.is_archived(text, timestamptz, bigint) from public, anon, authenticated, service_role;
+alter table moonguard.archives enable row level security;
+create policy owner_only on moonguard.archives using (false);
+$moonguard_0030$;
+    insert into moonguard.schema_migrations (number, name, checksum) values (30, '0030_archives', '3f54522b7605437b3c872a872775bcbdae171ffd0cdd3d289333d57f4f1a60c4');
+  elsif v_applied <> '3f54522b7605437b3c872a872775bcbdae171ffd0cdd3d289333d57f4f1a60c4' then
+    raise exception using
+      errcode = 'MG002',
+      message = 'the migration 0030_archives that was applied here had another text',
+      hint = 'Migrations never change once released. Use the files of the version that installed this database, or a newer one.';
+  end if;
+end
+$moonguard_install$;
+
+do $moonguard_install$
+declare
+  v_applied text := (select checksum from moonguard.schema_migrations where number = 31);
+begin
+  if v_applied is null then
+    execute $moonguard_0031$
+-- Why: the policy log is listed, exported and searched in the order of time, however long it is.
+-- Locks: SHARE on moonpay_policy_logs while two indexes are made: nobody writes to the log meanwhile.
+-- Older program: runs on.
+
+-- The order of lists and exports: without it each page of a million rows sorts a million rows.
+create index moonpay_policy_logs_time_idx on public.moonpay_policy_logs (executed_at, id);
+drop index public.moonpay_policy_logs_executed_at_idx;
+
+-- The words of reason and notes, as moonguard.words_of has them: said without it, because whoever may write rows needs no right to
+-- a function then, and half of the time is saved. Both places below must say the same.
+create index moonpay_policy_logs_words_idx on public.moonpay_policy_logs using gin (to_tsvector('pg_catalog.simple',
+  translate(left(coalesce(reason, '') || ' ' || coalesce(notes, ''), 200000), '!"#$%&''()*+,-./:;<=>?@[\]^_`{|}~', repeat(' ', 32))))
+  where reason is not null or notes is not null;
+
+-- With the rights of the owner, because @@ is not leakproof: under Row Level Security PostgreSQL would read every row before it looks
+-- for words. What the caller may read is asked of the policy itself, so that both always say the same.
+create function moonguard.search_policy_logs(p_words text, p_conditions jsonb default '[]', p_before timestamptz default null,
+  p_before_id uuid default null, p_limit integer default 50)
+returns table (id uuid, executed_at timestamptz)
+language plpgsql stable security definer set search_path = '' rows 50 as $$
+declare
+  -- Within this function current_user is its owner.
+  v_caller name := coalesce(nullif(current_setting('role', true), 'none'), session_user);
+  v_query tsquery;
+  v_conditions text;
+  v_readable text;
+begin
+  select string_agg(quote_literal(lexeme) || ':*', ' & ')::tsquery into v_query from unnest(moonguard.words_of(p_words));
+  select string_agg(format(' and l.%I %s', condition ->> 'column', (condition ->> 'operator') || case condition ->> 'operator'
+      when 'in' then format(' (%s)', v.list) else ' ' || v.list end), '')
+  into v_conditions
+  from jsonb_array_elements(p_conditions) as condition,
+    lateral (select coalesce(string_agg(quote_literal(value), ', '), 'null') as list from jsonb_array_elements_text(condition -> 'values') as value) as v;
+  if exists (select from jsonb_array_elements(p_conditions) as condition where coalesce(condition ->> 'operator', '') not in ('in', '>=', '<', '@>')) then
+    raise exception using errcode = 'invalid_parameter_value', message = format('rows of the log are not found by %s', p_conditions);
+  end if;
+  if not exists (
+    select from pg_catalog.pg_roles r, pg_catalog.pg_class c
+    where r.rolname = v_caller and c.oid = 'public.moonpay_policy_logs'::regclass
+      and (r.rolbypassrls or pg_catalog.pg_has_role(r.oid, c.relowner, 'usage'))) then
+    select format(' and exists (select from (select l.*) as moonpay_policy_logs where %s)', pg_catalog.pg_get_expr(polqual, polrelid)) into v_readable
+    from pg_catalog.pg_policy where polrelid = 'public.moonpay_policy_logs'::regclass and polname = 'policy_logs_read';
+  end if;
+  return query execute format($query$
+    select l.id, l.executed_at from public.moonpay_policy_logs l
+    where (l.reason is not null or l.notes is not null) and to_tsvector('pg_catalog.simple',
+        translate(left(coalesce(l.reason, '') || ' ' || coalesce(l.notes, ''), 200000), '!"#$%%&''()*+,-./:;<=>?@[\]^_`{|}~', repeat(' ', 32))) @@ $1 %s %s %s
+    order by l.executed_at desc, l.id desc limit $4$query$,
+    case when p_before is not null then 'and (l.executed_at, l.id) < ($2, $3)' end, v_conditions, v_readable)
+  using v_query, p_before, p_before_id, p_limit;
+end
+$$;
+comment on function moonguard.search_policy_logs(text, jsonb, timestamptz, uuid, integer) is
+  'Rows of the policy log that the caller may read and that have a word beginning with each of these in reason or notes, the newest first: those before the given one, p_limit at most. Conditions narrow them, each {"column", "operator" (in, >=, <, @>), "values"}.';
+revoke all on function moonguard.search_policy_logs(text, jsonb, timestamptz, uuid, integer) from public, anon, authenticated, service_role;
+grant execute on function moonguard.search_policy_logs(text, jsonb, timestamptz, uuid, integer) to authenticated, service_role;
+$moonguard_0031$;
+    insert into moonguard.schema_migrations (number, name, checksum) values (31, '0031_policy_log_reading', '1fbd9c291558304650fd32aa107980198df83dbe55b37f07a42393f22715b889');
+  elsif v_applied <> '1fbd9c291558304650fd32aa107980198df83dbe55b37f07a42393f22715b889' then
+    raise exception using
+      errcode = 'MG002',
+      message = 'the migration 0031_policy_log_reading that was applied here had another text',
       hint = 'Migrations never change once released. Use the files of the version that installed this database, or a newer one.';
   end if;
 end

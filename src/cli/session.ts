@@ -10,7 +10,7 @@ export function configOf({ dataDirectory }: Pick<DataOptions, 'dataDirectory'>):
 }
 
 export function moonguardOptions(config: Config): MoonguardOptions {
-  const { databaseUrl, dataDirectory, masterKey, logKey, webhookKeys, leaseMs, breaker, retention } = config;
+  const { databaseUrl, dataDirectory, masterKey, logKey, webhookKeys, leaseMs, breaker, retention, archive } = config;
   const { signatureToleranceSeconds, maxBodyBytes, deliveryConcurrency, allowLoopbackDestinations } = config;
   return {
     databaseUrl,
@@ -21,6 +21,7 @@ export function moonguardOptions(config: Config): MoonguardOptions {
     leaseMs,
     breaker,
     retention,
+    archive,
     signatureToleranceSeconds,
     maxBodyBytes,
     deliveryConcurrency,

@@ -314,6 +314,55 @@ export interface MoonguardAlertTimeline {
   to_status: string | null;
 }
 
+export interface MoonguardArchives {
+  bytes: number | null;
+  /**
+   * The run that writes it; another one may when claimed_until has passed.
+   */
+  claimed_by: string | null;
+  claimed_until: Timestamp | null;
+  from_leaf: number;
+  id: Generated<string>;
+  is_encrypted: boolean;
+  key_erased_at: Timestamp | null;
+  key_erased_by: string | null;
+  /**
+   * Name of the file that says what there is.
+   */
+  manifest: string | null;
+  /**
+   * First day of the month (UTC) of executed_at.
+   */
+  month: string;
+  /**
+   * From 1 on; rows that came later than the first part of their month are in a further one.
+   */
+  part: number;
+  planned_at: Generated<Timestamp>;
+  /**
+   * When the retention of the last of its rows ends.
+   */
+  retain_until: Timestamp | null;
+  retention_class: string;
+  row_count: number | null;
+  /**
+   * Key of the files, under the master key. Without it nobody can read them, wherever they are.
+   */
+  sealed_key: Buffer | null;
+  sealed_key_id: string | null;
+  /**
+   * planned, written, verified: only what was read back and compared with the rows is verified.
+   */
+  state: Generated<string>;
+  /**
+   * Where the files are: a directory or s3://bucket/prefix.
+   */
+  target: string | null;
+  to_leaf: number;
+  verified_at: Timestamp | null;
+  written_at: Timestamp | null;
+}
+
 export interface MoonguardAuditCheckpoints {
   checkpoint: string;
   minute: Timestamp;
@@ -2579,6 +2628,7 @@ export interface DB {
   'moonguard.alert_suppressions': MoonguardAlertSuppressions;
   'moonguard.alert_templates': MoonguardAlertTemplates;
   'moonguard.alert_timeline': MoonguardAlertTimeline;
+  'moonguard.archives': MoonguardArchives;
   'moonguard.audit_checkpoints': MoonguardAuditCheckpoints;
   'moonguard.audit_erasures': MoonguardAuditErasures;
   'moonguard.audit_keys': MoonguardAuditKeys;
