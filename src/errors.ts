@@ -158,6 +158,10 @@ export const errorCatalogue = {
     status: 409,
     action: 'Try again in a moment; a running server with the key of the log signs it.',
   },
+  audit_delayed: {
+    status: 504,
+    action: 'Find out why nothing signs the log, with moonguard doctor. What was logged is safe, and will be signed.',
+  },
   audit_checkpoint_missing: { status: 404, action: 'Start a server that has the key of the log, and log something.' },
 
   // Retention

@@ -6,6 +6,7 @@ import { entryOf, logIdOf } from './entry.ts';
 import type { EntryKind } from './entryKinds.ts';
 import { copyingTiles, type ExportedLeaf, openExport, writeExport } from './exportFolder.ts';
 import type { LogKeyPlace } from './logKey.ts';
+import { MAXIMUM_MERGE_DELAY_MS } from './mergeDelay.ts';
 import { type KeyRotation, rotateLogKey } from './rotateLogKey.ts';
 import { parseVerifier, type Verifier } from './signedNote.ts';
 import { beginReading } from './store/beginReading.ts';
@@ -14,6 +15,7 @@ import { findSaidOfLog } from './store/findSaidOfLog.ts';
 import { type LogKeyRecord, listLogKeys } from './store/listLogKeys.ts';
 import { listRowsWithoutLeaf } from './store/listRowsWithoutLeaf.ts';
 import { listUnrecordedLeaves } from './store/listUnrecordedLeaves.ts';
+import { type AuditProgress, readProgress } from './store/readProgress.ts';
 import { tilesToProve } from './store/readTilesToProve.ts';
 import { tilesToVerify } from './store/readTileToVerify.ts';
 import { type StoredEntry, storedEntries } from './storedLeaves.ts';
@@ -22,6 +24,7 @@ import { TileHashes, tilesBehind } from './tiles.ts';
 import { leafHash, verifyInclusion } from './tree.ts';
 import { VerifiedTree } from './VerifiedTree.ts';
 import { type FoundLeaf, type Verification, verifyLog } from './verifyLog.ts';
+import { waitUntilSequenced } from './waitUntilSequenced.ts';
 
 export interface SignedCheckpoint {
   /** The signed note. */
@@ -66,6 +69,22 @@ export class AuditService {
   /** The newest checkpoint. @throws MoonguardError audit_checkpoint_missing */
   checkpoint(): Promise<SignedCheckpoint> {
     return checkpointOf(this.#database.db);
+  }
+
+  /** How far the log has come, and what waits to get into it. */
+  progress(): Promise<AuditProgress> {
+    return readProgress(this.#database.db);
+  }
+
+  /**
+   * A checkpoint over a row, for whoever needs its proof at once. The row has to be committed.
+   * @param id log_id in the policy log, or id of an entry of an alert's timeline or of an endpoint's history
+   * @param options.withinMs how long to wait; default: the maximum merge delay, 5000
+   * @throws MoonguardError policy_log_not_found; audit_delayed when it took longer, because nothing signs or too much waits
+   */
+  async waitForCheckpoint(id: string, { withinMs = MAXIMUM_MERGE_DELAY_MS } = {}): Promise<SignedCheckpoint> {
+    await waitUntilSequenced(this.#database.db, id, withinMs);
+    return this.checkpoint();
   }
 
   /**

@@ -2,6 +2,7 @@ import type { Database } from '../database/database.ts';
 import { databaseErrorReport } from '../database/databaseError.ts';
 import { MoonguardError } from '../errors.ts';
 import type { Observe } from '../observe/observation.ts';
+import { MAXIMUM_MERGE_DELAY_MS } from './mergeDelay.ts';
 import { sequenceBatch } from './sequenceBatch.ts';
 import type { Signer } from './signedNote.ts';
 import { hasQueuedRows } from './store/hasQueuedRows.ts';
@@ -14,8 +15,6 @@ const PAUSE_MS = 250;
 const WAITING_PAUSE_MS = 1_000;
 /** After a process that led has been killed, another one goes on after this time. */
 const LEASE_MS = 10_000;
-/** The promise to whoever logs: signed within this time. Past it, every batch is an alarm. */
-const MAXIMUM_MERGE_DELAY_MS = 5_000;
 
 export interface SequencerOptions {
   readonly database: Database;

@@ -9,10 +9,10 @@ type MetricsSettings = Pick<Config, 'metricsToken'>;
 export function countBeside(
   tell: Observe,
   { metricsToken }: MetricsSettings,
-  readQueue?: Parameters<typeof createMetrics>[0],
+  ...readers: Parameters<typeof createMetrics>
 ): { readonly observe: Observe; readonly metrics: Metrics | undefined } {
   if (metricsToken === undefined) return { observe: tell, metrics: undefined };
-  const metrics = createMetrics(readQueue);
+  const metrics = createMetrics(...readers);
   return {
     metrics,
     observe: (observation) => {

@@ -27,7 +27,12 @@ export async function runServer(
   tell: Observe,
   { worker = true, ...more }: ServerVariation = {},
 ): Promise<Running> {
-  const { observe, metrics } = countBeside(tell, config, () => moonguard.deliveryQueue());
+  const { observe, metrics } = countBeside(
+    tell,
+    config,
+    () => moonguard.deliveryQueue(),
+    () => moonguard.audit.progress(),
+  );
   const moonguard: Moonguard = await createMoonguard({ ...moonguardOptions(config), ...more, observe });
   let server: RunningServer | undefined;
   const stop = async (): Promise<void> => {

@@ -26,7 +26,12 @@ export interface WorkerOptions {
  */
 export async function work(config: Config, { migrate, metricsPort }: WorkerOptions): Promise<void> {
   const ended = Promise.race([untilSignal(), untilAbandoned()]);
-  const { observe, metrics } = countBeside(observeFor(config), config, () => moonguard.deliveryQueue());
+  const { observe, metrics } = countBeside(
+    observeFor(config),
+    config,
+    () => moonguard.deliveryQueue(),
+    () => moonguard.audit.progress(),
+  );
   const moonguard: Moonguard = await createMoonguard({ ...moonguardOptions(config), migrate, observe });
   let server: RunningServer | undefined;
   try {

@@ -45,6 +45,7 @@ forEachDatabase('doctor', (open, kind) => {
       'webhook keys',
       'master key',
       'policy log',
+      'audit log',
       'notifications',
       'installation',
       'deliveries',
@@ -53,6 +54,25 @@ forEachDatabase('doctor', (open, kind) => {
 
   // The rest asks the same of both; one will do.
   if (kind === 'embedded') return;
+
+  test('rows that nobody signs in time', async () => {
+    const database = await openOne();
+    await sql`insert into public.moonpay_policy_logs (policy_id, action_type) values ('p', 'rule_passed')`.execute(
+      database.db,
+    );
+    expect(await check('audit log', database)).toMatchObject({ status: 'ok' });
+    await sql`update moonguard.audit_queue set queued_at = queued_at - interval '1 minute'`.execute(database.db);
+    expect(await check('audit log', database)).toMatchObject({
+      status: 'warning',
+      message: '1 rows wait for a signature, the oldest for 60 s; the log has no key',
+      action: expect.stringContaining('moonguard audit key'),
+    });
+    await sql`update moonguard.audit_log set verifier_key = 'k'`.execute(database.db);
+    expect(await check('audit log', database)).toMatchObject({
+      status: 'warning',
+      action: expect.stringContaining('MOONGUARD_LOG_KEY'),
+    });
+  });
 
   test('no webhook key at all', async () => {
     const none = { sandbox: [], production: [] };

@@ -1,6 +1,7 @@
 import type { Database } from '../database/database.ts';
 import { schemaStatus } from '../database/migrate.ts';
 import { type Check, ok, type Patient, problem, warning } from './check.ts';
+import { checkAuditLog } from './checkAuditLog.ts';
 import { checkDeliveries } from './checkDeliveries.ts';
 import { checkJobs } from './checkJobs.ts';
 import { checkMasterKey, checkProviderKeys } from './checkKeys.ts';
@@ -35,6 +36,7 @@ export async function examine(patient: Patient): Promise<Check[]> {
     await checkProviderKeys(patient),
     await checkMasterKey(patient),
     await checkPolicyLog(database),
+    await checkAuditLog(database),
     await checkNotifications(patient),
     await checkFindings(database),
     await checkDeliveries(database),

@@ -76,6 +76,20 @@ test('reads the queue when it is read, and says when the database is away', asyn
   expect(await lines(metrics)).toEqual(expect.arrayContaining([...queue, 'moonguard_database_up 0']));
 });
 
+test('reads how far the audit log has come', async () => {
+  const progress = { size: 7, queued: 2, oldestQueuedSeconds: 1.5, signedAt: new Date(60_000), hasKey: true };
+  const metrics = createMetrics(undefined, async () => progress);
+
+  expect(await lines(metrics)).toEqual(
+    expect.arrayContaining([
+      'moonguard_audit_tree_size 7',
+      'moonguard_audit_queue_rows 2',
+      'moonguard_audit_oldest_queued_seconds 1.5',
+      'moonguard_audit_checkpoint_timestamp_seconds 60',
+    ]),
+  );
+});
+
 test('several processes add up, and what each read from the database counts once', async () => {
   const processes = [1, 2].map((n) => {
     const metrics = createMetrics(async () => ({ pending: 12, oldestDueSeconds: n }));

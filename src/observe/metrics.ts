@@ -1,4 +1,5 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from '@prometheus-io/client';
+import type { AuditProgress } from '../audit/store/readProgress.ts';
 import type { Observe } from './observation.ts';
 import type { DeliveryQueue } from './store/readDeliveryQueue.ts';
 
@@ -14,8 +15,14 @@ export interface Metrics {
   snapshot(): Promise<object[]>;
 }
 
-/** @param readQueue asked whenever somebody reads; without it there is nothing of the database in them */
-export function createMetrics(readQueue?: () => Promise<DeliveryQueue>): Metrics {
+/**
+ * @param readQueue asked whenever somebody reads; without it there is nothing of the database in them
+ * @param readAuditLog the same for the audit log
+ */
+export function createMetrics(
+  readQueue?: () => Promise<DeliveryQueue>,
+  readAuditLog?: () => Promise<AuditProgress>,
+): Metrics {
   const registry = new Registry();
   const registers: Registry[] = [registry];
   const counter = <Label extends string>(name: string, help: string, ...labelNames: readonly Label[]): Counter<Label> =>
@@ -48,7 +55,9 @@ export function createMetrics(readQueue?: () => Promise<DeliveryQueue>): Metrics
     registers,
   });
   collectDefaultMetrics({ register: registry });
-  const refresh = readQueue === undefined ? async () => {} : queueGauges(registers, readQueue);
+  const refreshQueue = readQueue === undefined ? async () => {} : queueGauges(registers, readQueue);
+  const refreshAuditLog = readAuditLog === undefined ? async () => {} : auditGauges(registers, readAuditLog);
+  const refresh = (): Promise<unknown> => Promise.all([refreshQueue(), refreshAuditLog()]);
 
   // Bound once: the delivery path runs thousands of times a second.
   const deliveredCount = deliveries.labels({ outcome: 'delivered' });
@@ -179,6 +188,32 @@ function queueGauges(registers: Registry[], readQueue: () => Promise<DeliveryQue
       up.set(1);
     } catch {
       up.set(0);
+    }
+  };
+}
+
+/** Gauges of the audit log, and what brings them up to date. */
+function auditGauges(registers: Registry[], readAuditLog: () => Promise<AuditProgress>): () => Promise<void> {
+  const gauge = (name: string, help: string): Gauge => new Gauge({ name, help, aggregator: 'max', registers });
+  const size = gauge('moonguard_audit_tree_size', 'Rows that are in the tree, under a signature.');
+  const queued = gauge('moonguard_audit_queue_rows', 'Rows that are not in the tree yet, counted up to 100000.');
+  const oldest = gauge(
+    'moonguard_audit_oldest_queued_seconds',
+    'For how long the oldest of them waits; 0 when none does.',
+  );
+  const signedAt = gauge(
+    'moonguard_audit_checkpoint_timestamp_seconds',
+    'When the last checkpoint was signed; 0 before the first.',
+  );
+  return async () => {
+    try {
+      const progress = await readAuditLog();
+      size.set(progress.size);
+      queued.set(progress.queued);
+      oldest.set(progress.oldestQueuedSeconds);
+      signedAt.set((progress.signedAt?.getTime() ?? 0) / 1000);
+    } catch {
+      // moonguard_database_up says so.
     }
   };
 }
