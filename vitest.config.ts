@@ -1,9 +1,5 @@
 import { fileURLToPath } from 'node:url';
-import { join } from 'node:path';
 import { defineConfig } from 'vitest/config';
-
-// Hundreds of processes load the same modules: the tests' workers, and every command that a test runs.
-process.env['NODE_COMPILE_CACHE'] ??= join(import.meta.dirname, 'node_modules/.cache/compiled');
 
 export default defineConfig({
   test: {

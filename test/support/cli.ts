@@ -39,12 +39,6 @@ export interface RunningCli {
   untilExit(): Promise<CliExit>;
 }
 
-/** What is no setting of Moonguard. */
-function inherited(): NodeJS.ProcessEnv {
-  const { PATH, HOME, NODE_COMPILE_CACHE } = process.env;
-  return { PATH, HOME, NODE_COMPILE_CACHE };
-}
-
 /** Runs a command to its end. */
 export function cli(args: readonly string[], options: CliOptions = {}): Promise<CliExit> {
   return startCli(args, options).untilExit();
