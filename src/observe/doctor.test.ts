@@ -49,6 +49,7 @@ forEachDatabase('doctor', (open, kind) => {
       'notifications',
       'installation',
       'deliveries',
+      'jobs',
     ]);
   });
 
