@@ -12,6 +12,7 @@ test.each([
   ['policies', { n: 2_000 }],
   ['policy-log', { n: 50_000, rounds: 5 }],
   ['audit', { n: 20_000, rounds: 5 }],
+  ['retention', { n: 1_000_000, rounds: 5 }],
   ['ingest --n 100', { n: 100, rounds: 1 }],
   ['ingest --n 101 --json', { rounds: 5, json: true }],
   ['ingest --n 1 --rounds 3 --database embedded', { rounds: 3, database: 'embedded' }],
@@ -25,7 +26,7 @@ test('--help asks for nothing else', () => {
 });
 
 test.each([
-  ['nothing', 'Name one bench: delivery, ingest, latency, history, alerts, policies, policy-log, audit'],
+  ['nothing', 'Name one bench: delivery, ingest, latency, history, alerts, policies, policy-log, audit, retention'],
   ['delivery ingest', 'Name one bench'],
   ['delivery --n 0', '--n is a whole number'],
   ['delivery --rounds 1.5', '--rounds is a whole number'],
@@ -34,6 +35,7 @@ test.each([
   ['ingest --scenario slow', '--scenario is for delivery'],
   ['alerts --database embedded', 'alerts is measured on PostgreSQL'],
   ['audit --database embedded', 'audit is measured on PostgreSQL'],
+  ['retention --database embedded', 'retention is measured on PostgreSQL'],
   ['delivery --fast', "'--fast'"],
 ])('%s is refused', (line, message) => {
   expect(() => parseArguments(line.split(' '))).toThrow(message);

@@ -11,6 +11,7 @@ export const benchNames = [
   'policies',
   'policy-log',
   'audit',
+  'retention',
 ] as const;
 export type BenchName = (typeof benchNames)[number];
 
@@ -36,9 +37,11 @@ export const usage = `npm run bench -- ${benchNames.join('|')} [options]
   policies   events a second through 20 policies of 5 rules with 4 aggregates; milliseconds of policies.evaluate
   policy-log rows a second of logPolicyExecution, in batches and from single callers
   audit      rows a second into the policy log with the audit log and without it, and what the audit log does by itself
+  retention  milliseconds, at p99, of inserts at 500 rows/s while N expired rows are removed, and while none are
 
   --n N           how many, a round (default 20000; latency 1000; history 1000000 settled deliveries,
-                  alerts 1000000; policies 2000; policy-log 50000; audit 20000)
+                  alerts 1000000; policies 2000; policy-log 50000; audit 20000;
+                  retention 1000000 expired rows)
   --rounds R      how often each variant is measured (default 5; 1 when N is at most 100)
   --scenario S    delivery only; how the endpoints answer:
                     fast       200 at once (default)
@@ -65,6 +68,7 @@ export const defaultN: Readonly<Record<BenchName, number>> = {
   policies: 2_000,
   'policy-log': 50_000,
   audit: 20_000,
+  retention: 1_000_000,
 };
 
 /**
@@ -92,7 +96,7 @@ export function parseArguments(args: string[]): BenchArguments | undefined {
   const { database, json } = values;
   if (database !== 'postgres' && database !== 'embedded') throw new Error('--database is postgres or embedded.');
   if (values.scenario !== undefined && bench !== 'delivery') throw new Error('--scenario is for delivery.');
-  if ((bench === 'alerts' || bench === 'audit') && database === 'embedded')
+  if ((bench === 'alerts' || bench === 'audit' || bench === 'retention') && database === 'embedded')
     throw new Error(`${bench} is measured on PostgreSQL.`);
   const scenario = scenarioNames.find((known) => known === (values.scenario ?? 'fast'));
   if (scenario === undefined) throw new Error(`--scenario is one of ${scenarioNames.join(', ')}.`);

@@ -10,6 +10,7 @@ const benches: Readonly<Record<BenchName, (given: BenchArguments) => Promise<Ben
   policies: async () => (await import('./policies/bench.ts')).policiesBench(),
   'policy-log': async () => (await import('./policy-log/bench.ts')).policyLogBench(),
   audit: async (given) => (await import('./audit/bench.ts')).auditBench(given),
+  retention: async () => (await import('./retention/bench.ts')).retentionBench(),
   history: async (given) => (await import('./history/bench.ts')).historyBench(given),
 };
 

@@ -92,7 +92,9 @@ forEachDatabase('the SQL functions for maintenance', (open) => {
     };
     const cleanup = (now = 'now()') => only(`select cleanup_old_moonpay_policy_logs(${now}::timestamptz)`);
     const left = async () =>
-      (await query('select log_id from moonpay_policy_logs order by 1')).map(({ log_id }) => log_id);
+      (await query("select log_id from moonpay_policy_logs where source is distinct from 'retention' order by 1")).map(
+        ({ log_id }) => log_id,
+      );
 
     test('removes what is past its retention, to the day', async () => {
       await old({ log_id: 'a', executed_at: '2020-01-01', retention_period_days: 10 });
