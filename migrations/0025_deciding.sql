@@ -157,6 +157,8 @@ begin
   ) e
   left join moonguard.event_facts f on f.event_id = e.id;
   if v_missing is not null then
+    -- What a crash takes back is recorded again: nobody has to wait until it is on disk.
+    perform set_config('synchronous_commit', 'off', true);
     perform moonguard.record_facts_of(v_missing);
   end if;
   return v_undecided;

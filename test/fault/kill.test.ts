@@ -19,7 +19,7 @@ const TIMEOUT_MS = 3_000;
 const stories = ['buy', 'identity_rejected', 'sell', 'buy_undelivered'] as const;
 
 test.each<[Database['kind'], number, number]>([
-  // One server starts again more slowly than two.
+  // A life on the embedded database takes longest.
   ['embedded', 1, 10],
   ['postgres', 2, 20],
 ])(
