@@ -61,7 +61,12 @@ describe('every variant of every bench runs', { timeout: 60_000 }, () => {
       ['moonguard', 'limit', 'graphile-worker', 'pg-boss', ...withRedis('bullmq')],
     ],
     ['history --n 1', 'ms', figures, ['history', 'empty', 'limit']],
-    ['alerts --n 100', 'ms', { ...figures, ...times }, ['list', 'filter', 'search', 'counts', 'create', 'limit']],
+    [
+      'alerts --n 100',
+      'ms',
+      { ...figures, ...times },
+      ['list', 'filter', 'search', 'counts', 'create', 'create-linked', 'limit'],
+    ],
     [
       'policies --n 10',
       'events/s (evaluate: ms at p99)',

@@ -314,8 +314,9 @@ comment on table moonguard.alert_link_repairs is 'Links that the schedule comple
 comment on column moonguard.alert_link_repairs.related is
   'The alert_id of a row that somebody else was changing; null: others were raising alerts about the same at that moment, which none could see of the other.';
 
--- The newest of the same customer, wallet, transaction or correlation id around the time of the alert, ten of each. One that is full
--- gets no further links, only its group grows: when a year's alerts are brought in backwards, every one of them finds the same ten.
+-- The newest of the same customer, wallet, transaction or correlation id around the time of the alert, five of each: their group has
+-- the others. One that is full gets no further links, only its group grows: when a year's alerts are brought in backwards, every one
+-- of them finds the same five.
 create function moonguard.alerts_like(p_alert public.moonpay_compliance_alerts) returns table (alert_id text, group_id uuid, is_full boolean)
 language plpgsql stable set search_path = '' set enable_seqscan = 'off' set jit = 'off' as $$
 #variable_conflict use_column
@@ -331,22 +332,21 @@ begin
   select alike.alert_id, alike.group_id, alike.is_full from (
     (select a.id, a.alert_id, coalesce(a.group_id, a.id) as group_id, cardinality(a.related_alerts) >= 100 as is_full, a.triggered_at from public.moonpay_compliance_alerts a
       where a.customer_id = p_alert.customer_id and a.id <> p_alert.id and a.triggered_at between v_from and v_to
-      order by a.triggered_at desc limit 10)
+      order by a.triggered_at desc limit 5)
     union
     (select a.id, a.alert_id, coalesce(a.group_id, a.id), cardinality(a.related_alerts) >= 100, a.triggered_at from public.moonpay_compliance_alerts a
       where a.wallet_address = p_alert.wallet_address and a.id <> p_alert.id and a.triggered_at between v_from and v_to
-      order by a.triggered_at desc limit 10)
+      order by a.triggered_at desc limit 5)
     union
     (select a.id, a.alert_id, coalesce(a.group_id, a.id), cardinality(a.related_alerts) >= 100, a.triggered_at from public.moonpay_compliance_alerts a
       where a.transaction_id = p_alert.transaction_id and a.id <> p_alert.id and a.triggered_at between v_from and v_to
-      order by a.triggered_at desc limit 10)
+      order by a.triggered_at desc limit 5)
     union
     (select a.id, a.alert_id, coalesce(a.group_id, a.id), cardinality(a.related_alerts) >= 100, a.triggered_at from public.moonpay_compliance_alerts a
       where a.correlation_id = p_alert.correlation_id and a.id <> p_alert.id and a.triggered_at between v_from and v_to
-      order by a.triggered_at desc limit 10)
+      order by a.triggered_at desc limit 5)
   ) alike
-  order by alike.triggered_at desc, alike.id desc
-  limit 20;
+  order by alike.triggered_at desc, alike.id desc;
 end
 $$;
 
@@ -429,7 +429,7 @@ create trigger alert_after_3_links after insert on public.moonpay_compliance_ale
   for each row when (cardinality(new.related_alerts) > 0) execute function moonguard.link_back();
 
 -- What follows from links that a statement set, whoever set them: their entries in the timelines and the joining of groups. For
--- all rows of the statement at once, because ten older alerts are linked with a new one: an entry in a statement of its own takes
+-- all rows of the statement at once, because several older alerts are linked with a new one: an entry in a statement of its own takes
 -- four times as long. The settings are there for its plan, which PostgreSQL makes once and keeps: a full join of the rows, then
 -- alerts by their name, however many rows the first statement had.
 create function moonguard.note_links() returns trigger

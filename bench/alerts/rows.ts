@@ -8,8 +8,19 @@ const AT_ONCE = 100_000;
 /** For words and indexes of a million on a slow machine. */
 const HOUR_MS = 60 * 60 * 1000;
 
-/** Customers with ten alerts each within the last weeks, and more with every alert that is created. */
+/** Customers with more alerts each within the last weeks than one is linked with. */
 export const BUSY_CUSTOMERS = 50;
+
+/**
+ * Of whom an alert is, by luck from 0 to 1. Alerts gather: a tenth of the customers has a fifth of all; of a million most have two
+ * to six in the year, one has three hundred.
+ */
+export function customerAt(luck: number, count: number): string {
+  return `customer_${Math.floor((luck ** GATHERING * count) / ALERTS_A_CUSTOMER)}`;
+}
+const GATHERING = 1.5;
+/** On average, within the year. */
+const ALERTS_A_CUSTOMER = 5;
 
 /**
  * Makes so many alerts of the last year, 3 % of them undecided, most of these young, with all that goes with them: words,
@@ -130,7 +141,7 @@ async function addRows(db: Db, { first, last, count }: Record<'first' | 'last' |
       select (lpad(to_hex((extract(epoch from at) * 1000)::bigint), 12, '0') || '7' || substr(gen_random_uuid()::text, 16))::uuid,
         'alert_' || i, ${oneOf(types, 'luck_2')}, ${oneOf(severities, 'luck_3')}, ${oneOf(severities, 'luck_3')}, status,
         case when at > now() - interval '20 days' and luck_4 < 0.02 then 'busy_' || i % ${sql.lit(BUSY_CUSTOMERS)}
-          else 'customer_' || floor(luck_4 * ${count} / 5) end,
+          else 'customer_' || floor(power(luck_4, ${sql.lit(GATHERING)}) * ${count} / ${sql.lit(ALERTS_A_CUSTOMER)}) end,
         'tx_' || i, 'transaction', 'tx_' || i, floor(100 * power(luck_3, 2)), moonguard.risk_level(floor(100 * power(luck_3, 2))::integer),
         ${oneOf(findings, 'luck_5')} || ': ' || ${name},
         ${oneOf(patterns, 'luck_1')} || ', reference R' || i, jsonb_build_object('rule', 'rule_' || floor(500 * luck_6), 'amount', i),

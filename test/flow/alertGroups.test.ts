@@ -23,7 +23,7 @@ const findings = fc.array(
     },
     { requiredKeys: [] },
   ),
-  // Each finds ten of a kind: more would be linked to some of theirs only.
+  // More of a kind than one is linked with: their group has them all.
   { minLength: 2, maxLength: 11 },
 );
 type Finding = Readonly<Record<string, string>>;
