@@ -9,7 +9,7 @@ const NODE = Uint8Array.of(1);
 
 export function sha256(...parts: readonly Uint8Array[]): Buffer {
   // As text of a byte a character: to ask for a buffer takes twice as long, and a proof is made of a thousand hashes.
-  return Buffer.from(hash('sha256', Buffer.concat(parts), 'latin1'), 'latin1');
+  return Buffer.from(hash('sha256', Buffer.concat(parts), 'binary'), 'binary');
 }
 
 /** Root of the tree without leaves. */
