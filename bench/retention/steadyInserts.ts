@@ -23,7 +23,8 @@ export function insertSteadily(db: Db, perSecond: number): InsertStream {
 
   async function run(): Promise<void> {
     const under: Promise<void>[] = [];
-    for (let place = 0; !isStopped; place++) {
+    for (let place = 0; ; place++) {
+      if (isStopped) break;
       const dueAt = startedAt + (place * 1_000) / perSecond;
       const dueIn = dueAt - monotonicMs();
       if (dueIn > 0) await sleep(dueIn);
