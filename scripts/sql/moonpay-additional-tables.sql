@@ -5532,8 +5532,9 @@ comment on table moonguard.alert_link_repairs is 'Links that the schedule comple
 comment on column moonguard.alert_link_repairs.related is
   'The alert_id of a row that somebody else was changing; null: others were raising alerts about the same at that moment, which none could see of the other.';
 
--- The newest of the same customer, wallet, transaction or correlation id around the time of the alert, ten of each. One that is full
--- gets no further links, only its group grows: when a year's alerts are brought in backwards, every one of them finds the same ten.
+-- The newest of the same customer, wallet, transaction or correlation id around the time of the alert, five of each: their group has
+-- the others. One that is full gets no further links, only its group grows: when a year's alerts are brought in backwards, every one
+-- of them finds the same five.
 create function moonguard.alerts_like(p_alert public.moonpay_compliance_alerts) returns table (alert_id text, group_id uuid, is_full boolean)
 language plpgsql stable set search_path = '' set enable_seqscan = 'off' set jit = 'off' as $$
 #variable_conflict use_column
@@ -5549,22 +5550,21 @@ begin
   select alike.alert_id, alike.group_id, alike.is_full from (
     (select a.id, a.alert_id, coalesce(a.group_id, a.id) as group_id, cardinality(a.related_alerts) >= 100 as is_full, a.triggered_at from public.moonpay_compliance_alerts a
       where a.customer_id = p_alert.customer_id and a.id <> p_alert.id and a.triggered_at between v_from and v_to
-      order by a.triggered_at desc limit 10)
+      order by a.triggered_at desc limit 5)
     union
     (select a.id, a.alert_id, coalesce(a.group_id, a.id), cardinality(a.related_alerts) >= 100, a.triggered_at from public.moonpay_compliance_alerts a
       where a.wallet_address = p_alert.wallet_address and a.id <> p_alert.id and a.triggered_at between v_from and v_to
-      order by a.triggered_at desc limit 10)
+      order by a.triggered_at desc limit 5)
     union
     (select a.id, a.alert_id, coalesce(a.group_id, a.id), cardinality(a.related_alerts) >= 100, a.triggered_at from public.moonpay_compliance_alerts a
       where a.transaction_id = p_alert.transaction_id and a.id <> p_alert.id and a.triggered_at between v_from and v_to
-      order by a.triggered_at desc limit 10)
+      order by a.triggered_at desc limit 5)
     union
     (select a.id, a.alert_id, coalesce(a.group_id, a.id), cardinality(a.related_alerts) >= 100, a.triggered_at from public.moonpay_compliance_alerts a
       where a.correlation_id = p_alert.correlation_id and a.id <> p_alert.id and a.triggered_at between v_from and v_to
-      order by a.triggered_at desc limit 10)
+      order by a.triggered_at desc limit 5)
   ) alike
-  order by alike.triggered_at desc, alike.id desc
-  limit 20;
+  order by alike.triggered_at desc, alike.id desc;
 end
 $$;
 
@@ -5647,7 +5647,7 @@ create trigger alert_after_3_links after insert on public.moonpay_compliance_ale
   for each row when (cardinality(new.related_alerts) > 0) execute function moonguard.link_back();
 
 -- What follows from links that a statement set, whoever set them: their entries in the timelines and the joining of groups. For
--- all rows of the statement at once, because ten older alerts are linked with a new one: an entry in a statement of its own takes
+-- all rows of the statement at once, because several older alerts are linked with a new one: an entry in a statement of its own takes
 -- four times as long. The settings are there for its plan, which PostgreSQL makes once and keeps: a full join of the rows, then
 -- alerts by their name, however many rows the first statement had.
 create function moonguard.note_links() returns trigger
@@ -6052,8 +6052,8 @@ create policy alert_hits_read on moonguard.alert_hits for select to authenticate
 create policy alert_hits_add on moonguard.alert_hits for insert to authenticated
   with check ((select moonguard.has_role('admin', 'compliance_officer', 'compliance_analyst')));
 $moonguard_0020$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (20, '0020_alert_intake', '9e640d8de8242051b04ca0fd8581571b014736227b6db831edf71532426391cc');
-  elsif v_applied <> '9e640d8de8242051b04ca0fd8581571b014736227b6db831edf71532426391cc' then
+    insert into moonguard.schema_migrations (number, name, checksum) values (20, '0020_alert_intake', '8fbb307de4766821f2f8c0385b47942e26bffd96bf496223e7ff9b6332a26dff');
+  elsif v_applied <> '8fbb307de4766821f2f8c0385b47942e26bffd96bf496223e7ff9b6332a26dff' then
     raise exception using
       errcode = 'MG002',
       message = 'the migration 0020_alert_intake that was applied here had another text',
@@ -7932,6 +7932,8 @@ begin
   ) e
   left join moonguard.event_facts f on f.event_id = e.id;
   if v_missing is not null then
+    -- What a crash takes back is recorded again: nobody has to wait until it is on disk.
+    perform set_config('synchronous_commit', 'off', true);
     perform moonguard.record_facts_of(v_missing);
   end if;
   return v_undecided;
@@ -8230,8 +8232,8 @@ revoke all on function moonguard.event_word(jsonb), moonguard.event_amount(jsonb
   moonguard.aggregate_values(jsonb, moonguard.event_facts[], jsonb), moonguard.subject_facts(jsonb), moonguard.decision_inputs(jsonb, jsonb),
   moonguard.log_decisions(json, json, json), moonguard.remove_old_event_facts(timestamptz, integer) from public, anon, authenticated, service_role;
 $moonguard_0025$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (25, '0025_deciding', '00322201ae44e9f0719f79d5cb07fbd618cd3fb9c0c5726271ad29d357b31945');
-  elsif v_applied <> '00322201ae44e9f0719f79d5cb07fbd618cd3fb9c0c5726271ad29d357b31945' then
+    insert into moonguard.schema_migrations (number, name, checksum) values (25, '0025_deciding', '982ddf0c4c2298443fc37cdd5bb1ee0b7d2826c07a3c4ab7b882e171f48b5b95');
+  elsif v_applied <> '982ddf0c4c2298443fc37cdd5bb1ee0b7d2826c07a3c4ab7b882e171f48b5b95' then
     raise exception using
       errcode = 'MG002',
       message = 'the migration 0025_deciding that was applied here had another text',

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { ComplianceService } from '../compliance/ComplianceService.ts';
 import type { Database, Db } from '../database/database.ts';
 import { MoonguardError } from '../errors.ts';
-import { identifier, text } from '../input/fields.ts';
+import { identifier } from '../input/fields.ts';
 import { type Page, pageOf, readCursor } from '../input/page.ts';
 import { parseInput } from '../input/parseInput.ts';
 import { type ReadOptions, SYSTEM_ACTOR, type WriteOptions } from '../input/writeOptions.ts';
@@ -10,16 +10,22 @@ import { Batcher } from './Batcher.ts';
 import type { DecidedSubject } from './decision.ts';
 import { type DecisionRow, decisionRows } from './decisionRows.ts';
 import { type Explanation, explain } from './explain.ts';
+import { type ExportFormat, exportLog } from './exportLog.ts';
 import { policyLogWriteError } from './policyErrors.ts';
 import { decodePolicyLogEntry, type PolicyLogEntry } from './policyLog.ts';
 import {
+  conditionsOf,
+  type PolicyLogExportInput,
+  type PolicyLogFilterInput,
+  policyLogFilterSchema,
+  policyLogSearchSchema,
+} from './policyLogFilter.ts';
+import {
   type PolicyExecution,
   type PolicyExecutionInput,
-  type PolicyLogFilterInput,
   type PolicyViolationInput,
   policyExecutionSchema,
   policyExecutionsSchema,
-  policyLogFilterSchema,
   policyViolationSchema,
 } from './policyLogInput.ts';
 import { getDecision } from './recordedDecision.ts';
@@ -28,6 +34,7 @@ import { insertDecisionRows } from './store/insertDecisionRows.ts';
 import { insertLogRows, type LoggedRow, type NewLogRow } from './store/insertLogRows.ts';
 import { listLogRows } from './store/listLogRows.ts';
 import { listRuleRows } from './store/listRuleRows.ts';
+import { type Change, structuralDiff } from './structuralDiff.ts';
 import { violationAlert } from './violationAlert.ts';
 
 export interface PolicyLogsDependencies {
@@ -117,7 +124,7 @@ export class PolicyLogs {
   }
 
   /**
-   * Like `list`, only rows with this text in policy name, reason or notes; upper and lower case are the same.
+   * Like `list`, only rows in whose reason or notes a word begins with each of these; upper and lower case are the same.
    * @throws MoonguardError policy_log_invalid
    */
   async search(
@@ -125,7 +132,32 @@ export class PolicyLogs {
     filter: PolicyLogFilterInput = {},
     options: ReadOptions = {},
   ): Promise<Page<PolicyLogEntry>> {
-    return this.#list(filter, options, parseInput(searchSchema, { text: searched }, 'policy_log_invalid').text);
+    return this.#list(
+      filter,
+      options,
+      parseInput(policyLogSearchSchema, { text: searched }, 'policy_log_invalid').text,
+    );
+  }
+
+  /**
+   * Rows as lines of text, the newest first, as many as there are: a page of them is in memory at a time.
+   * @throws MoonguardError policy_log_invalid
+   */
+  export(
+    filter: PolicyLogExportInput,
+    format: ExportFormat,
+    { transaction = this.#database.db }: ReadOptions = {},
+  ): AsyncGenerator<string> {
+    return exportLog(transaction, filter, format);
+  }
+
+  /**
+   * Where the state after a logged change differs from that before; none where the row knows of no states.
+   * @throws MoonguardError policy_log_not_found
+   */
+  async changes(logId: string, options: ReadOptions = {}): Promise<Change[]> {
+    const { beforeState, afterState } = await this.get(logId, options);
+    return structuralDiff(beforeState ?? {}, afterState ?? {});
   }
 
   /**
@@ -165,12 +197,16 @@ export class PolicyLogs {
     { transaction = this.#database.db }: ReadOptions,
     searched?: string,
   ): Promise<Page<PolicyLogEntry>> {
-    const { cursor, ...filter } = parseInput(policyLogFilterSchema, input, 'policy_log_invalid');
+    const { cursor, limit, ...filter } = parseInput(policyLogFilterSchema, input, 'policy_log_invalid');
     const after = cursor === undefined ? undefined : readCursor(cursor, 'policy_log_invalid');
-    const rows = await listLogRows(transaction, { ...filter, limit: filter.limit + 1, text: searched, after });
-    return pageOf(rows, filter.limit, decodePolicyLogEntry);
+    const rows = await listLogRows(transaction, {
+      conditions: conditionsOf(filter),
+      limit: limit + 1,
+      text: searched,
+      after,
+    });
+    return pageOf(rows, limit, decodePolicyLogEntry);
   }
 }
 
-const searchSchema = z.object({ text });
 const writerSchema = z.object({ actor: identifier.default(SYSTEM_ACTOR) });

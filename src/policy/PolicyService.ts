@@ -18,6 +18,7 @@ import { decideAgain } from './decideAgain.ts';
 import type { DecisionServices } from './decideSubjects.ts';
 import { type Evaluated, type EvaluateInput, evaluateRequest } from './evaluateRequest.ts';
 import type { Explanation } from './explain.ts';
+import { type ExportFormat } from './exportLog.ts';
 import { gatherInputs } from './gatherInputs.ts';
 import { PolicyApprovals } from './PolicyApprovals.ts';
 import { PolicyExceptions } from './PolicyExceptions.ts';
@@ -38,7 +39,8 @@ import {
 } from './policy.ts';
 import { policyNotFound, policyWriteError } from './policyErrors.ts';
 import type { ActionType, PolicyLogEntry } from './policyLog.ts';
-import type { PolicyExecutionInput, PolicyLogFilterInput, PolicyViolationInput } from './policyLogInput.ts';
+import type { PolicyLogExportInput, PolicyLogFilterInput } from './policyLogFilter.ts';
+import type { PolicyExecutionInput, PolicyViolationInput } from './policyLogInput.ts';
 import { type PolicyStepOptions, writeStep } from './policyWrite.ts';
 import { deletePolicy } from './store/deletePolicy.ts';
 import { findPolicy, lockPolicy } from './store/findPolicy.ts';
@@ -46,6 +48,7 @@ import type { LoggedRow } from './store/insertLogRows.ts';
 import { insertPolicy } from './store/insertPolicy.ts';
 import { listPolicies, type PolicyFilter } from './store/listPolicies.ts';
 import { updatePolicy } from './store/updatePolicy.ts';
+import type { Change } from './structuralDiff.ts';
 
 export interface PolicyServiceDependencies {
   readonly database: Database;
@@ -131,7 +134,7 @@ export class PolicyService {
   }
 
   /**
-   * Like `listLogs`, only rows with this text in policy name, reason or notes; upper and lower case are the same.
+   * Like `listLogs`, only rows in whose reason or notes a word begins with each of these; upper and lower case are the same.
    * @throws MoonguardError policy_log_invalid
    */
   searchLogs(
@@ -140,6 +143,22 @@ export class PolicyService {
     options: ReadOptions = {},
   ): Promise<Page<PolicyLogEntry>> {
     return this.#log.search(searched, filter, options);
+  }
+
+  /**
+   * The rows of the log that fit, the newest first, as lines of CSV or NDJSON with every digit: for files, however many there are.
+   * @throws MoonguardError policy_log_invalid
+   */
+  exportLogs(filter: PolicyLogExportInput, format: ExportFormat, options: ReadOptions = {}): AsyncGenerator<string> {
+    return this.#log.export(filter, format, options);
+  }
+
+  /**
+   * Where the state after a logged change differs from that before.
+   * @throws MoonguardError policy_log_not_found
+   */
+  logChanges(logId: string, options: ReadOptions = {}): Promise<Change[]> {
+    return this.#log.changes(logId, options);
   }
 
   /**

@@ -6,7 +6,6 @@ import { inputError, parseInput } from '../input/parseInput.ts';
 import type { ReadOptions } from '../input/writeOptions.ts';
 import { hashOf } from './canonicalJson.ts';
 import type { PolicyDocument } from './document.ts';
-import { type DocumentChange, documentDiff } from './documentDiff.ts';
 import { parseDocumentText, readDocument } from './documentText.ts';
 import { decodePolicyVersion, type PolicyVersion, type PolicyVersionRow, type VersionStatus } from './policyVersion.ts';
 import { type PolicyStepOptions, writeStep } from './policyWrite.ts';
@@ -15,6 +14,7 @@ import { installPolicyVersion } from './store/installPolicyVersion.ts';
 import { listPolicyVersions } from './store/listPolicyVersions.ts';
 import { movePolicyVersion } from './store/movePolicyVersion.ts';
 import { savePolicyDraft } from './store/savePolicyDraft.ts';
+import { type Change, structuralDiff } from './structuralDiff.ts';
 
 /** Who puts in the policies that come with the program. */
 const INSTALLER = 'moonguard';
@@ -102,9 +102,9 @@ export class PolicyVersions {
    * Where the documents of two versions differ.
    * @throws MoonguardError policy_version_not_found
    */
-  async diff(policyId: string, before: number, after: number, options: ReadOptions = {}): Promise<DocumentChange[]> {
+  async diff(policyId: string, before: number, after: number, options: ReadOptions = {}): Promise<Change[]> {
     const [one, other] = [await this.get(policyId, before, options), await this.get(policyId, after, options)];
-    return documentDiff(one.document, other.document);
+    return structuralDiff(one.document, other.document);
   }
 
   /** A version that has the status already stays as it is. */

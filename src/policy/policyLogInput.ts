@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { identifier, json, jsonObject, oneOrMore, pageFields, text } from '../input/fields.ts';
+import { identifier, json, jsonObject, text } from '../input/fields.ts';
 import { actionTypes, complianceImpacts, executionStatuses, logSeverities, policyTypes } from './policyLog.ts';
 
 /** Seven years. */
@@ -68,23 +68,3 @@ export const policyViolationSchema = z.strictObject({
 });
 export type PolicyViolationInput = z.input<typeof policyViolationSchema>;
 export type PolicyViolation = Omit<z.output<typeof policyViolationSchema>, 'alert'>;
-
-export const policyLogFilterSchema = z.strictObject({
-  policyId: identifier.optional(),
-  policyType: oneOrMore(policyTypes),
-  actionType: oneOrMore(actionTypes),
-  executionStatus: oneOrMore(executionStatuses),
-  entityType: identifier.optional(),
-  entityId: identifier.optional(),
-  customerId: identifier.optional(),
-  transactionId: identifier.optional(),
-  correlationId: identifier.optional(),
-  source: identifier.optional(),
-  /** Executed at this time or later. */
-  from: z.date().optional(),
-  /** Executed before this time. */
-  to: z.date().optional(),
-  ...pageFields,
-});
-export type PolicyLogFilterInput = z.input<typeof policyLogFilterSchema>;
-export type PolicyLogFilter = z.output<typeof policyLogFilterSchema>;

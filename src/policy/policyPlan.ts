@@ -1,9 +1,9 @@
 import type { Database } from '../database/database.ts';
 import { hashOf } from './canonicalJson.ts';
-import { type DocumentChange, documentDiff } from './documentDiff.ts';
 import type { PolicyService } from './PolicyService.ts';
 import type { PolicyFile } from './policyFiles.ts';
 import type { PolicyStepOptions } from './policyWrite.ts';
+import { type Change, structuralDiff } from './structuralDiff.ts';
 
 /** What a file means to the database. */
 export interface PlannedPolicy extends PolicyFile {
@@ -16,7 +16,7 @@ export interface PlannedPolicy extends PolicyFile {
   readonly change: 'new' | 'changed' | 'saved' | 'unchanged';
   readonly activeVersion: number | undefined;
   /** Where it differs from the active version. */
-  readonly differences: readonly DocumentChange[];
+  readonly differences: readonly Change[];
 }
 
 export interface PolicyPlan {
@@ -51,7 +51,7 @@ async function planPolicy({ versions }: PolicyService, { file, document }: Polic
     document,
     change: changeOf(),
     activeVersion: active?.version,
-    differences: active === undefined ? [] : documentDiff(active.document, document),
+    differences: active === undefined ? [] : structuralDiff(active.document, document),
   };
 }
 

@@ -1,9 +1,10 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, onTestFinished, test, vi } from 'vitest';
 import { createCertificate } from '../support/certificates.ts';
 import { document, run } from '../support/commands.ts';
+import { policyService } from '../support/policies.ts';
 import { openTestDatabase, type TestPostgres } from '../support/testDatabase.ts';
 
 let database: TestPostgres;
@@ -100,6 +101,44 @@ test('a row of the policy log is added in the name of a person', async () => {
   expect(await run('logs list --policy-id kyc_policy_001')).toMatch(
     /kyc_policy_001 +exception_granted +success +info +customer customer_123/,
   );
+});
+
+test('the policy log is searched and exported, and tells what changed', async () => {
+  for (const [customer, before, after] of [
+    ['c1', 100, 250],
+    ['c2', 5, 5],
+  ] as const) {
+    await policyService(database).logPolicyExecution({
+      policyId: 'limits_policy',
+      actionType: 'policy_updated',
+      customerId: customer,
+      reason: 'Agreed limit',
+      beforeState: { daily: before },
+      afterState: { daily: after },
+    });
+  }
+  expect(await run('logs list --text agree --customer-id c1')).toMatch(
+    / limits_policy +policy_updated .*customer c1\n$/,
+  );
+  const [logId] = /log_[0-9a-f]{32}/.exec(await run('logs list --text agree --customer-id c1')) ?? [];
+  expect(await run(`logs show ${logId}`)).toMatch(/\nChanges:\ndaily\n {2}- 100\n {2}\+ 250\n$/);
+
+  const file = fileWith('');
+  expect(await run(`logs export --format csv --to ${file} --policy-id limits_policy`)).toBe(`${file}: 2 rows.\n`);
+  expect(readFileSync(file, 'utf8').trimEnd().split('\r\n')).toHaveLength(3);
+  expect(await run(`logs export --to ${file} --text agreed --until 2020-01-01T00:00:00Z`)).toBe(`${file}: 0 rows.\n`);
+  expect(readFileSync(file, 'utf8')).toBe('');
+});
+
+test('jobs are listed, run, paused and resumed', async () => {
+  expect(await run('jobs list')).toMatch(/^partitions +6 h +– +– +– +\d{4}-.*Z +–$/m);
+  expect(await run('jobs run partitions')).toMatch(/^done/m);
+  expect(await run('jobs pause partitions --as anna')).toBe('partitions is paused.\n');
+  expect(await run('jobs list')).toMatch(/^partitions +6 h +\d{4}-.*Z +\d+ .* paused by anna +\S+ \d+$/m);
+  expect(await run('jobs list')).toMatch(/^The audit log is signed all the time, by nobody now: /m);
+  expect(await run('jobs resume partitions')).toBe('partitions runs again.\n');
+  await expect(run('jobs run nobody')).rejects.toMatchObject({ code: 'job_not_found' });
+  await expect(run('jobs schedule --pg-cron')).rejects.toMatchObject({ code: 'pg_cron_missing' });
 });
 
 test('a webhook key can be made up for the sandbox, not for production', async () => {

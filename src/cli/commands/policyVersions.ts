@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import type { DocumentChange } from '../../policy/documentDiff.ts';
+import type { Change } from '../../policy/structuralDiff.ts';
 import { type ChangeOptions, changeCommand, type DataOptions, readCommand, withExample } from '../command.ts';
 import { count } from '../optionValues.ts';
 import { print } from '../output.ts';
@@ -99,7 +99,7 @@ function diff(): Command {
 }
 
 /** The place, and what stood and stands there. */
-export function changeLines({ path, before, after }: DocumentChange): string[] {
+export function changeLines({ path, before, after }: Change): string[] {
   return [
     path,
     ...(before === undefined ? [] : [`  - ${valueText(before)}`]),

@@ -1,21 +1,20 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { PolicyDocument } from './document.ts';
 
-/** One place at which two documents differ. */
-export interface DocumentChange {
-  /** `rules.daily_amount.when`: what has an id or a name goes by it, whatever its place. */
+/** One place at which two values differ. */
+export interface Change {
+  /** `rules.daily_amount.when`: what has an id or a name goes by it, whatever its place. Empty: the whole. */
   readonly path: string;
   /** Undefined: there is none. */
   readonly before?: unknown;
   readonly after?: unknown;
 }
 
-/** Where two documents differ, in the order of the first; what only the other has comes after. */
-export function documentDiff(before: PolicyDocument, after: PolicyDocument): DocumentChange[] {
+/** Where two values of JSON differ, in the order of the first; what only the other has comes after. */
+export function structuralDiff(before: unknown, after: unknown): Change[] {
   return changesOf('', before, after);
 }
 
-function changesOf(path: string, before: unknown, after: unknown): DocumentChange[] {
+function changesOf(path: string, before: unknown, after: unknown): Change[] {
   if (isDeepStrictEqual(before, after)) return [];
   const [one, other] = [partsOf(before), partsOf(after)];
   if (one === undefined || other === undefined) return [{ path, before, after }];

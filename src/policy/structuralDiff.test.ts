@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import type { PolicyDocument, Rule } from './document.ts';
-import { documentDiff } from './documentDiff.ts';
+import { structuralDiff } from './structuralDiff.ts';
 
 const small: Rule = { id: 'small', when: 'true', outcome: 'allow' };
 const large: Rule = { id: 'large', when: 'event.fiat.minor > 100', outcome: 'review' };
@@ -29,5 +29,14 @@ test.each<[string, Partial<PolicyDocument>, unknown[]]>([
   ['the order alone', { rules: document.rules.toReversed() }, [{ path: 'rules' }]],
   ['something new', { log: 'hits' }, [{ path: 'log', before: undefined, after: 'hits' }]],
 ])('%s', (_, changes, expected) => {
-  expect(documentDiff(document, { ...document, ...changes })).toMatchObject(expected);
+  expect(structuralDiff(document, { ...document, ...changes })).toMatchObject(expected);
+});
+
+test.each<[string, unknown, unknown, unknown[]]>([
+  ['values that are no objects', 1, 2, [{ path: '', before: 1, after: 2 }]],
+  ['what was not there', {}, { limit: 1 }, [{ path: 'limit', before: undefined, after: 1 }]],
+  ['a list whose members have no names', { a: [1] }, { a: [1, 2] }, [{ path: 'a', before: [1], after: [1, 2] }]],
+  ['members of the same name', [{ id: 'a' }, { id: 'a' }], [{ id: 'a' }], [{ path: '' }]],
+])('of any JSON: %s', (_, before, after, expected) => {
+  expect(structuralDiff(before, after)).toMatchObject(expected);
 });

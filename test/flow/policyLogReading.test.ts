@@ -1,0 +1,201 @@
+import { sql } from 'kysely';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { PolicyService } from '../../src/policy/PolicyService.ts';
+import type { PolicyLogExportInput, PolicyLogFilterInput } from '../../src/policy/policyLogFilter.ts';
+import type { PolicyExecutionInput } from '../../src/policy/policyLogInput.ts';
+import { asUser, type User } from '../support/asUser.ts';
+import { policyService } from '../support/policies.ts';
+import { refusal } from '../support/refusal.ts';
+import { forEachDatabase, type TestDatabase } from '../support/testDatabase.ts';
+
+const execution: PolicyExecutionInput = { policyId: 'kyc_policy_001', actionType: 'rule_triggered' };
+
+forEachDatabase('reading the policy log', (open) => {
+  let database: TestDatabase;
+  let policies: PolicyService;
+
+  beforeAll(async () => {
+    database = await open();
+    policies = policyService(database);
+  });
+  afterAll(() => database.close());
+
+  const about = (entityId: string, more: Partial<PolicyExecutionInput> = {}) =>
+    policies.logPolicyExecution({ ...execution, entityType: 'case', entityId, ...more });
+  const namesOf = ({ items }: { readonly items: readonly { readonly entityId: string | null }[] }) =>
+    items.map(({ entityId }) => entityId).toReversed();
+
+  describe('search', () => {
+    const search = async (text: string, filter: PolicyLogFilterInput = {}) =>
+      namesOf(await policies.searchLogs(text, { entityType: 'case', ...filter }));
+
+    beforeAll(async () => {
+      await about('reason', { reason: 'Too much velocity: 100%', customerId: 'c1', severity: 'error' });
+      await about('notes', { notes: 'VELOCITY of "stolen-cards"', metadata: { office: 'Vienna', floor: 2 } });
+      await about('neither', { policyName: 'Velocity' });
+    });
+
+    test('finds beginnings of words in reason and notes, in whatever case', async () => {
+      expect(await search('velocity')).toEqual(['reason', 'notes']);
+      expect(await search('veloc')).toEqual(['reason', 'notes']);
+      expect(await search('elocity')).toEqual([]);
+      expect(await search('Stolen cards')).toEqual(['notes']);
+      expect(await search('100')).toEqual(['reason']);
+      expect((await refusal(policies.searchLogs('%'))).field).toBe('text');
+    });
+
+    test('together with any filter', async () => {
+      const filters: PolicyLogFilterInput[] = [
+        { customerId: 'c1' },
+        { severity: 'error' },
+        { severity: ['error', 'critical'], from: new Date(0), to: new Date('2100-01-01') },
+      ];
+      for (const filter of filters) {
+        expect(await search('velocity', filter)).toEqual(['reason']);
+      }
+      expect(await search('velocity', { metadata: { floor: 2 } })).toEqual(['notes']);
+      expect(await search('velocity', { policyId: "o'neill" })).toEqual([]);
+    });
+
+    test('page by page, the newest first, while others write', async () => {
+      for (const name of ['one', 'two', 'three']) await about(name, { reason: 'paginated' });
+      const first = await policies.searchLogs('paginated', { limit: 2 });
+      await about('four', { reason: 'paginated' });
+      const second = await policies.searchLogs('paginated', { limit: 2, cursor: first.nextCursor });
+      expect([namesOf(second), namesOf(first)]).toEqual([['one'], ['two', 'three']]);
+      expect(second.nextCursor).toBeUndefined();
+    });
+
+    test('shows each role what its policy shows, in whole pages', async () => {
+      await sql`insert into moonpay_compliance_alerts (alert_type, title, customer_id) values ('aml_screening', 'x', 'seen')`.execute(
+        database.db,
+      );
+      for (const customerId of ['seen', 'unseen', 'seen', 'unseen']) {
+        await about(customerId, { customerId, reason: 'confined' });
+      }
+      const seenBy = (role: User['role']) =>
+        asUser(database, { sub: 'anna', role }, async (transaction) =>
+          namesOf(await policies.searchLogs('confined', { limit: 2 }, { transaction })),
+        );
+      expect(await seenBy('auditor')).toEqual(['seen', 'unseen']);
+      expect(await seenBy('compliance_analyst')).toEqual(['seen', 'seen']);
+      expect(await seenBy('developer')).toEqual([]);
+    });
+
+    test('does not take SQL for a condition', async () => {
+      const condition = JSON.stringify([{ column: 'policy_id', operator: '= policy_id or true --', values: ['x'] }]);
+      const attempt = sql`select * from moonguard.search_policy_logs('velocity', ${condition}::jsonb)`.execute(
+        database.db,
+      );
+      await expect(attempt).rejects.toThrow('are not found by');
+    });
+  });
+
+  test('lists are narrowed by every field that is indexed or closed', async () => {
+    const entityType = 'narrowed';
+    await about('other', { entityType });
+    const given = {
+      severity: 'critical',
+      complianceImpact: 'high',
+      retentionClass: 'ofac',
+      requiresAction: true,
+      followUpRequired: true,
+      autoGenerated: false,
+    } as const;
+    await policies.logPolicyExecution(
+      {
+        ...execution,
+        ...given,
+        entityType,
+        entityId: 'wanted',
+        followUpDate: new Date('2027-01-01T00:00:00Z'),
+        ruleConditions: { rule: 'large', version: 2 },
+      },
+      { actor: 'anna' },
+    );
+    const found = async (filter: PolicyLogFilterInput) => namesOf(await policies.listLogs({ entityType, ...filter }));
+    for (const [field, value] of Object.entries(given)) {
+      expect(await found({ [field]: value }), field).toEqual(['wanted']);
+    }
+    expect(await found({ executedBy: 'anna' })).toEqual(['wanted']);
+    expect(await found({ followUpTo: new Date('2027-01-01T00:00:01Z') })).toEqual(['wanted']);
+    expect(await found({ followUpTo: new Date('2027-01-01T00:00:00Z') })).toEqual([]);
+    expect(await found({ ruleConditions: { rule: 'large' } })).toEqual(['wanted']);
+    expect(await found({ requiresAction: false })).toEqual(['other']);
+  });
+
+  describe('export', () => {
+    const exported = async (format: 'csv' | 'ndjson', filter: PolicyLogExportInput) => {
+      const lines: string[] = [];
+      for await (const line of policies.exportLogs(filter, format)) lines.push(line);
+      return lines;
+    };
+
+    test('has every row once, over pages, the newest first', async () => {
+      await policies.logPolicyExecution(
+        Array.from({ length: 2_300 }, (_, place) => ({ ...execution, entityType: 'crowd', entityId: String(place) })),
+      );
+      const ids = (await exported('ndjson', { entityType: 'crowd' })).map((line) => String(JSON.parse(line).entity_id));
+      expect(ids).toHaveLength(2_300);
+      expect(new Set(ids).size).toBe(2_300);
+    });
+
+    test('keeps every digit of numbers and times', async () => {
+      await sql`insert into moonpay_policy_logs (policy_id, action_type, entity_type, executed_at, after_state)
+        values ('p', 'rule_passed', 'exact', '2026-11-23 18:00:00.123456Z', '{"amount": 12345678901234567890.123456789}')`.execute(
+        database.db,
+      );
+      const [json = ''] = await exported('ndjson', { entityType: 'exact' });
+      expect(json).toMatch(/"after_state": \{"amount": 12345678901234567890\.123456789\}/);
+      expect(json).toMatch(/"executed_at": "2026-11-23T\d\d:\d\d:00\.123456\+/);
+      expect(json.endsWith('}\n')).toBe(true);
+      const [titles = '', row = ''] = await exported('csv', { entityType: 'exact' });
+      expect(titles).toMatch(/^id,log_id,policy_id,policy_name,.*updated_at.*\r\n$/);
+      expect(row).toContain('"{""amount"": 12345678901234567890.123456789}"');
+      expect(row.endsWith('\r\n')).toBe(true);
+    });
+
+    test('no spreadsheet takes a cell of CSV for a formula, and what was stored comes back', async () => {
+      const texts = ['=1+1', '+1', '-1', '@SUM(A1)', '\tx', "'quoted", 'a,"b"\nc', ' plain '];
+      await policies.logPolicyExecution(
+        texts.map((notes, place) => ({ ...execution, entityType: 'cells', entityId: String(place), notes })),
+      );
+      const [titles = '', ...rows] = await exported('csv', { entityType: 'cells' });
+      const at = (name: string) => titles.trimEnd().split(',').indexOf(name);
+      const cells = rows.map(cellsOf);
+      for (const row of cells) expect(row[at('notes')]).not.toMatch(/^[=+\-@\t]/);
+      const back = Object.fromEntries(cells.map((row) => [row[at('entity_id')], row[at('notes')]?.replace(/^'/, '')]));
+      expect(back).toEqual(Object.fromEntries(texts.entries()));
+    });
+
+    test('takes a search along, and refuses what is no filter', async () => {
+      await about('one', { entityType: 'sought', reason: 'needle' });
+      await about('two', { entityType: 'sought', reason: 'hay' });
+      expect(await exported('ndjson', { entityType: 'sought', text: 'needle' })).toHaveLength(1);
+      expect((await refusal(exported('csv', { text: '' }))).field).toBe('text');
+    });
+  });
+
+  test('a logged change is told as what differs', async () => {
+    const { logId } = await about('changed', {
+      beforeState: { limits: { daily: 100, monthly: 1_000 }, owner: 'anna' },
+      afterState: { limits: { daily: 250, monthly: 1_000 }, note: 'raised' },
+    });
+    expect(await policies.logChanges(logId)).toEqual([
+      { path: 'owner', before: 'anna', after: undefined },
+      { path: 'limits.daily', before: 100, after: 250 },
+      { path: 'note', before: undefined, after: 'raised' },
+    ]);
+    const made = await about('made', { afterState: { limit: 1 } });
+    expect(await policies.logChanges(made.logId)).toEqual([{ path: 'limit', before: undefined, after: 1 }]);
+    expect(await policies.logChanges((await about('none')).logId)).toEqual([]);
+    expect((await refusal(policies.logChanges('nobody'))).code).toBe('policy_log_not_found');
+  });
+});
+
+/** The cells of a line of CSV (RFC 4180). */
+function cellsOf(line: string): string[] {
+  return Array.from(line.trimEnd().matchAll(/(?:^|,)(?:"((?:[^"]|"")*)"|([^,]*))/g), ([, quoted, plain]) =>
+    quoted === undefined ? (plain ?? '') : quoted.replaceAll('""', '"'),
+  );
+}
