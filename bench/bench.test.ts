@@ -77,7 +77,7 @@ describe('every variant of every bench runs', { timeout: 60_000 }, () => {
     ['retention --n 100', 'ms at p99', { ...figures, ...times }, ['during-cleanup', 'undisturbed', 'limit']],
     [
       'audit --n 1 --only insert-1-sequenced,insert-1,sequencer,checkpoint,proof',
-      'rows/s (checkpoint, proof: ms at p99)',
+      'rows/s (checkpoint: ms at p99, proof: ms)',
       figures,
       ['insert-1-sequenced', 'insert-1', 'sequencer', 'checkpoint', 'proof'],
     ],

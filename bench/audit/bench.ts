@@ -13,7 +13,7 @@ const LEAST_SHARE = 0.8;
 /** Inserts into the policy log with the audit log and without it, and what the audit log does by itself. */
 export function auditBench({ n }: Pick<BenchArguments, 'n'>): Bench {
   return {
-    unit: 'rows/s (checkpoint, proof: ms at p99)',
+    unit: 'rows/s (checkpoint: ms at p99, proof: ms)',
     limit: 'insert-32',
     variants: [
       inserts('insert-1-sequenced', { clients: 1, part: crowds[1], isSequenced: true }),

@@ -32,10 +32,10 @@ export function proofs(n: number): Variant {
           await audit.prove(logId);
           times.push(performance.now() - startedAt);
         }
-        const p99 = percentile(times, 0.99);
+        const p50 = percentile(times, 0.5);
         return {
-          figure: p99,
-          times: { p50: percentile(times, 0.5), p95: percentile(times, 0.95), p99 },
+          figure: p50,
+          times: { p50, p95: percentile(times, 0.95), p99: percentile(times, 0.99) },
           processorTime: processorTime(logIds.length),
           also: { bytesPerLeaf, gigabytesPerBillionLeaves: bytesPerLeaf },
         };
