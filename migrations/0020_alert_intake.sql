@@ -407,9 +407,11 @@ $$;
 create trigger alert_before_1_intake before insert on public.moonpay_compliance_alerts
   for each row execute function moonguard.take_in_alert();
 
--- The other direction of a new alert's links, in the rows that nobody else is changing; the schedule does the others.
+-- The other direction of a new alert's links, in the rows that nobody else is changing; the schedule does the others. A plan for
+-- each alert, with its links as constants, took a tenth of the time of raising it.
 create function moonguard.link_back() returns trigger
-language plpgsql security definer set search_path = '' as $$
+language plpgsql security definer
+set search_path = '' set enable_seqscan = 'off' set jit = 'off' set plan_cache_mode = 'force_generic_plan' as $$
 begin
   with free as materialized (
     select a.ctid, a.alert_id from public.moonpay_compliance_alerts a where a.alert_id = any (new.related_alerts)

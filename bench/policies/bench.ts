@@ -59,6 +59,8 @@ const evaluates: Variant = {
   open: async (benchDatabase) => {
     const { database, policies } = await openWithPolicies(benchDatabase, benchPolicies('hits', 0));
     return async (n) => {
+      // Connections that were idle for long are closed; a server that is asked all the time has its own open.
+      await timesOfRequests(policies, Math.min(n, REQUESTS_PER_SECOND));
       let times: number[] = [];
       const expected = { decisions: n, ruleRows: n, alerts: 0 };
       const request = async (): Promise<void> => {
