@@ -146,7 +146,7 @@ begin
     v_partition.relation,
     case when p_after is null then 'true' else 'l.id > $2' end,
     case when v_partition.is_young and p_task = 'remove' then 'l.retention_period_days < 2555' else 'true' end,
-    case p_task when 'remove' then v_expired when 'erase' then v_personal || ' and not ' || v_expired end,
+    case p_task when 'remove' then v_expired || ' and ' || moonguard.what_allows_removal() when 'erase' then v_personal || ' and not ' || v_expired end,
     moonguard.what_keeps_a_policy_log())
   using p_now, p_after, p_limit;
 end
@@ -244,21 +244,32 @@ begin
 end
 $$;
 
-create function moonguard.remove_partition_leaves(p_relation regclass, p_from bigint) returns int8multirange
-language plpgsql set search_path = '' as $$
+-- With pauses: whoever commits beside it waits for what it has written to reach the disk.
+create function moonguard.remove_partition_leaves(p_relation regclass) returns int8multirange
+language plpgsql set search_path = '' set enable_seqscan = 'off' set enable_hashjoin = 'off' set enable_mergejoin = 'off' as $$
 declare
-  v_leaves int8multirange;
+  v_ids uuid[];
+  v_after uuid := '00000000-0000-0000-0000-000000000000';
+  v_gone int8multirange;
+  v_leaves int8multirange := '{}';
 begin
-  execute format('with gone as (
-      delete from moonguard.audit_leaves a using %s l where a.row_id = l.id and a.executed_at = l.executed_at and a.leaf_index >= $1 returning a.leaf_index
-    ) select range_agg(int8range(leaf_index, leaf_index, %L)) from gone', p_relation, '[]') into v_leaves using p_from;
-  return coalesce(v_leaves, '{}');
+  loop
+    execute format('select array_agg(id order by id) from (select distinct id from %s where id > $1 order by id limit 5000) as next', p_relation)
+    into v_ids using v_after;
+    exit when v_ids is null;
+    v_after := v_ids[cardinality(v_ids)];
+    with gone as (delete from moonguard.audit_leaves a where a.row_id = any (v_ids) returning a.leaf_index)
+    select range_agg(int8range(leaf_index, leaf_index, '[]')) into v_gone from gone;
+    v_leaves := v_leaves + coalesce(v_gone, '{}');
+    perform pg_sleep(0.05);
+  end loop;
+  return v_leaves;
 end
 $$;
 
 -- Writers wait only while the partition is detached, and no longer than this lock_timeout at a time.
 create function moonguard.drop_policy_log_partition(p_run uuid, p_partition name, p_now timestamptz) returns jsonb
-language plpgsql set search_path = '' set lock_timeout = '50ms' as $$
+language plpgsql set search_path = '' set lock_timeout = '50ms' set max_parallel_workers_per_gather = 0 as $$
 declare
   v_partition record;
   v_stays boolean;
@@ -266,6 +277,7 @@ declare
   v_classes jsonb;
   v_rows bigint;
   v_leaves int8multirange;
+  v_late int8multirange;
   v_records uuid[];
   v_tree_size bigint := (select tree_size from moonguard.audit_log);
 begin
@@ -293,10 +305,14 @@ begin
     return null;
   end if;
   if v_rows > 0 then
-    v_leaves := moonguard.remove_partition_leaves(v_partition.relation, 0);
+    v_leaves := moonguard.remove_partition_leaves(v_partition.relation);
     perform set_config('lock_timeout', '5s', true), moonguard.hold_sequencing(), set_config('lock_timeout', '50ms', true);
     -- Those that were put into the tree meanwhile.
-    v_leaves := v_leaves + moonguard.remove_partition_leaves(v_partition.relation, v_tree_size);
+    execute format('with gone as (
+        delete from moonguard.audit_leaves a using %s l
+        where a.leaf_index >= $1 and a.row_id = l.id and a.executed_at = l.executed_at returning a.leaf_index
+      ) select range_agg(int8range(leaf_index, leaf_index, %L)) from gone', v_partition.relation, '[]') into v_late using v_tree_size;
+    v_leaves := v_leaves + coalesce(v_late, '{}');
     execute format('select array_agg(id) from %s where policy_id = %L', v_partition.relation, 'moonguard_retention') into v_records;
     perform moonguard.record_removal(p_run, v_removed, nullif(v_leaves, '{}'), v_records);
   end if;
@@ -448,7 +464,7 @@ create policy retention_rules_remove on moonguard.retention_rules for delete to 
 revoke all on function moonguard.write_retention_log(jsonb), moonguard.note_retention_rule(), moonguard.note_legal_hold(), moonguard.what_keeps_a_policy_log(),
   moonguard.policy_log_partitions(timestamptz), moonguard.due_policy_logs(text, name, timestamptz, uuid, integer),
   moonguard.plan_policy_log_retention(timestamptz), moonguard.record_removal(uuid, jsonb, int8multirange, uuid[]), moonguard.hold_sequencing(),
-  moonguard.remove_policy_log_batch(uuid, name, timestamptz, uuid, integer), moonguard.remove_partition_leaves(regclass, bigint),
+  moonguard.remove_policy_log_batch(uuid, name, timestamptz, uuid, integer), moonguard.remove_partition_leaves(regclass),
   moonguard.drop_policy_log_partition(uuid, name, timestamptz), moonguard.remove_expired_policy_logs(uuid, timestamptz, name, uuid, integer),
   moonguard.clean_up_policy_logs(timestamptz), moonguard.erase_policy_logs(uuid, text, jsonb), moonguard.policy_logs_of_customer(text, timestamptz),
   moonguard.erase_customer_events(text)

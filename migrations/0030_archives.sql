@@ -1,4 +1,5 @@
--- Why: what of the policy log stands in files outside of the database, and whether those were read back and compared.
+-- Why: what of the policy log stands in files outside of the database, and whether those were read back and compared;
+--   where it is wanted, nothing is removed before.
 -- Locks: none on tables that exist.
 -- Older program: runs on; it does not archive.
 
@@ -46,18 +47,41 @@ comment on column moonguard.archives.manifest is 'Name of the file that says wha
 comment on column moonguard.archives.retain_until is 'When the retention of the last of its rows ends.';
 comment on column moonguard.archives.claimed_by is 'The run that writes it; another one may when claimed_until has passed.';
 
-create function moonguard.is_archived(p_retention_class text, p_executed_at timestamptz, p_leaf_index bigint) returns boolean
-language sql stable set search_path = '' as $$
-  select exists (
-    select from moonguard.archives a
-    where a.state = 'verified' and a.retention_class = p_retention_class
-      and a.month = date_trunc('month', p_executed_at at time zone 'UTC')::date
-      and p_leaf_index >= a.from_leaf and p_leaf_index < a.to_leaf)
-$$;
-comment on function moonguard.is_archived(text, timestamptz, bigint) is
-  'Whether a row of the policy log, by its class, time and leaf, stands in an archive that was read back and compared.';
+create table moonguard.archive_settings (
+  is_only boolean primary key default true,
+  before_removal boolean not null default false,
+  constraint archive_settings_is_only_check check (is_only)
+);
+insert into moonguard.archive_settings default values;
+comment on column moonguard.archive_settings.before_removal is 'Whether retention leaves rows of the log that stand in no verified archive.';
 
-revoke all on moonguard.archives from public, anon, authenticated, service_role;
-revoke all on function moonguard.is_archived(text, timestamptz, bigint) from public, anon, authenticated, service_role;
+-- What else a row l of the log must fulfil to be removed: as text, so that it is planned into the query of due_policy_logs.
+create function moonguard.what_allows_removal() returns text
+language sql stable set search_path = '' as $$
+  select case when before_removal then $condition$ exists (
+    select from moonguard.audit_leaves a
+    join moonguard.archives f on f.retention_class = l.retention_class
+      and f.month = date_trunc('month', l.executed_at at time zone 'UTC')::date
+      and a.leaf_index >= f.from_leaf and a.leaf_index < f.to_leaf and f.state = 'verified'
+    where a.row_id = l.id and a.executed_at = l.executed_at)$condition$ else 'true' end
+  from moonguard.archive_settings
+$$;
+
+create function moonguard.note_archive_settings() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+  perform moonguard.write_retention_log(jsonb_build_object('policy_id', 'moonguard_retention', 'policy_name', 'Retention',
+    'action_type', 'policy_updated', 'reason', 'Whether rows are archived before they are removed',
+    'before_state', to_jsonb(old) - 'is_only', 'after_state', to_jsonb(new) - 'is_only'));
+  return null;
+end
+$$;
+create trigger archive_settings_history after update on moonguard.archive_settings
+  for each row when (old.before_removal <> new.before_removal) execute function moonguard.note_archive_settings();
+
+revoke all on moonguard.archives, moonguard.archive_settings from public, anon, authenticated, service_role;
+revoke all on function moonguard.what_allows_removal(), moonguard.note_archive_settings() from public, anon, authenticated, service_role;
 alter table moonguard.archives enable row level security;
 create policy owner_only on moonguard.archives using (false);
+alter table moonguard.archive_settings enable row level security;
+create policy owner_only on moonguard.archive_settings using (false);

@@ -1,4 +1,14 @@
 export {
+  type ArchiveProgress,
+  type ArchiveRun,
+  type ArchiveRunOptions,
+  ArchiveService,
+} from './archive/ArchiveService.ts';
+export type { Archive, ArchiveState } from './archive/archive.ts';
+export type { ArchiveSearch, FoundRow } from './archive/searchArchives.ts';
+export type { ArchiveLock, ArchiveSettings, S3Settings } from './archive/settings.ts';
+export type { ArchiveFinding, ArchiveVerification } from './archive/verifyArchive.ts';
+export {
   AuditService,
   type ExportRange,
   type SignedCheckpoint,

@@ -204,7 +204,12 @@ async function wire(database: Database, options: WiringOptions): Promise<Moongua
   const retention = new RetentionService({ database, runtime, settings: options.retention ?? {} });
   const replayer = new Replayer({ database, observe });
   const backtester = new Backtester({ database, observe, sets: policies.deciding.sets });
-  const jobs = scheduledJobs({ database, retention, observe });
+  const jobs = scheduledJobs({
+    database,
+    retention,
+    archives: options.archive?.target === undefined ? undefined : archives,
+    observe,
+  });
   const jobRunner = new JobRunner({ database, observe, jobs });
   let sequencer: Sequencer | undefined;
 

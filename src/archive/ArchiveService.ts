@@ -2,8 +2,10 @@ import { randomBytes } from 'node:crypto';
 import type { AuditService, SignedCheckpoint } from '../audit/AuditService.ts';
 import { openCheckpoint } from '../audit/checkpoint.ts';
 import { parseVerifier } from '../audit/signedNote.ts';
+import { asActor } from '../database/asActor.ts';
 import type { Database } from '../database/database.ts';
 import { MoonguardError } from '../errors.ts';
+import type { WriteOptions } from '../input/writeOptions.ts';
 import type { Runtime } from '../runtime.ts';
 import type { SecretBox } from '../secrets/secretBox.ts';
 import { type Archive, type ArchiveRow, type ArchiveState, archiveStates, decodeArchive } from './archive.ts';
@@ -24,6 +26,7 @@ import { eraseArchiveKey } from './store/eraseArchiveKey.ts';
 import { findArchive, listArchives } from './store/listArchives.ts';
 import { listMonthsToArchive } from './store/listMonthsToArchive.ts';
 import { insertArchive, listUnplannedClasses } from './store/planArchives.ts';
+import { setArchiveBeforeRemoval } from './store/setArchiveBeforeRemoval.ts';
 import {
   deletePlannedArchive,
   markArchiveVerified,
@@ -122,14 +125,25 @@ export class ArchiveService {
    * Makes an encrypted archive unreadable for ever, wherever its files are.
    * @throws MoonguardError archive_not_found, archive_not_encrypted
    */
-  async eraseKey(id: string, { actor = 'system' }: { readonly actor?: string | undefined } = {}): Promise<Archive> {
+  async eraseKey(id: string, { actor = 'system', transaction: within }: WriteOptions = {}): Promise<Archive> {
     return this.#database.transaction(async (transaction) => {
       const isErased = await eraseArchiveKey(transaction, id, actor);
       const row = await findArchive(transaction, id);
       if (row === undefined) throw new MoonguardError('archive_not_found', 'There is no archive with this id.');
       if (!isErased) throw new MoonguardError('archive_not_encrypted', 'The archive has no key, or none any more.');
       return decodeArchive(row);
-    });
+    }, within);
+  }
+
+  /** Whether retention leaves rows of the log that stand in no verified archive; at first it does not. */
+  async requireBeforeRemoval(
+    isNeeded: boolean,
+    { actor = 'system', transaction: within }: WriteOptions = {},
+  ): Promise<void> {
+    await this.#database.transaction(
+      (transaction) => asActor(transaction, actor, () => setArchiveBeforeRemoval(transaction, isNeeded)),
+      within,
+    );
   }
 
   #target(): ArchiveTarget {

@@ -363,6 +363,14 @@ export interface MoonguardArchives {
   written_at: Timestamp | null;
 }
 
+export interface MoonguardArchiveSettings {
+  /**
+   * Whether retention leaves rows of the log that stand in no verified archive.
+   */
+  before_removal: Generated<boolean>;
+  is_only: Generated<boolean>;
+}
+
 export interface MoonguardAuditCheckpoints {
   checkpoint: string;
   minute: Timestamp;
@@ -441,6 +449,23 @@ export interface MoonguardAuditTiles {
   hashes: Buffer;
   level: number;
   tile_index: number;
+}
+
+export interface MoonguardAuditWitnesses {
+  checkpoint: string | null;
+  cosignatures: string | null;
+  cosigned_at: Timestamp | null;
+  failure_reason: string | null;
+  /**
+   * Since it last cosigned.
+   */
+  failures_count: Generated<number>;
+  /**
+   * Not asked before this. Who asks moves it on, so that nobody else does meanwhile.
+   */
+  next_at: Timestamp;
+  tree_size: Generated<number>;
+  verifier_key: string;
 }
 
 export interface MoonguardBacktests {
@@ -2628,6 +2653,7 @@ export interface DB {
   'moonguard.alert_suppressions': MoonguardAlertSuppressions;
   'moonguard.alert_templates': MoonguardAlertTemplates;
   'moonguard.alert_timeline': MoonguardAlertTimeline;
+  'moonguard.archive_settings': MoonguardArchiveSettings;
   'moonguard.archives': MoonguardArchives;
   'moonguard.audit_checkpoints': MoonguardAuditCheckpoints;
   'moonguard.audit_erasures': MoonguardAuditErasures;
@@ -2637,6 +2663,7 @@ export interface DB {
   'moonguard.audit_queue': MoonguardAuditQueue;
   'moonguard.audit_removals': MoonguardAuditRemovals;
   'moonguard.audit_tiles': MoonguardAuditTiles;
+  'moonguard.audit_witnesses': MoonguardAuditWitnesses;
   'moonguard.backtests': MoonguardBacktests;
   'moonguard.deliveries': MoonguardDeliveries;
   'moonguard.delivery_attempts': MoonguardDeliveryAttempts;

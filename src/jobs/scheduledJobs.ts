@@ -1,3 +1,4 @@
+import type { ArchiveService } from '../archive/ArchiveService.ts';
 import type { Database } from '../database/database.ts';
 import type { JsonObject } from '../database/schema.generated.ts';
 import type { Observe } from '../observe/observation.ts';
@@ -14,12 +15,14 @@ const DAY = 24 * HOUR;
 export interface ScheduledJobsDependencies {
   readonly database: Database;
   readonly retention: Pick<RetentionService, 'run'>;
+  /** Undefined where no target is set. */
+  readonly archives: Pick<ArchiveService, 'run'> | undefined;
   readonly observe: Observe;
 }
 
 /** Everything that is done from time to time. Effective dates of policies need none: each decision asks for its own time. */
 export function scheduledJobs(dependencies: ScheduledJobsDependencies): Job[] {
-  const { database } = dependencies;
+  const { database, archives } = dependencies;
   return [
     sqlJob(database, {
       name: 'deadlines',
@@ -42,6 +45,7 @@ export function scheduledJobs(dependencies: ScheduledJobsDependencies): Job[] {
       sqlCall: 'moonguard.remove_old_event_facts()',
     }),
     retentionJob(dependencies),
+    ...(archives === undefined ? [] : [archiveJob(archives)]),
     sqlJob(database, {
       name: 'partitions',
       description: 'make the partitions of the policy log for this month and the next three',
@@ -68,6 +72,19 @@ function retentionJob({ retention, observe }: ScheduledJobsDependencies): Job {
       const { status, ...removed } = await retention.run({ signal, onProgress: (soFar) => report(countsOf(soFar)) });
       observe({ type: 'retention.ran', status, ...removed });
       return { result: countsOf(removed) };
+    },
+  };
+}
+
+function archiveJob(archives: Pick<ArchiveService, 'run'>): Job {
+  return {
+    name: 'archive',
+    description: 'archive the months of the policy log that are over, and what came late to them',
+    everySeconds: DAY,
+    run: async ({ signal, report }) => {
+      const run = await archives.run({ signal, onProgress: (soFar) => report({ ...soFar }) });
+      const rows = run.archives.reduce((sum, { rowCount }) => sum + (rowCount ?? 0), 0);
+      return { result: { archives: run.archives.length, rows } };
     },
   };
 }

@@ -96,6 +96,28 @@ forEachDatabase('the archive of the policy log', (open) => {
     expect(await archived.verify()).toMatchObject([{ findings: [{ kind: 'file_changed' }] }]);
   });
 
+  test('has every row that retention removes, where that is wanted', async () => {
+    const archived = await ArchivedLog.open(await open());
+    const rows = async () =>
+      archived.log.run("select log_id from moonpay_policy_logs where log_id like 'row_%' order by log_id");
+    const cleanup = () => archived.log.run("select cleanup_old_moonpay_policy_logs('2040-01-01')");
+    await archived.add('2026-09', 0, 2);
+    await archived.add('2026-10', 3, 3);
+    await archived.archives.requireBeforeRemoval(true, { actor: 'officer' });
+    await cleanup();
+    expect(await rows()).toHaveLength(4);
+    await archived.archives.run({ now: new Date('2026-10-15T00:00:00Z') });
+    // It came after the archive of its month.
+    await archived.add('2026-09', 4, 4);
+    await cleanup();
+    expect(await rows()).toEqual([{ log_id: 'row_3' }, { log_id: 'row_4' }]);
+    expect(await archived.verify()).toMatchObject([{ verified: 3, findings: [] }]);
+
+    await archived.archives.requireBeforeRemoval(false);
+    await cleanup();
+    expect(await rows()).toEqual([]);
+  });
+
   test('is finished by the next run, wherever an earlier one was killed', async () => {
     const archived = await ArchivedLog.open(await open());
     await archived.add('2026-09', 0, 49);

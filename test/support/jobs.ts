@@ -26,5 +26,5 @@ export function processWith(database: Database, jobs: readonly Job[], leaseMs?: 
 /** What servers and workers do from time to time on this database. */
 export function jobsOf(database: Database, observe: Observe = () => {}): Job[] {
   const retention = new RetentionService({ database, runtime: systemRuntime, settings: {} });
-  return scheduledJobs({ database, retention, observe });
+  return scheduledJobs({ database, retention, archives: undefined, observe });
 }

@@ -1,4 +1,4 @@
-import { Command, Option } from 'commander';
+import { Argument, Command, Option } from 'commander';
 import type { ArchiveProgress } from '../../archive/ArchiveService.ts';
 import type { Archive } from '../../archive/archive.ts';
 import type { ArchiveSearch, FoundRow } from '../../archive/searchArchives.ts';
@@ -11,6 +11,7 @@ import { answer, configOf, withMoonguard } from '../session.ts';
 import type { Column } from '../table.ts';
 import { textOfFinding } from './audit.ts';
 import { policyLogColumns } from './logs.ts';
+import { interruption } from './retention.ts';
 
 const SOME_ARCHIVE = '0199f2c4-a1b2-7d3e-8c5f-6a7b8c9d0e1f';
 const SOME_KEY = 'example.com/log+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k';
@@ -20,7 +21,7 @@ export function archiveCommand(): Command {
     'the policy log in files outside of the database (MOONGUARD_ARCHIVE)',
   );
   archive.addCommand(run(), { isDefault: true });
-  for (const make of [listAll, verify, search, eraseKey]) archive.addCommand(make());
+  for (const make of [listAll, verify, search, require, eraseKey]) archive.addCommand(make());
   return archive;
 }
 
@@ -43,10 +44,10 @@ function run(): Command {
   ).action((options: DataOptions) =>
     answer(
       options,
-      ({ archives }) => archives.run({ onProgress: tellProgress }),
+      ({ archives }) => archives.run({ ...(!options.json && { onProgress: tellProgress }), signal: interruption() }),
       ({ status, archives }) => {
         printTable(archives, archiveColumns, 'Nothing new to archive.');
-        if (status === 'interrupted') print('Another run is at it, and archives the rest.');
+        if (status === 'interrupted') print('It was interrupted, or another run is at it: the next one goes on.');
       },
     ),
   );
@@ -55,7 +56,7 @@ function run(): Command {
 
 /** For somebody at a terminal: one line, again and again. */
 function tellProgress({ archive, step, rows }: ArchiveProgress): void {
-  if (process.stderr.isTTY) process.stderr.write(`\r${archive}: ${step} ${rows === 0 ? '' : rows}\u001b[K`);
+  if (process.stderr.isTTY) process.stderr.write(`\r\u001B[2K${archive}: ${step}${rows === 0 ? '' : ` ${rows}`} …`);
 }
 
 function listAll(): Command {
@@ -164,6 +165,22 @@ function tellRows(rows: readonly FoundRow[]): void {
     policyLogColumns,
     'No rows.',
   );
+}
+
+function require(): Command {
+  const command = changeCommand('require', 'whether retention leaves rows of the log that stand in no verified archive')
+    .addArgument(new Argument('<answer>', 'at first: no').choices(['yes', 'no']))
+    .action((given: 'yes' | 'no', { as: actor, ...options }: ChangeOptions) =>
+      answer(
+        options,
+        async ({ archives }) => {
+          await archives.requireBeforeRemoval(given === 'yes', { actor });
+          return { archivedBeforeRemoval: given === 'yes' };
+        },
+        printFields,
+      ),
+    );
+  return withExample(command, 'archive require yes');
 }
 
 function eraseKey(): Command {

@@ -68,7 +68,7 @@ const words = {
 } as const satisfies Record<PolicyLogStep['action'], string>;
 
 /** Ctrl-C ends the run after the step under way. */
-function interruption(): AbortSignal {
+export function interruption(): AbortSignal {
   const interrupted = new AbortController();
   process.once('SIGINT', () => interrupted.abort());
   return interrupted.signal;
