@@ -88,6 +88,21 @@ create index audit_removals_record_id_idx on moonguard.audit_removals (record_id
 comment on table moonguard.audit_removals is 'Leaves whose rows retention has removed, with their salts. The hashes stay, and so does every proof.';
 comment on column moonguard.audit_removals.record_id is 'The row of the policy log that says so.';
 
+create table moonguard.audit_witnesses (
+  verifier_key text primary key,
+  tree_size bigint not null default 0,
+  checkpoint text,
+  cosignatures text,
+  cosigned_at timestamptz,
+  failures_count integer not null default 0,
+  failure_reason text,
+  next_at timestamptz not null,
+  constraint audit_witnesses_cosigned_check check ((checkpoint is null) = (cosignatures is null) and (checkpoint is null) = (cosigned_at is null))
+);
+comment on table moonguard.audit_witnesses is 'What others who watch the log have cosigned last.';
+comment on column moonguard.audit_witnesses.failures_count is 'Since it last cosigned.';
+comment on column moonguard.audit_witnesses.next_at is 'Not asked before this. Who asks moves it on, so that nobody else does meanwhile.';
+
 create function moonguard.queue_policy_logs() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
@@ -114,14 +129,15 @@ insert into moonguard.audit_queue (kind, row_id, executed_at) select 'endpoint_c
 
 -- Nobody but the owner writes or reads these: the services do, and say what may be known.
 revoke all on moonguard.audit_log, moonguard.audit_keys, moonguard.audit_checkpoints, moonguard.audit_queue, moonguard.audit_leaves, moonguard.audit_tiles,
-  moonguard.audit_removals from public, anon, authenticated, service_role;
+  moonguard.audit_removals, moonguard.audit_witnesses from public, anon, authenticated, service_role;
 revoke all on sequence moonguard.audit_queue_id_seq from public, anon, authenticated, service_role;
 revoke all on function moonguard.queue_policy_logs(), moonguard.queue_history() from public, anon, authenticated, service_role;
 do $owner_only$
 declare
   v_table text;
 begin
-  foreach v_table in array array['audit_log', 'audit_keys', 'audit_checkpoints', 'audit_queue', 'audit_leaves', 'audit_tiles', 'audit_removals'] loop
+  foreach v_table in array array['audit_log', 'audit_keys', 'audit_checkpoints', 'audit_queue', 'audit_leaves', 'audit_tiles', 'audit_removals',
+      'audit_witnesses'] loop
     execute format('alter table moonguard.%I enable row level security', v_table);
     execute format('create policy owner_only on moonguard.%I using (false)', v_table);
   end loop;

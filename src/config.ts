@@ -70,6 +70,11 @@ export const settings = z.object({
   AWS_ACCESS_KEY_ID: z.string().optional().describe('Key that archives are put into S3 and read with.'),
   AWS_SECRET_ACCESS_KEY: z.string().optional().describe('Its secret.'),
   AWS_SESSION_TOKEN: z.string().optional().describe('Its token, where the key is a temporary one.'),
+  MOONGUARD_LOG_WITNESSES: keyList
+    .default([])
+    .describe(
+      'Who else watches the audit log and cosigns that it only grows (c2sp.org/tlog-witness): "<verifier key> <URL>" each, separated by commas. Default: nobody.',
+    ),
   MOONPAY_WEBHOOK_KEYS_SANDBOX: keyList
     .default([])
     .describe(
@@ -159,6 +164,7 @@ export interface Config {
   readonly port: number;
   readonly masterKey: string | undefined;
   readonly logKey: string | undefined;
+  readonly witnesses: readonly string[];
   readonly webhookKeys: { readonly sandbox: readonly string[]; readonly production: readonly string[] };
   readonly signatureToleranceSeconds: number;
   readonly maxBodyBytes: number;
@@ -206,6 +212,7 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     port: values.MOONGUARD_PORT,
     masterKey: values.MOONGUARD_MASTER_KEY,
     logKey: values.MOONGUARD_LOG_KEY,
+    witnesses: values.MOONGUARD_LOG_WITNESSES,
     webhookKeys: { sandbox: values.MOONPAY_WEBHOOK_KEYS_SANDBOX, production: values.MOONPAY_WEBHOOK_KEYS_PRODUCTION },
     signatureToleranceSeconds: values.MOONGUARD_SIGNATURE_TOLERANCE_SECONDS,
     maxBodyBytes: values.MOONGUARD_MAX_BODY_BYTES,

@@ -3,6 +3,8 @@ import type { ArchiveSettings } from './archive/settings.ts';
 import { AuditService } from './audit/AuditService.ts';
 import { openLogKey } from './audit/logKey.ts';
 import { Sequencer } from './audit/Sequencer.ts';
+import { WitnessKeeper } from './audit/WitnessKeeper.ts';
+import { parseWitness } from './audit/witness.ts';
 import { ComplianceService } from './compliance/ComplianceService.ts';
 import { CustomerService } from './compliance/CustomerService.ts';
 import { connectDatabase, type DatabaseOptions } from './database/connect.ts';
@@ -47,6 +49,8 @@ export interface MoonguardOptions {
   readonly masterKey?: string | undefined;
   /** `PRIVATE+KEY+…` that signs the audit log. Default: read from `log.key` in the data directory, generated there beside the embedded database. */
   readonly logKey?: string | undefined;
+  /** Who else watches the audit log: `<verifier key> <URL>` each. */
+  readonly witnesses?: readonly string[] | undefined;
   /** MoonPay's webhook keys (`wk_…`), besides those in the database. */
   readonly webhookKeys?: Partial<Record<Environment, readonly string[]>>;
   /** Default 300. */
@@ -211,6 +215,7 @@ async function wire(database: Database, options: WiringOptions): Promise<Moongua
     observe,
   });
   const jobRunner = new JobRunner({ database, observe, jobs });
+  const witnesses = new WitnessKeeper({ database, observe, witnesses: (options.witnesses ?? []).map(parseWitness) });
   let sequencer: Sequencer | undefined;
 
   return {
@@ -232,11 +237,12 @@ async function wire(database: Database, options: WiringOptions): Promise<Moongua
     start: async () => {
       sequencer = await openSequencer(database, options);
       sequencer?.start();
+      witnesses.start();
       await Promise.all([worker.start(), replayer.start(), decider.start(), backtester.start(), jobRunner.start()]);
     },
     stop: async () => {
       await Promise.all([worker.stop(), replayer.stop(), decider.stop(), backtester.stop(), jobRunner.stop()]);
-      await sequencer?.stop();
+      await Promise.all([sequencer?.stop(), witnesses.stop()]);
       await providerKeys.close();
       await sender.close();
       if (options.database === undefined) await database.close();

@@ -5,6 +5,7 @@ import { type Checkpoint, openCheckpoint } from './checkpoint.ts';
 import { entryOf, logIdOf } from './entry.ts';
 import type { EntryKind } from './entryKinds.ts';
 import { copyingTiles, type ExportedLeaf, openExport, writeExport } from './exportFolder.ts';
+import { formatGrowthProof, hasGrown, verifyGrowthProof } from './growthProof.ts';
 import type { LogKeyPlace } from './logKey.ts';
 import { MAXIMUM_MERGE_DELAY_MS } from './mergeDelay.ts';
 import { type KeyRotation, rotateLogKey } from './rotateLogKey.ts';
@@ -15,11 +16,12 @@ import { findSaidOfLog } from './store/findSaidOfLog.ts';
 import { type LogKeyRecord, listLogKeys } from './store/listLogKeys.ts';
 import { listRowsWithoutLeaf } from './store/listRowsWithoutLeaf.ts';
 import { listUnrecordedLeaves } from './store/listUnrecordedLeaves.ts';
+import { listWitnesses, type WitnessRecord } from './store/listWitnesses.ts';
 import { type AuditProgress, readProgress } from './store/readProgress.ts';
 import { tilesToProve } from './store/readTilesToProve.ts';
 import { tilesToVerify } from './store/readTileToVerify.ts';
 import { type StoredEntry, storedEntries } from './storedLeaves.ts';
-import { inclusionPath } from './subtrees.ts';
+import { consistencyPath, inclusionPath, type LeafRange } from './subtrees.ts';
 import { TileHashes, tilesBehind } from './tiles.ts';
 import { leafHash, verifyInclusion } from './tree.ts';
 import { VerifiedTree } from './VerifiedTree.ts';
@@ -95,6 +97,24 @@ export class AuditService {
     return rotateLogKey(this.#database, this.#keyPlace);
   }
 
+  /** What others who watch the log have cosigned last; the one that has seen most first. */
+  witnesses(): Promise<WitnessRecord[]> {
+    return listWitnesses(this.#database.db);
+  }
+
+  /**
+   * The newest checkpoint that a witness has cosigned, with the cosignatures of all who have.
+   * @throws MoonguardError audit_checkpoint_missing
+   */
+  async witnessedCheckpoint(): Promise<SignedCheckpoint> {
+    const { verifierKey } = await checkpointOf(this.#database.db);
+    const witnesses = await this.witnesses();
+    const newest = witnesses[0]?.checkpoint ?? null;
+    if (newest === null) throw new MoonguardError('audit_checkpoint_missing', 'No witness has cosigned yet.');
+    const cosigned = witnesses.filter(({ checkpoint }) => checkpoint === newest);
+    return { checkpoint: newest + cosigned.map(({ cosignatures }) => cosignatures).join(''), verifierKey };
+  }
+
   /** What the log is and was verified with, the current key first. */
   keys(): Promise<LogKeyRecord[]> {
     return listLogKeys(this.#database.db);
@@ -119,12 +139,34 @@ export class AuditService {
       const { checkpoint, verifierKey } = await checkpointOf(transaction);
       const { size, root } = openCheckpoint(checkpoint, parseVerifier(verifierKey));
       const entry = entryOf(row, salts, erased ?? {}, kind);
-      const ranges = inclusionPath(index, size);
-      const path = await new TileHashes(await tilesToProve(transaction, tilesBehind(ranges, size)), size).path(ranges);
+      const path = await hashesOf(transaction, inclusionPath(index, size), size);
       if (!verifyInclusion({ index, size, root, leaf: leafHash(Buffer.from(entry.text)), proof: path })) {
         throw new MoonguardError('audit_tree_inconsistent', 'The row is not what was put into the tree.');
       }
       return formatBundle(entry, { index, path, checkpoint });
+    });
+  }
+
+  /**
+   * Proof that the log has only grown since a checkpoint, for whoever holds that one and need not see a row.
+   * @param earlier signed
+   * @throws MoonguardError audit_fork when it has not grown from that: no proof is given; audit_checkpoint_missing, and those
+   *   of a checkpoint
+   */
+  async proveGrowth(earlier: string): Promise<string> {
+    return this.#reading(async (transaction) => {
+      const { checkpoint } = await checkpointOf(transaction);
+      const verifiers = verifiersOf(await keysOf(transaction));
+      const [before, now] = [openCheckpoint(earlier, ...verifiers), openCheckpoint(checkpoint, ...verifiers)];
+      const ranges = before.size > 0n && before.size < now.size ? consistencyPath(before.size, now.size) : [];
+      const path = await hashesOf(transaction, ranges, now.size);
+      if (!hasGrown(before, now, path)) {
+        throw new MoonguardError(
+          'audit_fork',
+          `The log of ${now.size} leaves does not continue that of ${before.size}.`,
+        );
+      }
+      return formatGrowthProof({ oldSize: before.size, path, checkpoint });
     });
   }
 
@@ -197,6 +239,16 @@ export function verifyProof(bundle: string, verifierKey: string | readonly strin
   return verifyBundle(bundle, ...verifiersOf(verifierKey));
 }
 
+/** {@link verifyGrowthProof} with keys as text; returns how many leaves the log has now. @throws MoonguardError as there, and log_key_invalid */
+export function verifyGrowth(proof: string, earlier: string, verifierKey: string | readonly string[]): bigint {
+  return verifyGrowthProof(proof, earlier, ...verifiersOf(verifierKey)).size;
+}
+
+async function hashesOf(transaction: Db, ranges: readonly LeafRange[], size: bigint): Promise<Uint8Array[]> {
+  const tiles = await tilesToProve(transaction, tilesBehind(ranges, size));
+  return new TileHashes(tiles, size).path(ranges);
+}
+
 async function checkpointOf(db: Db): Promise<SignedCheckpoint> {
   const { checkpoint, verifierKey } = await findSaidOfLog(db);
   if (checkpoint === null || verifierKey === null) {
@@ -206,7 +258,7 @@ async function checkpointOf(db: Db): Promise<SignedCheckpoint> {
 }
 
 function verifiersOf(keys: string | readonly string[]): Verifier[] {
-  return [keys].flat().map(parseVerifier);
+  return [keys].flat().map((key) => parseVerifier(key));
 }
 
 async function keysOf(db: Db): Promise<string[]> {

@@ -7,6 +7,8 @@ import { sha256 } from './tree.ts';
  * `<name>+<key id>+<base64>`, with `PRIVATE+KEY+` before the signer's.
  */
 const ED25519 = 0x01;
+/** c2sp.org/tlog-cosignature: the key of a witness, which signs more than the text. */
+const COSIGNER = 0x04;
 const KEY_ID_BYTES = 4;
 const SEED_BYTES = 32;
 const SIGNER = 'PRIVATE+KEY+';
@@ -33,8 +35,17 @@ export interface Signer {
 
 /** @throws MoonguardError log_key_invalid */
 export function parseVerifier(text: string): Verifier {
-  const { name, keyId, key } = parseKey(text);
-  const verifier = verifierOf(name, key);
+  return parseVerifierOf(ED25519, text);
+}
+
+/** The key of a witness. @throws MoonguardError log_key_invalid */
+export function parseCosigner(text: string): Verifier {
+  return parseVerifierOf(COSIGNER, text);
+}
+
+function parseVerifierOf(algorithm: number, text: string): Verifier {
+  const { name, keyId, key } = parseKey(text, algorithm);
+  const verifier = verifierOf(name, key, algorithm);
   if (verifier.keyId !== keyId) throw invalidKey('The key id is not that of the key.');
   return verifier;
 }
@@ -89,7 +100,9 @@ export function openNote(note: string, ...verifiers: readonly Verifier[]): strin
   return text;
 }
 
-interface NoteSignature {
+export interface NoteSignature {
+  /** As it stands in the note. */
+  readonly line: string;
   readonly name: string;
   readonly keyId: string;
   readonly bytes: Buffer;
@@ -99,7 +112,8 @@ function nameOfKey({ name, keyId }: Pick<Verifier, 'name' | 'keyId'>): string {
   return `${name}+${keyId}`;
 }
 
-function parseNote(note: string): { text: string; signatures: NoteSignature[] } {
+/** What a note says and who signed it, none of which is verified. @throws MoonguardError audit_note_invalid */
+export function parseNote(note: string): { text: string; signatures: NoteSignature[] } {
   if (note.length > LONGEST_NOTE || !note.isWellFormed() || Array.from(note).some(isControl)) {
     throw invalidNote('It is too long or holds characters that a note may not hold.');
   }
@@ -116,14 +130,14 @@ function parseSignature(line: string): NoteSignature {
   if (dash !== '—' || !isName(name) || others.length > 0 || bytes.length <= KEY_ID_BYTES || !isBase64(base64, bytes)) {
     throw invalidNote(`No signature: ${line.slice(0, 200)}`);
   }
-  return { name, keyId: bytes.toString('hex', 0, KEY_ID_BYTES), bytes: bytes.subarray(KEY_ID_BYTES) };
+  return { line, name, keyId: bytes.toString('hex', 0, KEY_ID_BYTES), bytes: bytes.subarray(KEY_ID_BYTES) };
 }
 
-function parseKey(text: string): { name: string; keyId: string; key: Uint8Array } {
+function parseKey(text: string, algorithm = ED25519): { name: string; keyId: string; key: Uint8Array } {
   const [, name = '', keyId = '', base64 = ''] = /^([^+]*)\+([0-9a-f]{8})\+(.*)$/s.exec(text) ?? [];
   const bytes = Buffer.from(base64, 'base64');
   if (!isName(name) || !isBase64(base64, bytes)) throw invalidKey('A key reads <name>+<key id>+<base64>.');
-  if (bytes[0] !== ED25519 || bytes.length !== SEED_BYTES + 1) throw invalidKey('It is no Ed25519 key.');
+  if (bytes[0] !== algorithm || bytes.length !== SEED_BYTES + 1) throw invalidKey('It is no Ed25519 key for this.');
   return { name, keyId, key: bytes.subarray(1) };
 }
 
@@ -133,19 +147,19 @@ function signerOf(name: string, seed: Uint8Array): Signer {
   return { privateKey, verifier: verifierOf(name, spki.subarray(SPKI.length)) };
 }
 
-function verifierOf(name: string, key: Uint8Array): Verifier {
+function verifierOf(name: string, key: Uint8Array, algorithm = ED25519): Verifier {
   if (!isName(name)) throw invalidKey('The name of a key holds no space and no plus.');
-  const keyId = sha256(Buffer.from(`${name}\n`), keyBytes(key)).toString('hex', 0, KEY_ID_BYTES);
+  const keyId = sha256(Buffer.from(`${name}\n`), keyBytes(key, algorithm)).toString('hex', 0, KEY_ID_BYTES);
   return {
     name,
     keyId,
     publicKey: createPublicKey({ key: Buffer.concat([SPKI, key]), format: 'der', type: 'spki' }),
-    text: `${name}+${keyId}+${keyBytes(key).toString('base64')}`,
+    text: `${name}+${keyId}+${keyBytes(key, algorithm).toString('base64')}`,
   };
 }
 
-function keyBytes(key: Uint8Array): Buffer {
-  return Buffer.concat([Uint8Array.of(ED25519), key]);
+function keyBytes(key: Uint8Array, algorithm = ED25519): Buffer {
+  return Buffer.concat([Uint8Array.of(algorithm), key]);
 }
 
 function isControl(character: string): boolean {

@@ -37,23 +37,25 @@ export function parseTlogProof(text: string): TlogProof {
   return {
     extra: fromBase64(extra.slice('extra '.length)),
     index: BigInt(position),
-    path: path.map(fromBase64).map(ofHashLength),
+    path: path.map(parseHash),
     checkpoint: rest.join('\n\n'),
   };
 }
 
-function toBase64(bytes: Uint8Array): string {
+/** @throws MoonguardError audit_proof_invalid */
+export function parseHash(line: string): Buffer {
+  const hash = fromBase64(line);
+  if (hash.length !== HASH_BYTES) throw invalidProof(`A hash has ${HASH_BYTES} bytes, not ${hash.length}.`);
+  return hash;
+}
+
+export function toBase64(bytes: Uint8Array): string {
   return Buffer.from(bytes).toString('base64');
 }
 
 function fromBase64(text: string): Buffer {
   const bytes = Buffer.from(text, 'base64');
   if (!isBase64(text, bytes)) throw invalidProof(`No base64: ${text.slice(0, 100)}`);
-  return bytes;
-}
-
-function ofHashLength(bytes: Buffer): Buffer {
-  if (bytes.length !== HASH_BYTES) throw invalidProof(`A hash has ${HASH_BYTES} bytes, not ${bytes.length}.`);
   return bytes;
 }
 

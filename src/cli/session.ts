@@ -10,13 +10,25 @@ export function configOf({ dataDirectory }: Pick<DataOptions, 'dataDirectory'>):
 }
 
 export function moonguardOptions(config: Config): MoonguardOptions {
-  const { databaseUrl, dataDirectory, masterKey, logKey, webhookKeys, leaseMs, breaker, retention, archive } = config;
+  const {
+    databaseUrl,
+    dataDirectory,
+    masterKey,
+    logKey,
+    witnesses,
+    webhookKeys,
+    leaseMs,
+    breaker,
+    retention,
+    archive,
+  } = config;
   const { signatureToleranceSeconds, maxBodyBytes, deliveryConcurrency, allowLoopbackDestinations } = config;
   return {
     databaseUrl,
     dataDirectory,
     masterKey,
     logKey,
+    witnesses,
     webhookKeys,
     leaseMs,
     breaker,

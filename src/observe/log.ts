@@ -48,6 +48,8 @@ const levels: Readonly<Record<Observation['type'], Level>> = {
   'audit.sequenced': 'debug',
   'audit.delayed': 'warn',
   'audit.sequence_failed': 'error',
+  'audit.witnessed': 'debug',
+  'audit.witness_failed': 'warn',
   'audit.key_missing': 'info',
   'log_key.generated': 'info',
   'worker.ended': 'error',

@@ -121,6 +121,7 @@ export function createMetrics(
       case 'jobs.claim_failed':
       case 'audit.delayed':
       case 'audit.sequence_failed':
+      case 'audit.witness_failed':
       case 'request.failed':
       case 'database.listen_lost':
       case 'worker.ended':
@@ -138,6 +139,7 @@ export function createMetrics(
       case 'log_key.generated':
       case 'audit.key_missing':
       case 'audit.sequenced':
+      case 'audit.witnessed':
       case 'database.listen_restored':
         return;
     }

@@ -62,6 +62,10 @@ export type Observation =
   /** Longer than whoever logs was promised. */
   | { type: 'audit.delayed'; waitedMs: number }
   | { type: 'audit.sequence_failed'; reason: string }
+  /** A witness has cosigned a checkpoint. */
+  | { type: 'audit.witnessed'; witness: string; size: number }
+  /** It did not: it is away, or this log is not the one it remembers. */
+  | { type: 'audit.witness_failed'; witness: string; reason: string }
   /** This process has no key of the log: another one signs, or nobody. */
   | { type: 'audit.key_missing' }
   | { type: 'log_key.generated'; file: string }

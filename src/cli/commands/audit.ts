@@ -14,17 +14,29 @@ const SOME_KEY = 'example.com/log+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcr
 
 export function auditCommand(): Command {
   const audit = new Command('audit').description('proof that nothing that is logged was changed');
-  for (const make of [checkpoint, prove, verify, exportLeaves, makeKey, listKeys, rotateKey]) audit.addCommand(make());
+  for (const make of [
+    checkpoint,
+    prove,
+    proveGrowth,
+    verify,
+    exportLeaves,
+    makeKey,
+    listKeys,
+    rotateKey,
+    listWitnesses,
+  ])
+    audit.addCommand(make());
   return audit;
 }
 
 function checkpoint(): Command {
   const command = readCommand('checkpoint', 'print the newest signed checkpoint, to be kept where nobody can change it')
     .option('--key', 'print instead what it is verified with')
-    .action(({ key, ...options }: DataOptions & { readonly key?: true }) =>
+    .option('--witnessed', 'print the newest one that a witness has cosigned')
+    .action(({ key, witnessed, ...options }: DataOptions & { readonly key?: true; readonly witnessed?: true }) =>
       answer(
         options,
-        ({ audit }) => audit.checkpoint(),
+        ({ audit }) => (witnessed ? audit.witnessedCheckpoint() : audit.checkpoint()),
         (signed) => print(key ? signed.verifierKey : signed.checkpoint.trimEnd()),
       ),
     );
@@ -49,6 +61,19 @@ function prove(): Command {
   return withExample(command, `audit prove ${SOME_LOG} --out row.tlog-proof`);
 }
 
+function proveGrowth(): Command {
+  const command = readCommand('growth', 'print the proof that the log has only grown since a checkpoint')
+    .argument('<checkpoint>', 'a file with a checkpoint of this log')
+    .action((file: string, options: DataOptions) =>
+      answer(
+        options,
+        async ({ audit }) => ({ proof: await audit.proveGrowth(textOf(file)) }),
+        ({ proof }) => print(proof.trimEnd()),
+      ),
+    );
+  return withExample(command, 'audit growth 2026-11-01.checkpoint');
+}
+
 interface VerifyOptions extends DataOptions {
   readonly key?: readonly string[];
   readonly against?: string;
@@ -57,7 +82,7 @@ interface VerifyOptions extends DataOptions {
 function verify(): Command {
   const command = readCommand(
     'verify',
-    'check everything logged; or a proof or an exported folder, without any database',
+    'check everything logged; or a proof, of a row or of growth, or an exported folder, without any database',
   )
     .argument('[path]', 'a proof or an exported folder; default: the database')
     .option(
@@ -79,7 +104,6 @@ function verify(): Command {
         return;
       }
       if (key === undefined) self.error('error: say with --key what the log is verified with');
-      if (earlier !== undefined && !isFolder(path)) self.error('error: a proof says nothing about --against');
       await verifyFile(path, { verifierKey: key, earlier }, options.json ? printJson : undefined);
     });
   return withExample(
@@ -170,15 +194,44 @@ function rotateKey(): Command {
   return withExample(command, 'audit rotate-key');
 }
 
+function listWitnesses(): Command {
+  const command = readCommand('witnesses', 'list who else watches the log, and how far they have seen it').action(
+    (options: DataOptions) =>
+      answer(
+        options,
+        ({ audit }) => audit.witnesses(),
+        (witnesses) =>
+          printTable(
+            witnesses,
+            [
+              { title: 'WITNESS', value: ({ verifierKey }) => verifierKey.split('+', 1)[0] },
+              { title: 'LEAVES', value: ({ size }) => size, align: 'right' },
+              { title: 'COSIGNED', value: ({ cosignedAt }) => timeText(cosignedAt) },
+              { title: 'FAILURES', value: ({ failures }) => failures, align: 'right' },
+              { title: 'REASON', value: ({ failureReason }) => failureReason, mayCut: true },
+            ],
+            'No witnesses.',
+          ),
+      ),
+  );
+  return withExample(command, 'audit witnesses');
+}
+
 /** @param printDocument for programs; default: lines for people */
 async function verifyFile(
   path: string,
   trusted: { readonly verifierKey: readonly string[]; readonly earlier: string | undefined },
   printDocument: ((document: object) => void) | undefined,
 ): Promise<void> {
-  const { verifyExport, verifyProof } = await import('../../audit/AuditService.ts');
+  const { verifyExport, verifyGrowth, verifyProof } = await import('../../audit/AuditService.ts');
   if (isFolder(path)) {
     (printDocument ?? tellFindings)(judged(await verifyExport(path, trusted)));
+    return;
+  }
+  if (trusted.earlier !== undefined) {
+    const size = Number(verifyGrowth(textOf(path), trusted.earlier, trusted.verifierKey));
+    if (printDocument === undefined) print(`Verified: the log has only grown since, to ${size} leaves.`);
+    else printDocument({ size });
     return;
   }
   const { index, checkpoint: signed, entry } = verifyProof(textOf(path), trusted.verifierKey);
