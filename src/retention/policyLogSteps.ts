@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Database } from '../database/database.ts';
 import { eraseRows } from './eraseRows.ts';
 import type { RetentionReport } from './retentionReport.ts';
@@ -6,8 +7,10 @@ import { listPartitionsToErase } from './store/listPartitionsToErase.ts';
 import { lockRetention } from './store/lockRetention.ts';
 import { removePolicyLogs } from './store/removePolicyLogs.ts';
 
-/** Rows in one transaction: some 200 ms, in which the sequencer waits, and nobody else. */
+/** Rows in one transaction: some 40 ms, in which the sequencer waits, and nobody else. */
 const REMOVED_AT_A_TIME = 2_000;
+/** After each, so that commits of others reach the disk between two: without pauses their p99 is three times as long. */
+const PAUSE_MS = 50;
 const ERASED_AT_A_TIME = 1_000;
 
 export interface PolicyLogRun {
@@ -29,6 +32,7 @@ export async function* removalSteps({ db }: Database, run: PolicyLogRun): Retent
     }
     const { action, partition, classes, nextPartition, nextAfter } = removed;
     const rowsOf = Object.entries(classes);
+    if (rowsOf.length > 0) await sleep(PAUSE_MS);
     yield { policyLogs: rowsOf.map(([retentionClass, rows]) => ({ action, partition, retentionClass, rows })) };
     position = { partition: nextPartition, after: nextAfter };
   } while (position.partition !== null);

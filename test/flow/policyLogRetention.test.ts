@@ -76,7 +76,9 @@ class PastLog {
 const YEARS_8 = 97;
 
 forEachDatabase('retention of the policy log', (open) => {
-  test('removes what is past, keeps what is held, and leaves every proof and the verification valid', async () => {
+  test('removes what is past, keeps what is held, and leaves every proof and the verification valid', {
+    timeout: 60_000,
+  }, async () => {
     const past = await PastLog.open(await open(), [
       { name: 'gone_1', monthsAgo: YEARS_8 },
       { name: 'gone_2', monthsAgo: YEARS_8, with: { retention_class: "'unheard_of'" } },
