@@ -133,6 +133,10 @@ export const errorCatalogue = {
   },
   audit_signature_wrong: { status: 422, action: 'Do not trust it: somebody changed it after it was signed.' },
   audit_other_log: { status: 422, action: 'Compare with a checkpoint of the same log.' },
+  audit_fork: {
+    status: 409,
+    action: 'Keep the earlier checkpoint: it shows that the log was written anew. Find out by whom.',
+  },
   audit_version_unknown: {
     status: 422,
     action: 'Verify it with the version of Moonguard that made it, or a newer one.',

@@ -14,6 +14,7 @@ export {
   type SignedCheckpoint,
   type VerifyOptions,
   verifyExport,
+  verifyGrowth,
   verifyProof,
 } from './audit/AuditService.ts';
 export type { VerifiedBundle } from './audit/bundle.ts';

@@ -61,7 +61,9 @@ test('whatever is changed in a proof, it is refused by name, or says what it sai
         expect(verifyBundle(changed, signer.verifier)).toEqual(said);
       } catch (error) {
         expect(error).toBeInstanceOf(MoonguardError);
-        expect(error).toMatchObject({ code: expect.stringMatching(/^audit_(note|signature|other|version|entry|proof)_/) });
+        expect(error).toMatchObject({
+          code: expect.stringMatching(/^audit_(note|signature|other|version|entry|proof)_/),
+        });
       }
     }),
     { numRuns: 1_000 },
