@@ -1,19 +1,9 @@
--- Why: the policy log is listed, exported and searched in the order of time, however long it is.
--- Locks: SHARE on moonpay_policy_logs while two indexes are made: nobody writes to the log meanwhile.
+-- Why: the policy log is searched by the words of its reasons and notes, by whoever may read it.
+-- Locks: none on tables that exist.
 -- Older program: runs on.
 
--- The order of lists and exports: without it each page of a million rows sorts a million rows.
-create index moonpay_policy_logs_time_idx on public.moonpay_policy_logs (executed_at, id);
-drop index public.moonpay_policy_logs_executed_at_idx;
-
--- The words of reason and notes, as moonguard.words_of has them: said without it, because whoever may write rows needs no right to
--- a function then, and half of the time is saved. Both places below must say the same.
-create index moonpay_policy_logs_words_idx on public.moonpay_policy_logs using gin (to_tsvector('pg_catalog.simple',
-  translate(left(coalesce(reason, '') || ' ' || coalesce(notes, ''), 200000), '!"#$%&''()*+,-./:;<=>?@[\]^_`{|}~', repeat(' ', 32))))
-  where reason is not null or notes is not null;
-
 -- With the rights of the owner, because @@ is not leakproof: under Row Level Security PostgreSQL would read every row before it looks
--- for words. What the caller may read is asked of the policy itself, so that both always say the same.
+-- for words. What the caller may read is asked of the policy itself, so that both always say the same. The index of words is in 0009.
 create function moonguard.search_policy_logs(p_words text, p_conditions jsonb default '[]', p_before timestamptz default null,
   p_before_id uuid default null, p_limit integer default 50)
 returns table (id uuid, executed_at timestamptz)

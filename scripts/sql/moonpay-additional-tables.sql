@@ -2731,7 +2731,8 @@ select moonguard.add_check('public.moonpay_policy_logs', 'moonpay_policy_logs_re
 select moonguard.add_check('public.moonpay_policy_logs', 'moonpay_policy_logs_metadata_check', $$jsonb_typeof(metadata) = 'object'$$);
 
 create index moonpay_policy_logs_log_id_idx on public.moonpay_policy_logs (log_id);
-create index moonpay_policy_logs_executed_at_idx on public.moonpay_policy_logs using brin (executed_at);
+-- The order of lists and exports: without it each page of a million rows sorts a million rows.
+create index moonpay_policy_logs_executed_at_idx on public.moonpay_policy_logs (executed_at, id);
 create index moonpay_policy_logs_policy_idx on public.moonpay_policy_logs (policy_id, executed_at);
 create index moonpay_policy_logs_entity_idx on public.moonpay_policy_logs (entity_type, entity_id);
 create index moonpay_policy_logs_customer_id_idx on public.moonpay_policy_logs (customer_id) where customer_id is not null;
@@ -2746,6 +2747,11 @@ create index moonpay_policy_logs_rule_conditions_idx on public.moonpay_policy_lo
   where rule_conditions is not null and decision_id is null;
 create index moonpay_policy_logs_metadata_idx on public.moonpay_policy_logs using gin (metadata jsonb_path_ops)
   where metadata <> '{}' and decision_id is null;
+-- The words of reason and notes, as moonguard.words_of has them: said without it, because whoever may write rows needs no right to
+-- a function then, and half of the time is saved. moonguard.search_policy_logs must say the same.
+create index moonpay_policy_logs_words_idx on public.moonpay_policy_logs using gin (to_tsvector('pg_catalog.simple',
+  translate(left(coalesce(reason, '') || ' ' || coalesce(notes, ''), 200000), '!"#$%&''()*+,-./:;<=>?@[\]^_`{|}~', repeat(' ', 32))))
+  where reason is not null or notes is not null;
 
 create trigger moonpay_policy_logs_append_only before update or delete on public.moonpay_policy_logs
   for each row execute function moonguard.refuse_policy_log_change();
@@ -2821,8 +2827,8 @@ comment on column public.moonpay_policy_logs.user_agent is 'Program of whoever a
 comment on column public.moonpay_policy_logs.metadata is 'Yours.';
 comment on column public.moonpay_policy_logs.created_at is 'When the row was written.';
 $moonguard_0009$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (9, '0009_policy_logs', 'b6d4552a6fd533c155546d80ae699021132a71194899c648b759699ad3b1b9ec');
-  elsif v_applied <> 'b6d4552a6fd533c155546d80ae699021132a71194899c648b759699ad3b1b9ec' then
+    insert into moonguard.schema_migrations (number, name, checksum) values (9, '0009_policy_logs', '5286cf1992bef7fdf3a670ce0edfc42020abb8d1d4ca2123ad593f072672138d');
+  elsif v_applied <> '5286cf1992bef7fdf3a670ce0edfc42020abb8d1d4ca2123ad593f072672138d' then
     raise exception using
       errcode = 'MG002',
       message = 'the migration 0009_policy_logs that was applied here had another text',
@@ -9230,22 +9236,12 @@ declare
 begin
   if v_applied is null then
     execute $moonguard_0031$
--- Why: the policy log is listed, exported and searched in the order of time, however long it is.
--- Locks: SHARE on moonpay_policy_logs while two indexes are made: nobody writes to the log meanwhile.
+-- Why: the policy log is searched by the words of its reasons and notes, by whoever may read it.
+-- Locks: none on tables that exist.
 -- Older program: runs on.
 
--- The order of lists and exports: without it each page of a million rows sorts a million rows.
-create index moonpay_policy_logs_time_idx on public.moonpay_policy_logs (executed_at, id);
-drop index public.moonpay_policy_logs_executed_at_idx;
-
--- The words of reason and notes, as moonguard.words_of has them: said without it, because whoever may write rows needs no right to
--- a function then, and half of the time is saved. Both places below must say the same.
-create index moonpay_policy_logs_words_idx on public.moonpay_policy_logs using gin (to_tsvector('pg_catalog.simple',
-  translate(left(coalesce(reason, '') || ' ' || coalesce(notes, ''), 200000), '!"#$%&''()*+,-./:;<=>?@[\]^_`{|}~', repeat(' ', 32))))
-  where reason is not null or notes is not null;
-
 -- With the rights of the owner, because @@ is not leakproof: under Row Level Security PostgreSQL would read every row before it looks
--- for words. What the caller may read is asked of the policy itself, so that both always say the same.
+-- for words. What the caller may read is asked of the policy itself, so that both always say the same. The index of words is in 0009.
 create function moonguard.search_policy_logs(p_words text, p_conditions jsonb default '[]', p_before timestamptz default null,
   p_before_id uuid default null, p_limit integer default 50)
 returns table (id uuid, executed_at timestamptz)
@@ -9287,8 +9283,8 @@ comment on function moonguard.search_policy_logs(text, jsonb, timestamptz, uuid,
 revoke all on function moonguard.search_policy_logs(text, jsonb, timestamptz, uuid, integer) from public, anon, authenticated, service_role;
 grant execute on function moonguard.search_policy_logs(text, jsonb, timestamptz, uuid, integer) to authenticated, service_role;
 $moonguard_0031$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (31, '0031_policy_log_reading', '1fbd9c291558304650fd32aa107980198df83dbe55b37f07a42393f22715b889');
-  elsif v_applied <> '1fbd9c291558304650fd32aa107980198df83dbe55b37f07a42393f22715b889' then
+    insert into moonguard.schema_migrations (number, name, checksum) values (31, '0031_policy_log_reading', '97011db7e5dcac839c7ca29a6fc0c2980c522203427dac43619714d11f32dd4e');
+  elsif v_applied <> '97011db7e5dcac839c7ca29a6fc0c2980c522203427dac43619714d11f32dd4e' then
     raise exception using
       errcode = 'MG002',
       message = 'the migration 0031_policy_log_reading that was applied here had another text',

@@ -104,8 +104,11 @@ onEveryServer('every object of ours', (create) => {
         where n.nspname in ('moonguard', 'public') and p.prosecdef and p.prorettype <> 'trigger'::regtype
           and has_function_privilege('authenticated', p.oid, 'execute')`),
       'functions with rights of the owner that a signed-in user may call',
-      // It asks for the role before it looks, and gives ids alone: migrations/0022_alert_reading.sql says why.
-    ).toEqual(['moonguard.search_alerts(text,jsonb,timestamp with time zone,uuid,integer)']);
+      // They ask what the caller may read before they look, and give ids alone: 0022 and 0031 say why.
+    ).toEqual([
+      'moonguard.search_alerts(text,jsonb,timestamp with time zone,uuid,integer)',
+      'moonguard.search_policy_logs(text,jsonb,timestamp with time zone,uuid,integer)',
+    ]);
     expect(
       await names(`select c.oid::regclass::text as name from pg_class c join pg_namespace n on n.oid = c.relnamespace
         where n.nspname in ('moonguard', 'public', 'moonguard_partitions') and c.relkind in ('r', 'p') and not c.relrowsecurity`),
