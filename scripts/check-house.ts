@@ -113,7 +113,7 @@ const words: readonly WordRule[] = [
   },
 ];
 
-const DOMAINS = /^src\/(receive|webhooks|deliver|compliance|policy|audit|retention)\//;
+const DOMAINS = /^src\/(receive|webhooks|deliver|compliance|policy|audit|retention|archive|jobs)\//;
 const SHELLS = /^src\/(http|cli)\//;
 
 const zones: readonly ImportZone[] = [

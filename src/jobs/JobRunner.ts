@@ -75,9 +75,9 @@ export class JobRunner {
       throw new MoonguardError('job_not_found', `There is no job ${name}: ${[...this.#jobs.keys()].join(', ')}.`);
     }
     await this.register();
-    const [turn] = await this.#claim([name], true);
-    if (turn?.leaseToken == null) throw new MoonguardError('job_running', `A process is running ${name}.`);
-    return this.#run(job, { leaseToken: turn.leaseToken, signal: signal ?? this.#stopping.signal, onProgress });
+    const leaseToken = (await this.#claim([name], true))[0]?.leaseToken ?? null;
+    if (leaseToken === null) throw new MoonguardError('job_running', `A process is running ${name}.`);
+    return this.#run(job, { leaseToken, signal: signal ?? this.#stopping.signal, onProgress });
   }
 
   /** Begins what is due. @returns how long there is nothing to do */

@@ -2,6 +2,7 @@ import { Command } from 'commander';
 import type { JobState } from '../../jobs/Jobs.ts';
 import type { JobRun } from '../../jobs/runClaimedJob.ts';
 import type { SequencerState } from '../../jobs/store/findSequencer.ts';
+import type { Moonguard } from '../../moonguard.ts';
 import { type ChangeOptions, changeCommand, type DataOptions, readCommand, withExample } from '../command.ts';
 import { print, printTable, timeText } from '../output.ts';
 import { answer } from '../session.ts';
@@ -48,14 +49,18 @@ function run(): Command {
     .argument(...JOB)
     .action(async (name: string, options: DataOptions) => {
       const onProgress = options.json ? undefined : (soFar: object) => print(`  ${resultText(soFar) ?? ''}`);
-      await answer(options, ({ jobs }) => jobs.run(name, { onProgress }), printRun);
+      const runJob = async ({ jobs }: Moonguard): Promise<JobRun> => {
+        const done = await jobs.run(name, { onProgress });
+        if (done.status !== 'done') process.exitCode = 1;
+        return done;
+      };
+      await answer(options, runJob, printRun);
     });
   return withExample(command, 'jobs run partitions');
 }
 
 function printRun({ status, result, reason }: JobRun): void {
   print([status, reason, resultText(result)].filter((part) => part !== undefined).join(', '));
-  if (status !== 'done') process.exitCode = 1;
 }
 
 function pause(): Command {
