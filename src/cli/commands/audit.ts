@@ -8,6 +8,7 @@ import { type DataOptions, readCommand, withExample } from '../command.ts';
 import { leafIndex, list } from '../optionValues.ts';
 import { count, print, printFields, printJson, printTable, timeText } from '../output.ts';
 import { answer } from '../session.ts';
+import { watchCommand } from './auditWatch.ts';
 
 const SOME_LOG = 'log_0199f2c4a1b27d3e8c5f6a7b8c9d0e1f';
 const SOME_KEY = 'example.com/log+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k';
@@ -24,6 +25,7 @@ export function auditCommand(): Command {
     listKeys,
     rotateKey,
     listWitnesses,
+    watchCommand,
   ])
     audit.addCommand(make());
   return audit;
