@@ -1,5 +1,6 @@
 import type { Database } from '../database/database.ts';
 import { databaseErrorReport } from '../database/databaseError.ts';
+import { Rounds } from '../jobs/Rounds.ts';
 import type { Observe } from '../observe/observation.ts';
 import { listReplayLanes, type ReplayLane } from './store/listReplayLanes.ts';
 import { type Released, releaseReplayLane } from './store/releaseReplayLane.ts';
@@ -25,12 +26,8 @@ export interface ReplayerOptions {
 export class Replayer {
   readonly #database: Database;
   readonly #observe: Observe;
-  #stopped = true;
-  /** Somebody may have begun a replay that the round under way has not seen. */
-  #mayBeMore = false;
+  readonly #rounds = new Rounds(() => this.#round());
   #pauseMs = POLL_MS;
-  #round: Promise<void> | undefined;
-  #timer: NodeJS.Timeout | undefined;
   #stopListening: (() => Promise<void>) | undefined;
 
   constructor({ database, observe }: ReplayerOptions) {
@@ -40,34 +37,22 @@ export class Replayer {
 
   /** Resolves when it listens; replays that are running by then go on at once. */
   async start(): Promise<void> {
-    this.#stopped = false;
     this.#stopListening = await this.#database.listen('moonguard_replays', () => {
       this.#pauseMs = SHORTEST_PAUSE_MS;
-      this.#wake();
+      this.#rounds.wake();
     });
-    this.#wake();
+    this.#rounds.start();
   }
 
   /** Finishes the batch under way. */
   async stop(): Promise<void> {
-    this.#stopped = true;
-    clearTimeout(this.#timer);
-    await this.#stopListening?.();
-    await this.#round;
+    await Promise.all([this.#rounds.stop(), this.#stopListening?.()]);
   }
 
-  #wake(): void {
-    this.#mayBeMore = true;
-    if (this.#stopped || this.#round !== undefined) return;
-    clearTimeout(this.#timer);
-    this.#mayBeMore = false;
-    this.#round = this.#release().then((gotOn) => {
-      this.#round = undefined;
-      if (this.#stopped) return;
-      this.#pauseMs = gotOn ? SHORTEST_PAUSE_MS : Math.min(this.#pauseMs * 2, POLL_MS);
-      if (this.#mayBeMore) this.#wake();
-      else this.#timer = setTimeout(() => this.#wake(), this.#pauseMs);
-    });
+  async #round(): Promise<number> {
+    const gotOn = await this.#release();
+    this.#pauseMs = gotOn ? SHORTEST_PAUSE_MS : Math.min(this.#pauseMs * 2, POLL_MS);
+    return this.#pauseMs;
   }
 
   /** A batch of every lane, in turn, for as long as one of them goes on. @returns whether anything was released */
@@ -78,7 +63,7 @@ export class Replayer {
       while (lanes.length > 0) {
         const going: ReplayLane[] = [];
         for (const lane of lanes) {
-          if (this.#stopped) return gotOn;
+          if (this.#rounds.isStopped) return gotOn;
           const { released, goesOn } = await this.#releaseBatch(lane);
           gotOn ||= released > 0;
           if (goesOn) going.push(lane);

@@ -1,9 +1,10 @@
 import { databaseErrorReport } from '../database/databaseError.ts';
+import { Rounds } from '../jobs/Rounds.ts';
 import type { Observe } from '../observe/observation.ts';
 import { type BacktestDependencies, runBacktestBatch } from './runBacktestBatch.ts';
 
 /** A NOTIFY tells of a new backtest at once; this covers the time when nobody listens, and one whose process died. */
-const POLL_MS = 5_000;
+const POLL_MS = 10_000;
 
 export interface BacktesterOptions extends BacktestDependencies {
   readonly observe: Observe;
@@ -15,11 +16,7 @@ export interface BacktesterOptions extends BacktestDependencies {
  */
 export class Backtester {
   readonly #options: BacktesterOptions;
-  #stopped = true;
-  /** Somebody may have begun one that the round under way has not seen. */
-  #mayBeMore = false;
-  #round: Promise<void> | undefined;
-  #timer: NodeJS.Timeout | undefined;
+  readonly #rounds = new Rounds(() => this.#work());
   #stopListening: (() => Promise<void>) | undefined;
 
   constructor(options: BacktesterOptions) {
@@ -28,42 +25,26 @@ export class Backtester {
 
   /** Resolves when it listens; backtests that are running by then go on at once. */
   async start(): Promise<void> {
-    this.#stopped = false;
-    this.#stopListening = await this.#options.database.listen('moonguard_backtests', () => this.#wake());
-    this.#wake();
+    this.#stopListening = await this.#options.database.listen('moonguard_backtests', () => this.#rounds.wake());
+    this.#rounds.start();
   }
 
   /** Finishes the batch under way. */
   async stop(): Promise<void> {
-    this.#stopped = true;
-    clearTimeout(this.#timer);
-    await this.#stopListening?.();
-    await this.#round;
+    await Promise.all([this.#rounds.stop(), this.#stopListening?.()]);
   }
 
-  #wake(): void {
-    this.#mayBeMore = true;
-    if (this.#stopped || this.#round !== undefined) return;
-    clearTimeout(this.#timer);
-    this.#mayBeMore = false;
-    this.#round = this.#work().then(() => {
-      this.#round = undefined;
-      if (this.#stopped) return;
-      if (this.#mayBeMore) this.#wake();
-      else this.#timer = setTimeout(() => this.#wake(), POLL_MS);
-    });
-  }
-
-  async #work(): Promise<void> {
+  async #work(): Promise<number> {
     const { observe } = this.#options;
     try {
-      while (!this.#stopped) {
+      while (!this.#rounds.isStopped) {
         const step = await runBacktestBatch(this.#options);
-        if (step === undefined) return;
+        if (step === undefined) break;
         observe(step);
       }
     } catch (error) {
       observe({ type: 'backtest.interrupted', reason: databaseErrorReport(error).message });
     }
+    return POLL_MS;
   }
 }
