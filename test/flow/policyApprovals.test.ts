@@ -1,11 +1,9 @@
 import { sql } from 'kysely';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { asActor } from '../../src/database/asActor.ts';
-import { databaseErrorReport } from '../../src/database/databaseError.ts';
 import type { NewApproval } from '../../src/policy/approval.ts';
 import type { PolicyService } from '../../src/policy/PolicyService.ts';
 import { jobsOf, processWith } from '../support/jobs.ts';
-import { policyService } from '../support/policies.ts';
+import { policyService, refusedAs, writeAs } from '../support/policies.ts';
 import { refusal } from '../support/refusal.ts';
 import { forEachDatabase, type TestDatabase } from '../support/testDatabase.ts';
 
@@ -43,10 +41,6 @@ forEachDatabase('approvals and exceptions', (open) => {
     if (approval === undefined) throw new Error('nothing is pending');
     return approval;
   };
-  const write = (actor: string, statement: string): Promise<unknown> =>
-    database
-      .transaction((transaction) => asActor(transaction, actor, () => sql.raw(statement).execute(transaction)))
-      .catch(databaseErrorReport);
   const waivers = async (customer: string | null, entityId: string, environment = 'production', at = new Date()) => {
     const { rows } = await sql<{ waivers: { kind: string; policy: string; rule: string | null }[] }>`
       select moonguard.policy_waivers(${environment}, ${customer}, 'transaction', ${entityId}, ${at}) as waivers
@@ -145,9 +139,9 @@ forEachDatabase('approvals and exceptions', (open) => {
       ['otto', `delete from ${table}`, 'policy_approvals_append_only'],
       ['otto', `truncate ${table}`, 'policy_approvals_append_only'],
     ] as const) {
-      expect(await write(actor, statement), statement).toMatchObject({ constraint });
+      expect(await refusedAs(database, actor, statement), statement).toBe(constraint);
     }
-    await write('otto', `update ${table} set status = 'denied', reason = 'No', decided_by = 'olga'`);
+    await writeAs(database, 'otto', `update ${table} set status = 'denied', reason = 'No', decided_by = 'olga'`);
     expect(await policies.approvals.get(id)).toMatchObject({ status: 'denied', decidedBy: 'otto', validUntil: null });
   });
 
@@ -229,7 +223,7 @@ forEachDatabase('approvals and exceptions', (open) => {
       ['delete from moonguard.policy_exceptions', 'policy_exceptions_append_only'],
       ['truncate moonguard.policy_exceptions', 'policy_exceptions_append_only'],
     ] as const) {
-      expect(await write('otto', statement), statement).toMatchObject({ constraint });
+      expect(await refusedAs(database, 'otto', statement), statement).toBe(constraint);
     }
     await exceptions.end(id, { actor: 'otto' });
     expect((await refusal(exceptions.end(id, { actor: 'otto' }))).code).toBe('exception_invalid');

@@ -1,9 +1,8 @@
 import { sql } from 'kysely';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { asActor } from '../../src/database/asActor.ts';
 import { databaseErrorReport } from '../../src/database/databaseError.ts';
 import type { PolicyService } from '../../src/policy/PolicyService.ts';
-import { policyService, publishPolicy } from '../support/policies.ts';
+import { policyService, publishPolicy, refusedAs } from '../support/policies.ts';
 import { refusal } from '../support/refusal.ts';
 import { forEachDatabase, type TestDatabase } from '../support/testDatabase.ts';
 
@@ -124,17 +123,13 @@ forEachDatabase('lists of policies', (open) => {
     ]) {
       expect((await refusal(attempt())).code).toBe('policy_list_not_found');
     }
-    const changed = (statement: string) =>
-      database
-        .transaction((transaction) => asActor(transaction, 'anna', () => sql.raw(statement).execute(transaction)))
-        .catch(databaseErrorReport);
     await policies.lists.add('blocked', ['a']);
-    expect(await changed(`update moonguard.policy_lists set case_sensitive = false`)).toMatchObject({
-      constraint: 'policy_lists_content',
-    });
-    expect(await changed(`update moonguard.policy_list_values set value = 'b'`)).toMatchObject({
-      constraint: 'policy_list_values_content',
-    });
+    expect(await refusedAs(database, 'anna', `update moonguard.policy_lists set case_sensitive = false`)).toBe(
+      'policy_lists_content',
+    );
+    expect(await refusedAs(database, 'anna', `update moonguard.policy_list_values set value = 'b'`)).toBe(
+      'policy_list_values_content',
+    );
   });
 
   test('a list is read page by page', async () => {

@@ -1,10 +1,8 @@
 import { sql } from 'kysely';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { asActor } from '../../src/database/asActor.ts';
-import { databaseErrorReport } from '../../src/database/databaseError.ts';
 import type { PolicyDocument } from '../../src/policy/document.ts';
 import type { PolicyService } from '../../src/policy/PolicyService.ts';
-import { policyService } from '../support/policies.ts';
+import { policyService, refusedAs, writeAs } from '../support/policies.ts';
 import { refusal } from '../support/refusal.ts';
 import { forEachDatabase, openTestDatabase, type TestDatabase } from '../support/testDatabase.ts';
 
@@ -30,15 +28,6 @@ forEachDatabase('versions of policies', (open) => {
   const statuses = async () =>
     (await policies.versions.list('limits')).map(({ version, status }) => [version, status]).toReversed();
   const history = async (policyId = 'limits') => (await policies.listLogs({ policyId })).items.toReversed();
-
-  /** As a client of SQL, in somebody's name. */
-  const write = (actor: string, statement: string): Promise<unknown> =>
-    database.transaction((transaction) => asActor(transaction, actor, () => sql.raw(statement).execute(transaction)));
-  const refusedBy = async (actor: string, statement: string): Promise<string | undefined> =>
-    write(actor, statement).then(
-      () => 'nothing',
-      (error: unknown) => databaseErrorReport(error).constraint,
-    );
 
   test('a draft is overwritten until it is published; then the next one has the next number', async () => {
     await policies.versions.saveDraft(document(100), { actor: 'anna' });
@@ -158,10 +147,14 @@ forEachDatabase('versions of policies', (open) => {
         'policy_versions_document_check',
       ],
     ] as const) {
-      expect(await refusedBy('anna', statement), statement).toBe(constraint);
+      expect(await refusedAs(database, 'anna', statement), statement).toBe(constraint);
     }
     // Whoever writes other people's names or times writes nothing.
-    await write('anna', `update ${table} set created_by = 'x', published_by = 'x', replaces = 5, published_at = null`);
+    await writeAs(
+      database,
+      'anna',
+      `update ${table} set created_by = 'x', published_by = 'x', replaces = 5, published_at = null`,
+    );
     expect(await policies.versions.get('limits')).toMatchObject({ createdBy: 'system', replaces: null });
   });
 
@@ -172,12 +165,13 @@ forEachDatabase('versions of policies', (open) => {
       const { code } = await refusal(policies.versions.publish('limits', 1, { actor }));
       expect(code, actor).toBe('policy_second_person_needed');
     }
-    expect(await refusedBy('ANNA', `update moonguard.policy_versions set status = 'active'`)).toBe(
+    expect(await refusedAs(database, 'ANNA', `update moonguard.policy_versions set status = 'active'`)).toBe(
       'policy_versions_second_person',
     );
     // Saving in the same step would make the publisher the author.
     expect(
-      await refusedBy(
+      await refusedAs(
+        database,
         'otto',
         `update moonguard.policy_versions set status = 'active', document = document || '{"name": "x"}'`,
       ),
@@ -224,13 +218,14 @@ forEachDatabase('versions of policies', (open) => {
   });
 
   test('a version that does not compile any more is an error on whatever it applies to', async () => {
-    await write(
+    await writeAs(
+      database,
       'anna',
       `insert into moonguard.policy_versions (policy_id, document, hash)
         values ('handmade', '{"id": "handmade", "rules": "none"}', repeat('0', 64))`,
     );
     expect((await refusal(policies.versions.publish('handmade'))).code).toBe('policy_invalid');
-    await write('otto', `update moonguard.policy_versions set status = 'active'`);
+    await writeAs(database, 'otto', `update moonguard.policy_versions set status = 'active'`);
     const [policy] = (await policies.deciding.sets.current(database.db)).candidates('customer.created', 'sandbox');
     expect(policy?.document.id).toBe('handmade');
   });

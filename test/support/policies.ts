@@ -1,5 +1,8 @@
+import { sql } from 'kysely';
 import { ComplianceService } from '../../src/compliance/ComplianceService.ts';
+import { asActor } from '../../src/database/asActor.ts';
 import type { Database } from '../../src/database/database.ts';
+import { databaseErrorReport } from '../../src/database/databaseError.ts';
 import type { PolicyDocument } from '../../src/policy/document.ts';
 import { PolicyService } from '../../src/policy/PolicyService.ts';
 import type { PolicyVersion } from '../../src/policy/policyVersion.ts';
@@ -13,4 +16,19 @@ export async function publishPolicy(database: Database, document: PolicyDocument
   const { versions } = policyService(database);
   const { policyId, version } = await versions.saveDraft(document, { actor: 'author' });
   return versions.publish(policyId, version, { actor: 'publisher' });
+}
+
+/** What a client of SQL does, in somebody's name. */
+export async function writeAs(database: Database, actor: string, statement: string): Promise<void> {
+  await database.transaction((transaction) =>
+    asActor(transaction, actor, () => sql.raw(statement).execute(transaction)),
+  );
+}
+
+/** The constraint that refuses it; `nothing` when it is carried out. */
+export function refusedAs(database: Database, actor: string, statement: string): Promise<string | undefined> {
+  return writeAs(database, actor, statement).then(
+    () => 'nothing',
+    (error: unknown) => databaseErrorReport(error).constraint,
+  );
 }
