@@ -47,12 +47,13 @@ export class Sequencer {
     this.#begin();
   }
 
-  /** Finishes the batch under way. */
+  /** Finishes the batch under way, and signs what was logged since in one more. */
   async stop(): Promise<void> {
     this.#stopped = true;
     clearTimeout(this.#timer);
     await this.#turn;
     try {
+      await this.#nextBatch();
       await resignFromLog(this.#options.database.db, this.#options.leader);
     } catch (error) {
       // Another process waits for the end of the lease then.
@@ -69,26 +70,31 @@ export class Sequencer {
   /** @returns for how long there is nothing to do */
   async #sequence(): Promise<number> {
     try {
-      while (!this.#stopped && (await hasQueuedRows(this.#options.database.db))) {
-        const batch = await sequenceBatch({ ...this.#options, signer: this.#signer, leaseMs: LEASE_MS }, this.#edge);
-        if (batch.outcome === 'retired') {
-          this.#signer = await this.#changedSigner();
-          continue;
-        }
-        if (batch.outcome === 'waiting') return WAITING_PAUSE_MS;
-        const { edge, isFull, leaves, size, waitedMs } = batch;
-        this.#edge = edge;
-        if (leaves > 0) this.#observe({ type: 'audit.sequenced', leaves, size: Number(size), waitedMs });
-        if (waitedMs > MAXIMUM_MERGE_DELAY_MS) this.#observe({ type: 'audit.delayed', waitedMs });
-        if (!isFull) return PAUSE_MS;
-      }
-      return PAUSE_MS;
+      let pauseMs: number | undefined;
+      while (!this.#stopped && pauseMs === undefined) pauseMs = await this.#nextBatch();
+      return pauseMs ?? PAUSE_MS;
     } catch (error) {
       // Whether the last commit came through is not known.
       this.#edge = undefined;
       this.#failed(error);
       return WAITING_PAUSE_MS;
     }
+  }
+
+  /** @returns for how long there is nothing to do; undefined: there may be more */
+  async #nextBatch(): Promise<number | undefined> {
+    if (!(await hasQueuedRows(this.#options.database.db))) return PAUSE_MS;
+    const batch = await sequenceBatch({ ...this.#options, signer: this.#signer, leaseMs: LEASE_MS }, this.#edge);
+    if (batch.outcome === 'waiting') return WAITING_PAUSE_MS;
+    if (batch.outcome === 'retired') {
+      this.#signer = await this.#changedSigner();
+      return undefined;
+    }
+    const { edge, isFull, leaves, size, waitedMs } = batch;
+    this.#edge = edge;
+    if (leaves > 0) this.#observe({ type: 'audit.sequenced', leaves, size: Number(size), waitedMs });
+    if (waitedMs > MAXIMUM_MERGE_DELAY_MS) this.#observe({ type: 'audit.delayed', waitedMs });
+    return isFull ? undefined : PAUSE_MS;
   }
 
   async #changedSigner(): Promise<Signer> {

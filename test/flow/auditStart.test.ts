@@ -53,6 +53,23 @@ test('a process without a key says so and leaves signing to the others', async (
   expect(await log.audit.verify()).toMatchObject({ findings: [] });
 });
 
+test('what is logged until the end is signed when a process stops', async () => {
+  const log = await Log.open(await openTestDatabase('postgres'));
+  const { observe, next } = observed();
+  const sequencer = new Sequencer({
+    database: log.database,
+    observe,
+    signer: await log.signer(),
+    leader: systemRuntime.newId(),
+  });
+  await log.add(0, 0);
+  sequencer.start();
+  await next(({ type }) => type === 'audit.sequenced');
+  await log.add(1, 2);
+  await sequencer.stop();
+  expect(await log.audit.verify()).toMatchObject({ size: 3, verified: 3, findings: [] });
+});
+
 test('nothing is written while nothing is logged', async () => {
   const log = await Log.signed(await openTestDatabase('postgres'), 3);
   await log.run('update moonguard.audit_log set leader = null, leader_until = null');
