@@ -1,5 +1,6 @@
 -- Why: how long rows of the policy log are kept, by class; legal holds and rules with their history; removal in batches and
 --   by whole months, and erasure of what is about a person, each said in the log itself.
+-- Long because: what removes, what erases and what keeps a row ask the same questions; apart, they would drift.
 -- Locks: none on tables that exist, but for the moment in which a trigger is added to legal_holds.
 -- Older program: runs on; its cleanup is this one.
 

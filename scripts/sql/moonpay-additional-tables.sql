@@ -8500,6 +8500,7 @@ begin
     execute $moonguard_0028$
 -- Why: how long rows of the policy log are kept, by class; legal holds and rules with their history; removal in batches and
 --   by whole months, and erasure of what is about a person, each said in the log itself.
+-- Long because: what removes, what erases and what keeps a row ask the same questions; apart, they would drift.
 -- Locks: none on tables that exist, but for the moment in which a trigger is added to legal_holds.
 -- Older program: runs on; its cleanup is this one.
 
@@ -8970,8 +8971,8 @@ revoke all on function moonguard.write_retention_log(jsonb), moonguard.note_rete
   moonguard.erase_customer_events(text)
   from public, anon, authenticated, service_role;
 $moonguard_0028$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (28, '0028_retention', '05dcd18f83ff46dede64624b0785e6fd07feacd08c16c178d811ab5f5282104f');
-  elsif v_applied <> '05dcd18f83ff46dede64624b0785e6fd07feacd08c16c178d811ab5f5282104f' then
+    insert into moonguard.schema_migrations (number, name, checksum) values (28, '0028_retention', '9fb38fb1dd5bdeeaf0315d4017ba60cdaabcc1094b6d20eb24fe2bbedc6b87fa');
+  elsif v_applied <> '9fb38fb1dd5bdeeaf0315d4017ba60cdaabcc1094b6d20eb24fe2bbedc6b87fa' then
     raise exception using
       errcode = 'MG002',
       message = 'the migration 0028_retention that was applied here had another text',
