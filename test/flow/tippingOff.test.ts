@@ -49,8 +49,8 @@ forEachDatabase('a developer', (open) => {
   describe('sees nothing of an endpoint that names compliance events', () => {
     test.each([
       ['moonpay_webhook_config', 2],
-      ['moonguard.endpoint_changes', 2],
-      ['moonpay_webhook_changes', 2],
+      ["moonguard.endpoint_changes where action = 'created'", 2],
+      ["moonpay_webhook_changes where action = 'created'", 2],
       ['moonpay_webhook_status_changes', 2],
       ['moonguard.deliveries', 2],
       ['moonpay_webhook_deliveries', 2],
