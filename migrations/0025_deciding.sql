@@ -1,6 +1,7 @@
 -- Why: deciding on events: what aggregates count over, which events are to be decided next, and what a decision is made from.
 -- Locks: SHARE ROW EXCLUSIVE on moonpay_webhook_events for the moment in which a trigger is added to it.
 -- Older program: runs on; it decides without order and without waiting after a failure.
+-- Long because: claiming events, counting facts, gathering and logging are one stage; the functions call each other.
 
 -- What aggregates know of an event, for those that came late too. Read by the owner alone: it would let an analyst read past
 -- the policies of the events themselves.

@@ -7784,6 +7784,7 @@ begin
 -- Why: deciding on events: what aggregates count over, which events are to be decided next, and what a decision is made from.
 -- Locks: SHARE ROW EXCLUSIVE on moonpay_webhook_events for the moment in which a trigger is added to it.
 -- Older program: runs on; it decides without order and without waiting after a failure.
+-- Long because: claiming events, counting facts, gathering and logging are one stage; the functions call each other.
 
 -- What aggregates know of an event, for those that came late too. Read by the owner alone: it would let an analyst read past
 -- the policies of the events themselves.
@@ -8240,8 +8241,8 @@ revoke all on function moonguard.event_word(jsonb), moonguard.event_amount(jsonb
   moonguard.aggregate_values(jsonb, moonguard.event_facts[], jsonb), moonguard.subject_facts(jsonb), moonguard.decision_inputs(jsonb, jsonb),
   moonguard.log_decisions(json, json, json), moonguard.remove_old_event_facts(timestamptz, integer) from public, anon, authenticated, service_role;
 $moonguard_0025$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (25, '0025_deciding', '982ddf0c4c2298443fc37cdd5bb1ee0b7d2826c07a3c4ab7b882e171f48b5b95');
-  elsif v_applied <> '982ddf0c4c2298443fc37cdd5bb1ee0b7d2826c07a3c4ab7b882e171f48b5b95' then
+    insert into moonguard.schema_migrations (number, name, checksum) values (25, '0025_deciding', '2322a46f5dfb99ec8efba733cef247ea98033687e7597ee83103e8dc95b266c5');
+  elsif v_applied <> '2322a46f5dfb99ec8efba733cef247ea98033687e7597ee83103e8dc95b266c5' then
     raise exception using
       errcode = 'MG002',
       message = 'the migration 0025_deciding that was applied here had another text',
