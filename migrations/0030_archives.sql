@@ -53,6 +53,7 @@ create table moonguard.archive_settings (
   constraint archive_settings_is_only_check check (is_only)
 );
 insert into moonguard.archive_settings default values;
+comment on table moonguard.archive_settings is 'One row: whether rows of the log are archived before they are removed.';
 comment on column moonguard.archive_settings.before_removal is 'Whether retention leaves rows of the log that stand in no verified archive.';
 
 -- What else a row l of the log must fulfil to be removed: as text, so that it is planned into the query of due_policy_logs.

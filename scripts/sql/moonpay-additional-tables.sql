@@ -9189,6 +9189,7 @@ create table moonguard.archive_settings (
   constraint archive_settings_is_only_check check (is_only)
 );
 insert into moonguard.archive_settings default values;
+comment on table moonguard.archive_settings is 'One row: whether rows of the log are archived before they are removed.';
 comment on column moonguard.archive_settings.before_removal is 'Whether retention leaves rows of the log that stand in no verified archive.';
 
 -- What else a row l of the log must fulfil to be removed: as text, so that it is planned into the query of due_policy_logs.
@@ -9222,8 +9223,8 @@ create policy owner_only on moonguard.archives using (false);
 alter table moonguard.archive_settings enable row level security;
 create policy owner_only on moonguard.archive_settings using (false);
 $moonguard_0030$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (30, '0030_archives', '4c7321fd891f1740e60490fb1ae19cb497d6168b3d624f04981ecb9c047618cf');
-  elsif v_applied <> '4c7321fd891f1740e60490fb1ae19cb497d6168b3d624f04981ecb9c047618cf' then
+    insert into moonguard.schema_migrations (number, name, checksum) values (30, '0030_archives', '68f975f9dbc234eca1ebbc38ee1177755de16517f42309ad3bd205b47e9e1f8d');
+  elsif v_applied <> '68f975f9dbc234eca1ebbc38ee1177755de16517f42309ad3bd205b47e9e1f8d' then
     raise exception using
       errcode = 'MG002',
       message = 'the migration 0030_archives that was applied here had another text',
