@@ -13,6 +13,7 @@ import { archiveName, manifestName, manifestText, type NewManifest } from './man
 import { ParquetFile } from './parquetFile.ts';
 import { SealingSink } from './sealedFile.ts';
 import { type FileFacts, StagedFile } from './stagedFile.ts';
+import { findDaysOfClass } from './store/findDaysOfClass.ts';
 import { scopeOf, storedRows } from './storedRows.ts';
 import type { ArchiveTarget } from './target.ts';
 import { TileFile } from './tileFile.ts';
@@ -99,12 +100,13 @@ async function writeFiles(
     }
     const sealing = key === undefined ? undefined : new SealingSink(rowsFile, key);
     const parquet = new ParquetFile(sealing ?? rowsFile, rowSchema);
+    const leastDays = await findDaysOfClass(database.db, archive.retentionClass);
     let summary: Summary | undefined;
     for await (const rows of groupsOf(storedRows(database, scopeOf(archive)))) {
       // By the way, their tiles are copied.
       for (const { index } of rows) await tree.leaf(index);
       await parquet.writeGroup(writeColumns(rows));
-      for (const row of rows) summary = withRow(summary, row);
+      for (const row of rows) summary = withRow(summary, row, leastDays);
       await proceed(rows.length);
     }
     await parquet.finish();
@@ -140,10 +142,10 @@ type Summary = Pick<
 >;
 
 /** What the manifest says about rows, with one more. Times of one form, in UTC, sort as texts. */
-function withRow(before: Summary | undefined, { index, content }: ArchivedRow): Summary {
+function withRow(before: Summary | undefined, { index, content }: ArchivedRow, leastDays: number): Summary {
   const leaf = Number(index);
   const executedAt = timeIn(content, 'executed_at') ?? '';
-  const retainUntil = retentionEnd(content);
+  const retainUntil = retentionEnd(content, leastDays);
   if (before === undefined) {
     return {
       rows: 1,
@@ -166,8 +168,8 @@ function withRow(before: Summary | undefined, { index, content }: ArchivedRow): 
 }
 
 /** The later of what the class and what the row itself ask for. */
-function retentionEnd(content: RowContent): string {
-  const days = Number(content.get('retention_period_days') ?? 0);
+function retentionEnd(content: RowContent, leastDays: number): string {
+  const days = Math.max(Number(content.get('retention_period_days') ?? 0), leastDays);
   const byDays = Date.parse(timeIn(content, 'executed_at') ?? '') + days * 86_400_000;
   const byClass = Date.parse(timeIn(content, 'retain_until') ?? '');
   const end = Math.max(byDays, Number.isNaN(byClass) ? byDays : byClass);

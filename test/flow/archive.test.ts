@@ -22,6 +22,9 @@ forEachDatabase('the archive of the policy log', (open) => {
   test('has the rows of the months that are over, by class, as they were signed', async () => {
     const archived = await ArchivedLog.open(await open());
     await archived.add('2026-09', 0, 299);
+    await archived.log.run(`insert into moonguard.retention_rules (retention_class, record_class, jurisdiction, days, source)
+      values ('ofac/10y', 'sanctions', 'US', 3653, '31 CFR 501.601')`);
+    await archived.log.sequence();
     await archived.add('2026-10', 300, 309, 'ofac/10y');
     await archived.add('2026-10', 310, 314);
     await archived.add('2026-11', 315, 320);
@@ -30,7 +33,13 @@ forEachDatabase('the archive of the policy log', (open) => {
     expect(run.status).toBe('finished');
     expect(run.archives).toMatchObject([
       { month: '2026-09', retentionClass: 'standard', state: 'verified', rowCount: 300 },
-      { month: '2026-10', retentionClass: 'ofac/10y', state: 'verified', rowCount: 10 },
+      {
+        month: '2026-10',
+        retentionClass: 'ofac/10y',
+        state: 'verified',
+        rowCount: 10,
+        retainUntil: new Date('2036-10-01T09:00:00Z'),
+      },
       { month: '2026-10', retentionClass: 'standard', state: 'verified', rowCount: 5 },
     ]);
     expect(await archived.verify()).toMatchObject([
