@@ -194,26 +194,22 @@ function queueGauges(registers: Registry[], readQueue: () => Promise<DeliveryQue
   };
 }
 
-/** Gauges of the audit log, and what brings them up to date. */
+/** Gauges of the audit log, and what brings them up to date: not of its size and time, which move with alerts. */
 function auditGauges(registers: Registry[], readAuditLog: () => Promise<AuditProgress>): () => Promise<void> {
   const gauge = (name: string, help: string): Gauge => new Gauge({ name, help, aggregator: 'max', registers });
-  const size = gauge('moonguard_audit_tree_size', 'Rows that are in the tree, under a signature.');
-  const queued = gauge('moonguard_audit_queue_rows', 'Rows that are not in the tree yet, counted up to 100000.');
+  const queued = gauge(
+    'moonguard_audit_queue_rows',
+    'Rows of the policy log that are not in the tree yet, counted up to 100000.',
+  );
   const oldest = gauge(
     'moonguard_audit_oldest_queued_seconds',
     'For how long the oldest of them waits; 0 when none does.',
   );
-  const signedAt = gauge(
-    'moonguard_audit_checkpoint_timestamp_seconds',
-    'When the last checkpoint was signed; 0 before the first.',
-  );
   return async () => {
     try {
       const progress = await readAuditLog();
-      size.set(progress.size);
       queued.set(progress.queued);
       oldest.set(progress.oldestQueuedSeconds);
-      signedAt.set((progress.signedAt?.getTime() ?? 0) / 1000);
     } catch {
       // moonguard_database_up says so.
     }

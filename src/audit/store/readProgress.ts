@@ -7,7 +7,7 @@ export interface AuditProgress {
   readonly size: number;
   /** Null before the first checkpoint. */
   readonly signedAt: Date | null;
-  /** Rows that wait to be put into the tree; at most 100,000 are counted. */
+  /** Rows of the policy log that wait to be put into the tree, without those that would tell of alerts; at most 100,000 are counted. */
   readonly queued: number;
   /** For how long the oldest of them waits; 0 when none does. */
   readonly oldestQueuedSeconds: number;
@@ -19,8 +19,8 @@ export interface AuditProgress {
 export async function readProgress(db: Db): Promise<AuditProgress> {
   const { rows } = await sql<AuditProgress>`
     select tree_size as size, signed_at as "signedAt", verifier_key is not null as "hasKey",
-      (select count(*) from (select from moonguard.audit_queue limit 100000) as waiting) as queued,
-      coalesce((select extract(epoch from clock_timestamp() - queued_at) from moonguard.audit_queue order by id limit 1), 0)::double precision
+      (select count(*) from (select from moonguard.audit_queue where kind = 'policy_log' limit 100000) as waiting) as queued,
+      coalesce((select extract(epoch from clock_timestamp() - queued_at) from moonguard.audit_queue where kind = 'policy_log' order by id limit 1), 0)::double precision
         as "oldestQueuedSeconds"
     from moonguard.audit_log
   `.execute(db);
