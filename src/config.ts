@@ -75,6 +75,13 @@ export const settings = z.object({
     .describe(
       'Who else watches the audit log and cosigns that it only grows (c2sp.org/tlog-witness): "<verifier key> <URL>" each, separated by commas. Default: nobody.',
     ),
+  MOONGUARD_LOG_DIRECTORY: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(
+      'Directory that is kept at the newest checkpoint of the audit log, for any web server to serve (c2sp.org/tlog-tiles). Default: none.',
+    ),
   MOONPAY_WEBHOOK_KEYS_SANDBOX: keyList
     .default([])
     .describe(
@@ -165,6 +172,7 @@ export interface Config {
   readonly masterKey: string | undefined;
   readonly logKey: string | undefined;
   readonly witnesses: readonly string[];
+  readonly logDirectory: string | undefined;
   readonly webhookKeys: { readonly sandbox: readonly string[]; readonly production: readonly string[] };
   readonly signatureToleranceSeconds: number;
   readonly maxBodyBytes: number;
@@ -213,6 +221,7 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     masterKey: values.MOONGUARD_MASTER_KEY,
     logKey: values.MOONGUARD_LOG_KEY,
     witnesses: values.MOONGUARD_LOG_WITNESSES,
+    logDirectory: values.MOONGUARD_LOG_DIRECTORY,
     webhookKeys: { sandbox: values.MOONPAY_WEBHOOK_KEYS_SANDBOX, production: values.MOONPAY_WEBHOOK_KEYS_PRODUCTION },
     signatureToleranceSeconds: values.MOONGUARD_SIGNATURE_TOLERANCE_SECONDS,
     maxBodyBytes: values.MOONGUARD_MAX_BODY_BYTES,

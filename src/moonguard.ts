@@ -1,6 +1,7 @@
 import { ArchiveService } from './archive/ArchiveService.ts';
 import type { ArchiveSettings } from './archive/settings.ts';
 import { AuditService } from './audit/AuditService.ts';
+import { LogPublisher } from './audit/LogPublisher.ts';
 import { openLogKey } from './audit/logKey.ts';
 import { Sequencer } from './audit/Sequencer.ts';
 import { WitnessKeeper } from './audit/WitnessKeeper.ts';
@@ -51,6 +52,8 @@ export interface MoonguardOptions {
   readonly logKey?: string | undefined;
   /** Who else watches the audit log: `<verifier key> <URL>` each. */
   readonly witnesses?: readonly string[] | undefined;
+  /** Directory that is kept at the newest checkpoint, for any web server to serve. */
+  readonly logDirectory?: string | undefined;
   /** MoonPay's webhook keys (`wk_…`), besides those in the database. */
   readonly webhookKeys?: Partial<Record<Environment, readonly string[]>>;
   /** Default 300. */
@@ -216,6 +219,8 @@ async function wire(database: Database, options: WiringOptions): Promise<Moongua
   });
   const jobRunner = new JobRunner({ database, observe, jobs });
   const witnesses = new WitnessKeeper({ database, observe, witnesses: (options.witnesses ?? []).map(parseWitness) });
+  const { logDirectory: folder } = options;
+  const publisher = folder === undefined ? undefined : new LogPublisher({ database, observe, audit, folder });
   let sequencer: Sequencer | undefined;
 
   return {
@@ -238,11 +243,13 @@ async function wire(database: Database, options: WiringOptions): Promise<Moongua
       sequencer = await openSequencer(database, options);
       sequencer?.start();
       witnesses.start();
+      publisher?.start();
       await Promise.all([worker.start(), replayer.start(), decider.start(), backtester.start(), jobRunner.start()]);
     },
     stop: async () => {
       await Promise.all([worker.stop(), replayer.stop(), decider.stop(), backtester.stop(), jobRunner.stop()]);
-      await Promise.all([sequencer?.stop(), witnesses.stop()]);
+      await sequencer?.stop();
+      await Promise.all([witnesses.stop(), publisher?.stop()]);
       await providerKeys.close();
       await sender.close();
       if (options.database === undefined) await database.close();

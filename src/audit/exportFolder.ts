@@ -8,7 +8,7 @@ import { openShownEntry, type ShownEntry, shownEntrySchema } from './bundle.ts';
 import { openCheckpoint } from './checkpoint.ts';
 import { logIdOf } from './entry.ts';
 import type { Verifier } from './signedNote.ts';
-import { type ReadTile, tilePath } from './tiles.ts';
+import { type ReadTile, type SizedTile, tilePath } from './tiles.ts';
 import { HASH_BYTES, leafHash } from './tree.ts';
 import type { FoundLeaf, LogToVerify } from './verifyLog.ts';
 
@@ -74,11 +74,15 @@ export function copyingTiles(folder: string, read: ReadTile): ReadTile {
   return async (tile) => {
     const hashes = await read(tile);
     if (hashes === undefined) return undefined;
-    const file = join(folder, tilePath(tile));
-    await mkdir(dirname(file), { recursive: true });
-    await writeFile(file, hashes.subarray(0, tile.width * HASH_BYTES));
+    await writeTile(folder, tile, hashes.subarray(0, tile.width * HASH_BYTES));
     return hashes;
   };
+}
+
+export async function writeTile(folder: string, tile: SizedTile, hashes: Uint8Array): Promise<void> {
+  const file = join(folder, tilePath(tile));
+  await mkdir(dirname(file), { recursive: true });
+  await writeFile(file, hashes, { flush: true });
 }
 
 /**

@@ -1,6 +1,6 @@
 import type { AuditService } from './AuditService.ts';
 import { openCheckpoint } from './checkpoint.ts';
-import { verifyGrowthProof } from './growthProof.ts';
+import { checkpointIn, verifyGrowthProof } from './growthProof.ts';
 import type { Verifier } from './signedNote.ts';
 
 export interface FollowedCheckpoint {
@@ -48,5 +48,5 @@ async function grown(
 ): Promise<string> {
   const proof = await audit.proveGrowth(earlier);
   verifyGrowthProof(proof, earlier, ...verifiers);
-  return proof.slice(proof.indexOf('\n\n') + 2);
+  return checkpointIn(proof);
 }

@@ -29,6 +29,11 @@ function parseGrowthProof(text: string): GrowthProof {
   return { oldSize: BigInt(oldSize), path: path.map(parseHash), checkpoint: rest.join('\n\n') };
 }
 
+/** The newer one. */
+export function checkpointIn(proof: string): string {
+  return parseGrowthProof(proof).checkpoint;
+}
+
 /** Whether the log of `now` begins with that of `before`. From the empty one every log has grown, and needs no proof. */
 export function hasGrown(before: Checkpoint, now: Checkpoint, path: readonly Uint8Array[]): boolean {
   if (before.size === 0n) return path.length === 0;

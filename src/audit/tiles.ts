@@ -26,13 +26,16 @@ export function partialTile(size: bigint, level: number): SizedTile | undefined 
   return width === 0 ? undefined : { level, index: hashes / BigInt(TILE_WIDTH), width };
 }
 
-/** Every tile of a tree, level by level. */
-export function* tilesOf(size: bigint): Generator<SizedTile> {
+/** Every tile of a tree, level by level; or those alone that its first `from` leaves do not make. */
+export function* tilesOf(size: bigint, from = 0n): Generator<SizedTile> {
   for (let level = 0; size >> BigInt(LEVELS_OF_A_TILE * level) > 0n; level++) {
-    const full = size >> BigInt(LEVELS_OF_A_TILE * (level + 1));
-    for (let index = 0n; index < full; index++) yield { level, index, width: TILE_WIDTH };
+    const levelsBelow = BigInt(LEVELS_OF_A_TILE * (level + 1));
+    for (let index = from >> levelsBelow; index < size >> levelsBelow; index++) {
+      yield { level, index, width: TILE_WIDTH };
+    }
     const last = partialTile(size, level);
-    if (last !== undefined) yield last;
+    const known = partialTile(from, level);
+    if (last !== undefined && (known?.index !== last.index || known.width !== last.width)) yield last;
   }
 }
 

@@ -50,6 +50,8 @@ const levels: Readonly<Record<Observation['type'], Level>> = {
   'audit.sequence_failed': 'error',
   'audit.witnessed': 'debug',
   'audit.witness_failed': 'warn',
+  'audit.published': 'debug',
+  'audit.publish_failed': 'warn',
   'audit.key_missing': 'info',
   'log_key.generated': 'info',
   'worker.ended': 'error',

@@ -122,6 +122,7 @@ export function createMetrics(
       case 'audit.delayed':
       case 'audit.sequence_failed':
       case 'audit.witness_failed':
+      case 'audit.publish_failed':
       case 'request.failed':
       case 'database.listen_lost':
       case 'worker.ended':
@@ -140,6 +141,7 @@ export function createMetrics(
       case 'audit.key_missing':
       case 'audit.sequenced':
       case 'audit.witnessed':
+      case 'audit.published':
       case 'database.listen_restored':
         return;
     }

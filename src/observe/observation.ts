@@ -66,6 +66,10 @@ export type Observation =
   | { type: 'audit.witnessed'; witness: string; size: number }
   /** It did not: it is away, or this log is not the one it remembers. */
   | { type: 'audit.witness_failed'; witness: string; reason: string }
+  /** The folder of the log has a new checkpoint. */
+  | { type: 'audit.published'; size: number }
+  /** It has not: it cannot be written, or holds another log. */
+  | { type: 'audit.publish_failed'; reason: string }
   /** This process has no key of the log: another one signs, or nobody. */
   | { type: 'audit.key_missing' }
   | { type: 'log_key.generated'; file: string }
