@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { sql } from 'kysely';
 import type { Db } from '../../src/database/database.ts';
+import { databaseErrorReport } from '../../src/database/databaseError.ts';
 import { providerKeySecret, signProviderBody } from '../../src/receive/verifySignature.ts';
 import { webhookBody } from '../payload.ts';
 import { openProduct, subscribe, WEBHOOK_KEY } from '../product.ts';
@@ -19,9 +20,7 @@ export const moonguard: LatencyVariant = {
     const product = await openProduct(database);
     await product.start();
     return async (round) => {
-      await sql`truncate moonguard.delivery_attempts, moonguard.deliveries, public.moonpay_webhook_events, public.moonpay_transactions cascade`.execute(
-        database.db,
-      );
+      await empty(database.db);
       const bodies = Array.from({ length: round.events }, () => Buffer.from(webhookBody(randomUUID())));
       const measurement = await measureArrivals(round, async (place) => {
         const rawBody = bodies[place] ?? Buffer.alloc(0);
@@ -34,6 +33,18 @@ export const moonguard: LatencyVariant = {
     };
   },
 };
+
+/** The product's jobs begin with it and meet these tables in an order of their own. */
+async function empty(db: Db): Promise<void> {
+  try {
+    await sql`truncate moonguard.delivery_attempts, moonguard.deliveries, public.moonpay_webhook_events, public.moonpay_transactions cascade`.execute(
+      db,
+    );
+  } catch (error) {
+    if (databaseErrorReport(error).code !== '40P01') throw error;
+    await empty(db);
+  }
+}
 
 /** Whether an event waits to be decided, or a result to be written. */
 async function isAtWork(db: Db): Promise<boolean> {
