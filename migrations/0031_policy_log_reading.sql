@@ -1,4 +1,4 @@
--- Why: the policy log is searched by the words of its reasons and notes, by whoever may read it.
+-- Why: the policy log is searched by the words of its reasons and notes, by whoever may read it; the leaf of a logged row is found.
 -- Locks: none on tables that exist.
 -- Older program: runs on.
 
@@ -44,3 +44,27 @@ comment on function moonguard.search_policy_logs(text, jsonb, timestamptz, uuid,
   'Rows of the policy log that the caller may read and that have a word beginning with each of these in reason or notes, the newest first: those before the given one, p_limit at most. Conditions narrow them, each {"column", "operator" (in, >=, <, @>), "values"}.';
 revoke all on function moonguard.search_policy_logs(text, jsonb, timestamptz, uuid, integer) from public, anon, authenticated, service_role;
 grant execute on function moonguard.search_policy_logs(text, jsonb, timestamptz, uuid, integer) to authenticated, service_role;
+
+-- Planned once a session: planning it for every partition takes longer than to find the row. Whoever proves something by what
+-- this returns checks it against the signed tree.
+create function moonguard.leaf_of_logged(p_id text)
+returns table (kind text, content text, leaf_index bigint, salts bytea, erased jsonb)
+language plpgsql stable set search_path = '' set "TimeZone" = 'UTC' set enable_seqscan = 'off' set jit = 'off' set plan_cache_mode = 'force_generic_plan' as $$
+declare
+  v_id uuid := case when p_id ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then p_id::uuid end;
+begin
+  return query
+    with logged as (
+      (select 'policy_log' as kind, l.id, l.executed_at, to_jsonb(l) as content from public.moonpay_policy_logs l where l.log_id = p_id limit 1)
+      union all select 'alert_timeline', t.id, t.at, to_jsonb(t) from moonguard.alert_timeline t where t.id = v_id
+      union all select 'endpoint_change', c.id, c.at, to_jsonb(c) from moonguard.endpoint_changes c where c.id = v_id
+    )
+    select o.kind, o.content::text, a.leaf_index, a.salts, e.commitments
+    from logged o
+    left join moonguard.audit_leaves a on a.kind = o.kind and a.row_id = o.id and a.executed_at = o.executed_at
+    left join moonguard.audit_erasures e on e.leaf_index = a.leaf_index;
+end
+$$;
+comment on function moonguard.leaf_of_logged(text) is
+  'A row of the policy log by its log_id, or an entry of an alert''s timeline or of an endpoint''s history by its id, with its leaf in the tree; times are in UTC.';
+revoke all on function moonguard.leaf_of_logged(text) from public, anon, authenticated, service_role;

@@ -9239,7 +9239,7 @@ declare
 begin
   if v_applied is null then
     execute $moonguard_0031$
--- Why: the policy log is searched by the words of its reasons and notes, by whoever may read it.
+-- Why: the policy log is searched by the words of its reasons and notes, by whoever may read it; the leaf of a logged row is found.
 -- Locks: none on tables that exist.
 -- Older program: runs on.
 
@@ -9285,9 +9285,33 @@ comment on function moonguard.search_policy_logs(text, jsonb, timestamptz, uuid,
   'Rows of the policy log that the caller may read and that have a word beginning with each of these in reason or notes, the newest first: those before the given one, p_limit at most. Conditions narrow them, each {"column", "operator" (in, >=, <, @>), "values"}.';
 revoke all on function moonguard.search_policy_logs(text, jsonb, timestamptz, uuid, integer) from public, anon, authenticated, service_role;
 grant execute on function moonguard.search_policy_logs(text, jsonb, timestamptz, uuid, integer) to authenticated, service_role;
+
+-- Planned once a session: planning it for every partition takes longer than to find the row. Whoever proves something by what
+-- this returns checks it against the signed tree.
+create function moonguard.leaf_of_logged(p_id text)
+returns table (kind text, content text, leaf_index bigint, salts bytea, erased jsonb)
+language plpgsql stable set search_path = '' set "TimeZone" = 'UTC' set enable_seqscan = 'off' set jit = 'off' set plan_cache_mode = 'force_generic_plan' as $$
+declare
+  v_id uuid := case when p_id ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then p_id::uuid end;
+begin
+  return query
+    with logged as (
+      (select 'policy_log' as kind, l.id, l.executed_at, to_jsonb(l) as content from public.moonpay_policy_logs l where l.log_id = p_id limit 1)
+      union all select 'alert_timeline', t.id, t.at, to_jsonb(t) from moonguard.alert_timeline t where t.id = v_id
+      union all select 'endpoint_change', c.id, c.at, to_jsonb(c) from moonguard.endpoint_changes c where c.id = v_id
+    )
+    select o.kind, o.content::text, a.leaf_index, a.salts, e.commitments
+    from logged o
+    left join moonguard.audit_leaves a on a.kind = o.kind and a.row_id = o.id and a.executed_at = o.executed_at
+    left join moonguard.audit_erasures e on e.leaf_index = a.leaf_index;
+end
+$$;
+comment on function moonguard.leaf_of_logged(text) is
+  'A row of the policy log by its log_id, or an entry of an alert''s timeline or of an endpoint''s history by its id, with its leaf in the tree; times are in UTC.';
+revoke all on function moonguard.leaf_of_logged(text) from public, anon, authenticated, service_role;
 $moonguard_0031$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (31, '0031_policy_log_reading', '97011db7e5dcac839c7ca29a6fc0c2980c522203427dac43619714d11f32dd4e');
-  elsif v_applied <> '97011db7e5dcac839c7ca29a6fc0c2980c522203427dac43619714d11f32dd4e' then
+    insert into moonguard.schema_migrations (number, name, checksum) values (31, '0031_policy_log_reading', '8a4081dacfa6f33c56409bdb20de2e06d8c579ebf933c7127a770e1eb7bfaae4');
+  elsif v_applied <> '8a4081dacfa6f33c56409bdb20de2e06d8c579ebf933c7127a770e1eb7bfaae4' then
     raise exception using
       errcode = 'MG002',
       message = 'the migration 0031_policy_log_reading that was applied here had another text',
