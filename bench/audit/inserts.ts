@@ -11,18 +11,18 @@ interface Crowd {
   readonly clients: number;
   /** Of N, that they insert in a round. */
   readonly part: number;
-  /** With the audit log and a sequencer in a process of its own; without: a table that has never heard of it. */
-  readonly isSequenced: boolean;
+  /** sequenced: while a sequencer works, in a process of its own; queued: while none does; plain: a table that has never heard of the audit log. */
+  readonly log: 'sequenced' | 'queued' | 'plain';
 }
 
 /** Rows a second that so many clients insert, each the next one when its last one is committed. */
-export function inserts(name: string, { clients: count, part, isSequenced }: Crowd): Variant {
+export function inserts(name: string, { clients: count, part, log }: Crowd): Variant {
   return {
     name,
     open: async (benchDatabase) => {
       const { db } = await benchDatabase.open();
-      if (!isSequenced) await dropAuditTrigger(db);
-      const sequencer = isSequenced ? await openSequencerBeside(benchDatabase) : undefined;
+      if (log === 'plain') await dropAuditTrigger(db);
+      const sequencer = log === 'sequenced' ? await openSequencerBeside(benchDatabase) : undefined;
       const clients = await connect(benchDatabase, count);
       return async (n) => {
         const rows = executionsOf(Math.ceil(n * part));
