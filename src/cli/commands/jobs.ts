@@ -10,7 +10,8 @@ import type { Column } from '../table.ts';
 
 export function jobsCommand(): Command {
   const jobs = new Command('jobs').description('what servers and workers do from time to time, each by one of them');
-  for (const make of [list, run, pause, resume, schedule]) jobs.addCommand(make());
+  jobs.addCommand(list(), { isDefault: true });
+  for (const make of [run, pause, resume, schedule]) jobs.addCommand(make());
   return jobs;
 }
 
