@@ -1,6 +1,7 @@
 import type { Database } from '../database/database.ts';
 import { databaseErrorReport } from '../database/databaseError.ts';
 import { MoonguardError } from '../errors.ts';
+import { Rounds } from '../jobs/Rounds.ts';
 import type { Observe } from '../observe/observation.ts';
 import { cosignaturesOf } from './cosignature.ts';
 import { type ClaimedWitness, claimWitness } from './store/claimWitness.ts';
@@ -26,30 +27,24 @@ export interface WitnessKeeperOptions {
  */
 export class WitnessKeeper {
   readonly #options: WitnessKeeperOptions;
-  #stopped = true;
-  #turn: Promise<unknown> = Promise.resolve();
-  #timer: NodeJS.Timeout | undefined;
+  readonly #rounds = new Rounds(() => this.#showAll());
 
   constructor(options: WitnessKeeperOptions) {
     this.#options = options;
   }
 
   start(): void {
-    this.#stopped = false;
-    this.#begin();
+    this.#rounds.start();
   }
 
   /** Waits for requests under way, at most 20 s. */
-  async stop(): Promise<void> {
-    this.#stopped = true;
-    clearTimeout(this.#timer);
-    await this.#turn;
+  stop(): Promise<void> {
+    return this.#rounds.stop();
   }
 
-  #begin(): void {
-    this.#turn = Promise.all(this.#options.witnesses.map((witness) => this.#show(witness))).then(() => {
-      if (!this.#stopped) this.#timer = setTimeout(() => this.#begin(), PAUSE_MS);
-    });
+  async #showAll(): Promise<number> {
+    await Promise.all(this.#options.witnesses.map((witness) => this.#show(witness)));
+    return PAUSE_MS;
   }
 
   async #show(witness: Witness): Promise<void> {
