@@ -68,3 +68,17 @@ test('stopping waits for the round under way, and nothing wakes it afterwards', 
   expect(rounds.isStopped).toBe(true);
   expect(begun).toHaveLength(1);
 });
+
+test('started again after it was stopped in a pause, and that pause is over, it begins at once', async () => {
+  const { rounds, begun, end } = underControl();
+  rounds.start();
+  const pauseOverMs = performance.now() + 20;
+  end(0, 10);
+  await new Promise(setImmediate);
+  await rounds.stop();
+  while (performance.now() < pauseOverMs);
+  rounds.start();
+  expect(begun).toHaveLength(2);
+  end(1, 60_000);
+  await rounds.stop();
+});

@@ -26,6 +26,7 @@ export class Rounds {
   /** Waits for the round under way. */
   async stop(): Promise<void> {
     this.#isStopped = true;
+    this.#nextAtMs = Number.POSITIVE_INFINITY;
     clearTimeout(this.#timer);
     await this.#current;
   }
