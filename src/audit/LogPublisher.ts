@@ -5,7 +5,6 @@ import { Rounds } from '../jobs/Rounds.ts';
 import type { Observe } from '../observe/observation.ts';
 import type { AuditService } from './AuditService.ts';
 import { publishLog } from './publishLog.ts';
-import { tilesIn } from './store/readTile.ts';
 
 /** How much later than signed a checkpoint is published, at most. */
 const PAUSE_MS = 1_000;
@@ -19,7 +18,7 @@ export interface LogPublisherOptions {
   readonly folder: string;
 }
 
-/** Keeps a folder at the newest checkpoint. Processes may share one. */
+/** Keeps a folder at the newest checkpoint. Processes may share one: they take turns. */
 export class LogPublisher {
   readonly #options: LogPublisherOptions;
   readonly #rounds = new Rounds(() => this.#publish());
@@ -39,7 +38,7 @@ export class LogPublisher {
   async #publish(): Promise<number> {
     const { database, observe, audit, folder } = this.#options;
     try {
-      const size = await publishLog(folder, { audit, read: tilesIn(database.db) });
+      const size = await publishLog(folder, { database, audit });
       if (size !== undefined) observe({ type: 'audit.published', size });
     } catch (error) {
       if (!(error instanceof MoonguardError) || error.code !== 'audit_checkpoint_missing') {

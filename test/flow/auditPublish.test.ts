@@ -6,7 +6,6 @@ import { LogPublisher } from '../../src/audit/LogPublisher.ts';
 import { newLogKey } from '../../src/audit/logKey.ts';
 import { publishLog } from '../../src/audit/publishLog.ts';
 import { parseSigner, parseVerifier, signNote } from '../../src/audit/signedNote.ts';
-import { tilesIn } from '../../src/audit/store/readTile.ts';
 import { tilePath } from '../../src/audit/tiles.ts';
 import { VerifiedTree } from '../../src/audit/VerifiedTree.ts';
 import { createMoonguard } from '../../src/moonguard.ts';
@@ -45,7 +44,7 @@ async function verifiedLeaves(directory: string): Promise<number> {
 async function publishedLog(rows: number) {
   const log = await Log.signed(await openTestDatabase('postgres'), rows);
   const directory = join(folder(), 'log');
-  const publish = () => publishLog(directory, { audit: log.audit, read: tilesIn(log.database.db) });
+  const publish = () => publishLog(directory, log);
   return { log, directory, publish };
 }
 
@@ -53,7 +52,7 @@ forEachDatabase('a folder of the log', (open) => {
   test('grows with it, and any web server serves what verifies', async () => {
     const log = await Log.signed(await open(), 300);
     const directory = join(folder(), 'log');
-    const publish = () => publishLog(directory, { audit: log.audit, read: tilesIn(log.database.db) });
+    const publish = () => publishLog(directory, log);
     expect(await publish()).toBe(300);
     expect(await verifiedLeaves(directory)).toBe(300);
     expect(await publish()).toBeUndefined();
