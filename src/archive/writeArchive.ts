@@ -1,4 +1,5 @@
-import { mkdir, rm } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { mkdir, readdir, rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { SignedCheckpoint } from '../audit/AuditService.ts';
 import { openCheckpoint } from '../audit/checkpoint.ts';
@@ -31,7 +32,7 @@ export interface ArchiveToWrite {
   readonly checkpoint: SignedCheckpoint;
   /** Undefined: not encrypted. */
   readonly key: Uint8Array | undefined;
-  /** Tells the files of this run from those of others. */
+  /** Tells the unfinished files of this run from those of others. */
   readonly runId: string;
   /** Called after each row group, and before the last step. May throw, and then nothing is written. */
   readonly proceed: (rows: number) => Promise<void>;
@@ -40,7 +41,8 @@ export interface ArchiveToWrite {
 /** Writes the files of an archive and, last, its manifest; undefined when there is no row. */
 export async function writeArchive(work: ArchiveToWrite): Promise<NewManifest | undefined> {
   const { target, archive, runId } = work;
-  const staging = join(target.stagingDirectory, `moonguard-archive-${runId}`);
+  await removeLeftovers(target.stagingDirectory, stagingPrefix(archive));
+  const staging = join(target.stagingDirectory, `${stagingPrefix(archive)}${runId}`);
   await mkdir(staging, { recursive: true, mode: 0o700 });
   try {
     const staged = { rows: join(staging, 'rows'), tiles: join(staging, 'tiles'), manifest: join(staging, 'manifest') };
@@ -76,6 +78,16 @@ export async function writeArchive(work: ArchiveToWrite): Promise<NewManifest | 
     return manifest;
   } finally {
     await rm(staging, { recursive: true, force: true });
+  }
+}
+
+const stagingPrefix = ({ id }: Archive): string => `moonguard-archive-${id}.`;
+
+/** What killed runs had begun. One that is still at it has lost its claim: it must not go on. */
+async function removeLeftovers(directory: string, prefix: string): Promise<void> {
+  if (!existsSync(directory)) return;
+  for (const name of await readdir(directory)) {
+    if (name.startsWith(prefix)) await rm(join(directory, name), { recursive: true, force: true });
   }
 }
 
