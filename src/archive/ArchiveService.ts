@@ -1,4 +1,6 @@
 import { randomBytes } from 'node:crypto';
+import { basename } from 'node:path';
+import { z } from 'zod';
 import type { AuditService, SignedCheckpoint } from '../audit/AuditService.ts';
 import { openCheckpoint } from '../audit/checkpoint.ts';
 import { parseVerifier } from '../audit/signedNote.ts';
@@ -47,7 +49,7 @@ export interface ArchiveDependencies {
   readonly database: Database;
   readonly runtime: Pick<Runtime, 'newId'>;
   readonly secretBox: SecretBox;
-  readonly audit: Pick<AuditService, 'checkpoint'>;
+  readonly audit: Pick<AuditService, 'checkpoint' | 'keys'>;
   readonly settings: ArchiveSettings;
 }
 
@@ -111,9 +113,30 @@ export class ArchiveService {
     return (await listArchives(this.#database.db, states)).map(decodeArchive);
   }
 
-  /** Compares all archives of the target with their manifests and the signed tree. @throws MoonguardError as verifyArchives */
-  verify({ verifierKey }: { readonly verifierKey?: string | undefined } = {}): AsyncGenerator<ArchiveVerification> {
-    return verifyArchives(this.#target(), { keyOf: this.#keyOf, verifierKey });
+  /**
+   * Compares all archives of the target with their manifests and the signed tree, and says which the database knows of that
+   * are not there.
+   * @param options.verifierKeys what the log is and was verified with; default: what the database names
+   * @throws MoonguardError as verifyArchives
+   */
+  async *verify({
+    verifierKeys,
+  }: {
+    readonly verifierKeys?: readonly string[] | undefined;
+  } = {}): AsyncGenerator<ArchiveVerification> {
+    const target = this.#target();
+    const missing = new Set(
+      (await this.list(['verified'])).filter((known) => known.target === target.name).map(({ manifest }) => manifest),
+    );
+    const trusted = { keyOf: this.#keyOf, verifierKeys: verifierKeys ?? (await this.#verifierKeys()) };
+    for await (const verification of verifyArchives(target, trusted)) {
+      missing.delete(verification.archive);
+      yield verification;
+    }
+    for (const archive of missing) {
+      if (archive === null) continue;
+      yield { archive, verified: 0, rowsRead: false, findings: [{ kind: 'file_missing', file: basename(archive) }] };
+    }
   }
 
   /** Rows in the archives of the target, the newest first. @throws MoonguardError as searchArchives */
@@ -127,8 +150,9 @@ export class ArchiveService {
    */
   async eraseKey(id: string, { actor = 'system', transaction: within }: WriteOptions = {}): Promise<Archive> {
     return this.#database.transaction(async (transaction) => {
-      const isErased = await eraseArchiveKey(transaction, id, actor);
-      const row = await findArchive(transaction, id);
+      const isId = z.guid().safeParse(id).success;
+      const isErased = isId && (await eraseArchiveKey(transaction, id, actor));
+      const row = isId ? await findArchive(transaction, id) : undefined;
       if (row === undefined) throw new MoonguardError('archive_not_found', 'There is no archive with this id.');
       if (!isErased) throw new MoonguardError('archive_not_encrypted', 'The archive has no key, or none any more.');
       return decodeArchive(row);
@@ -144,6 +168,10 @@ export class ArchiveService {
       (transaction) => asActor(transaction, actor, () => setArchiveBeforeRemoval(transaction, isNeeded)),
       within,
     );
+  }
+
+  async #verifierKeys(): Promise<string[]> {
+    return (await this.#dependencies.audit.keys()).map(({ verifierKey }) => verifierKey);
   }
 
   #target(): ArchiveTarget {
@@ -238,7 +266,12 @@ export class ArchiveService {
   ): Promise<boolean> {
     const found = await findManifest(target, manifestName(archiveName(archive)));
     if (found === undefined) return false;
-    const { rowsRead, findings } = await verifyArchive({ ...found, target, key });
+    const { rowsRead, findings } = await verifyArchive({
+      ...found,
+      target,
+      key,
+      verifierKeys: await this.#verifierKeys(),
+    });
     if (!rowsRead || findings.length > 0) return false;
     const file = await openRows({ ...found, target }, key);
     return isSameAsStored(file, {

@@ -38,8 +38,8 @@ export interface ArchiveVerification {
 
 export interface ArchiveToVerify extends FoundManifest {
   readonly target: ArchiveTarget;
-  /** Default: what the manifest names. */
-  readonly verifierKey?: string | undefined;
+  /** What the log is and was verified with: what one of them has signed is believed. */
+  readonly verifierKeys: readonly string[];
   /** Undefined: there is none, or it was erased. */
   readonly key: Uint8Array | undefined;
 }
@@ -47,10 +47,10 @@ export interface ArchiveToVerify extends FoundManifest {
 /** All archives of a target. @throws MoonguardError as verifyArchive, and those of readManifest */
 export async function* verifyArchives(
   target: ArchiveTarget,
-  { keyOf, verifierKey }: { readonly keyOf: KeyOf; readonly verifierKey?: string | undefined },
+  { keyOf, verifierKeys }: { readonly keyOf: KeyOf; readonly verifierKeys: readonly string[] },
 ): AsyncGenerator<ArchiveVerification> {
   for (const found of await listManifests(target)) {
-    yield await verifyArchive({ ...found, target, verifierKey, key: await keyOf(found.manifest) });
+    yield await verifyArchive({ ...found, target, verifierKeys, key: await keyOf(found.manifest) });
   }
 }
 
@@ -98,8 +98,8 @@ export async function openRows(
 async function verifyRows(
   archive: ArchiveToVerify,
 ): Promise<{ readonly verified: number; readonly found: readonly ArchiveFinding[] }> {
-  const { target, name, manifest, key, verifierKey = manifest.verifier_key } = archive;
-  const checkpoint = openCheckpoint(manifest.checkpoint, parseVerifier(verifierKey));
+  const { target, name, manifest, key, verifierKeys } = archive;
+  const checkpoint = openCheckpoint(manifest.checkpoint, ...verifierKeys.map((text) => parseVerifier(text)));
   const tiles = await ReadableParquet.open(await openNamed(target, name, manifest.tiles_file.name));
   const counted = { rows: 0 };
   const { verified, findings } = await verifyLog({

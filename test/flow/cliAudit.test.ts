@@ -4,7 +4,7 @@ import { expect, test } from 'vitest';
 import { newLogKey } from '../../src/audit/logKey.ts';
 import { parseSigner } from '../../src/audit/signedNote.ts';
 import { folder, Log } from '../support/auditLog.ts';
-import { cli } from '../support/cli.ts';
+import { cli, startCli } from '../support/cli.ts';
 import { run } from '../support/commands.ts';
 import { openTestDatabase } from '../support/testDatabase.ts';
 
@@ -118,5 +118,40 @@ test('a database is verified by the key that it names, which is said', {
     stdout: expect.stringMatching(
       /^Verified: 300 rows are as signed \(300 leaves\)\.\nThe key is the one that the database/,
     ),
+  });
+});
+
+test('a log is watched as it grows, until Ctrl-C or something is signed that did not grow', {
+  timeout: 120_000,
+}, async () => {
+  const database = await openTestDatabase('postgres');
+  const log = await Log.signed(database, 3);
+  const directory = folder();
+  writeFileSync(join(directory, 'kept'), (await log.audit.checkpoint()).checkpoint);
+  const env = { DATABASE_URL: database.url, MOONGUARD_MASTER_KEY: Buffer.alloc(32, 7).toString('base64') };
+  const watching = startCli(['audit', 'watch'], { directory, env });
+  await watching.untilLine(/^3 leaves$/);
+  await log.add(3, 4);
+  await log.sequence();
+  await watching.untilLine(/^5 leaves, grown from 3$/);
+  watching.kill('SIGINT');
+  expect(await watching.untilExit()).toEqual({ code: 0, stdout: '3 leaves\n5 leaves, grown from 3\n', stderr: '' });
+
+  const since = startCli(['audit', 'watch', '--since', 'kept', '--json'], { directory, env });
+  await since.untilLine(/^\{"size":5,"grownFrom":3,"checkpoint":"example\.com\/policy-log\\n5/);
+  await log.tamper('delete from moonguard.audit_tiles');
+  await log.tamper('delete from moonguard.audit_leaves');
+  await log.tamper(
+    `update moonguard.audit_log set tree_size = 0, root = sha256(''), checkpoint = null, signed_at = null`,
+  );
+  await log.add(10, 20);
+  await log.sequence();
+  expect(await since.untilExit()).toMatchObject({ code: 1, stderr: expect.stringMatching(/^audit_fork: /) });
+
+  const wrong = (...args: readonly string[]) => cli(['audit', 'watch', ...args], { directory, env });
+  expect(await wrong('--since', 'nowhere')).toMatchObject({ code: 2, stderr: expect.stringContaining('--since') });
+  expect(await wrong('--key', 'nonsense')).toMatchObject({
+    code: 1,
+    stderr: expect.stringMatching(/^log_key_invalid: /),
   });
 });

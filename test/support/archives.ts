@@ -48,9 +48,10 @@ export class ArchivedLog {
     await this.log.sequence();
   }
 
-  async verify(verifierKey?: string): Promise<ArchiveVerification[]> {
+  async verify(...verifierKeys: readonly string[]): Promise<ArchiveVerification[]> {
     const verified: ArchiveVerification[] = [];
-    for await (const each of this.archives.verify({ verifierKey })) verified.push(each);
+    for await (const each of this.archives.verify(verifierKeys.length === 0 ? {} : { verifierKeys }))
+      verified.push(each);
     return verified;
   }
 }

@@ -1,11 +1,13 @@
+import { existsSync } from 'node:fs';
 import { Argument, Command, Option } from 'commander';
 import type { ArchiveProgress } from '../../archive/ArchiveService.ts';
 import type { Archive } from '../../archive/archive.ts';
 import type { ArchiveSearch, FoundRow } from '../../archive/searchArchives.ts';
 import type { ArchiveFinding, ArchiveVerification } from '../../archive/verifyArchive.ts';
+import { MoonguardError } from '../../errors.ts';
 import { actionTypes } from '../../policy/policyLog.ts';
 import { type ChangeOptions, changeCommand, type DataOptions, readCommand, withExample } from '../command.ts';
-import { count as positive, time } from '../optionValues.ts';
+import { list, count as positive, time } from '../optionValues.ts';
 import { count, print, printFields, printJson, printTable, timeText } from '../output.ts';
 import { answer, configOf, withMoonguard } from '../session.ts';
 import type { Column } from '../table.ts';
@@ -71,7 +73,7 @@ function listAll(): Command {
 }
 
 interface VerifyOptions extends DataOptions {
-  readonly key?: string;
+  readonly key?: readonly string[];
 }
 
 function verify(): Command {
@@ -80,26 +82,33 @@ function verify(): Command {
       '[target]',
       'a directory or s3://bucket/prefix, without any database; default: MOONGUARD_ARCHIVE, with the keys of encrypted ones',
     )
-    .option('--key <key>', 'what the log is verified with (default, without a target only: what the manifests name)')
-    .action(async (target: string | undefined, { key: verifierKey, ...options }: VerifyOptions, self: Command) => {
+    .option(
+      '--key <key>',
+      'what the log is verified with; several after a key changed (default, without a target only: what the database names)',
+      list,
+    )
+    .action(async (target: string | undefined, { key: verifierKeys, ...options }: VerifyOptions, self: Command) => {
       if (target === undefined) {
-        await withMoonguard(options, ({ archives }) => tellVerifications(archives.verify({ verifierKey }), options));
+        await withMoonguard(options, ({ archives }) => tellVerifications(archives.verify({ verifierKeys }), options));
         return;
       }
-      if (verifierKey === undefined) self.error('error: say with --key what the log is verified with');
+      if (verifierKeys === undefined) self.error('error: say with --key what the log is verified with');
       const [{ verifyArchives }, { noKeys }] = [
         await import('../../archive/verifyArchive.ts'),
         await import('../../archive/manifest.ts'),
       ];
-      await tellVerifications(verifyArchives(await targetNamed(target), { keyOf: noKeys, verifierKey }), options);
+      const verified = verifyArchives(await targetNamed(target), { keyOf: noKeys, verifierKeys });
+      // Whoever names a place means that there are some.
+      if ((await tellVerifications(verified, options)) === 0) process.exitCode = 1;
     });
   return withExample(command, 'archive verify', `archive verify ./archive --key ${SOME_KEY}`);
 }
 
+/** @returns how many archives there are */
 async function tellVerifications(
   verifications: AsyncIterable<ArchiveVerification>,
   { json }: Pick<DataOptions, 'json'>,
-): Promise<void> {
+): Promise<number> {
   const all: ArchiveVerification[] = [];
   for await (const verification of verifications) {
     all.push(verification);
@@ -108,6 +117,7 @@ async function tellVerifications(
   }
   if (json) printJson(all);
   else if (all.length === 0) print('No archives.');
+  return all.length;
 }
 
 function tellVerification({ archive, verified, rowsRead, findings }: ArchiveVerification): void {
@@ -193,6 +203,9 @@ function eraseKey(): Command {
 }
 
 async function targetNamed(target: string) {
+  if (!target.startsWith('s3://') && !existsSync(target)) {
+    throw new MoonguardError('archive_target_failed', `There is no directory ${target}.`);
+  }
   const { openTarget } = await import('../../archive/target.ts');
   return openTarget({ ...configOf({}).archive, target });
 }

@@ -5,7 +5,7 @@ import type { Finding, Verification } from '../../audit/verifyLog.ts';
 import { MoonguardError } from '../../errors.ts';
 import type { Moonguard } from '../../moonguard.ts';
 import { type DataOptions, readCommand, withExample } from '../command.ts';
-import { leafIndex, list } from '../optionValues.ts';
+import { fileText, leafIndex, list } from '../optionValues.ts';
 import { count, print, printFields, printJson, printTable, timeText } from '../output.ts';
 import { answer } from '../session.ts';
 import { watchCommand } from './auditWatch.ts';
@@ -92,9 +92,8 @@ function verify(): Command {
       'what the log is verified with; several while keys change (default, in the database only: what it names)',
       list,
     )
-    .option('--against <file>', 'a checkpoint of this log from earlier, held elsewhere')
-    .action(async (path: string | undefined, { key, against, ...options }: VerifyOptions, self: Command) => {
-      const earlier = against === undefined ? undefined : textOf(against);
+    .option('--against <file>', 'a checkpoint of this log from earlier, held elsewhere', fileText)
+    .action(async (path: string | undefined, { key, against: earlier, ...options }: VerifyOptions, self: Command) => {
       if (path === undefined) {
         const work = async ({ audit }: Pick<Moonguard, 'audit'>) =>
           judged(await audit.verify({ verifierKey: key, earlier }));

@@ -1,8 +1,7 @@
-import { readFileSync } from 'node:fs';
 import { setTimeout as wait } from 'node:timers/promises';
 import type { Command } from 'commander';
 import { type DataOptions, readCommand, withExample } from '../command.ts';
-import { list } from '../optionValues.ts';
+import { fileText, list } from '../optionValues.ts';
 import { count, print } from '../output.ts';
 import { withMoonguard } from '../session.ts';
 import { untilSignal } from '../shutdown.ts';
@@ -21,7 +20,7 @@ export function watchCommand(): Command {
       'what the log is verified with; several while keys change (default: what the database names)',
       list,
     )
-    .option('--since <file>', 'a checkpoint of this log from earlier, held elsewhere')
+    .option('--since <file>', 'a checkpoint of this log from earlier, held elsewhere', fileText)
     .action(({ key, since, json, ...options }: WatchOptions) =>
       withMoonguard(options, async ({ audit }) => {
         const { followLog } = await import('../../audit/followLog.ts');
@@ -31,7 +30,7 @@ export function watchCommand(): Command {
         const keys = key ?? (await audit.keys()).map(({ verifierKey }) => verifierKey);
         const followed = followLog(audit, {
           verifiers: keys.map((text) => parseVerifier(text)),
-          since: since === undefined ? undefined : readFileSync(since, 'utf8'),
+          since,
           wait: () => wait(LOOK_EVERY_MS, true, { signal: stopped.signal }).catch(() => false),
         });
         for await (const { size, grownFrom, checkpoint } of followed) {
