@@ -70,7 +70,8 @@ language plpgsql set search_path = '' set enable_seqscan = 'off' set jit = 'off'
 declare
   v_rounds integer;
   v_has_production boolean;
-  v_series text := left(replace(moonguard.uuid_v7()::text, '-', ''), 26);
+  -- What new ids begin with, a number follows: as unique as the event's, of which each moves one transaction at most.
+  v_series text := left(replace(p_event_ids[1]::text, '-', ''), 26);
 begin
   select max(events), bool_or(environment = 'production') into v_rounds, v_has_production
   from (
@@ -286,7 +287,10 @@ begin
   loop
     v_attempts := v_attempts + 1;
     begin
-      v_late := array(select moonguard.project_transactions(p_event_ids)) || array(select moonguard.project_customers(p_event_ids));
+      v_late := array(select moonguard.project_transactions(p_event_ids));
+      if exists (select from public.moonpay_webhook_events where id = any (p_event_ids) and entity_type = 'customer') then
+        v_late := v_late || array(select moonguard.project_customers(p_event_ids));
+      end if;
       exit;
     exception
       when transaction_rollback or lock_not_available or insufficient_resources or operator_intervention or system_error then

@@ -5,6 +5,7 @@ import type { Observe } from '../observe/observation.ts';
 import type { Database, Db } from './database.ts';
 import { PostgresListener } from './listen.ts';
 import { pgTypes } from './parsers.ts';
+import { preparing } from './preparedStatements.ts';
 import { runTransaction } from './transaction.ts';
 
 export interface PostgresOptions {
@@ -55,7 +56,7 @@ export function openPostgres(options: PostgresOptions, observe: Observe): Databa
   pool.on('error', () => {});
   pool.on('connect', (client) => client.on('error', () => {}));
 
-  const db: Db = new Kysely({ dialect: new PostgresDialect({ pool }) });
+  const db: Db = new Kysely({ dialect: new PostgresDialect({ pool: preparing(pool) }) });
   const listener = new PostgresListener(config, observe);
   let closing: Promise<unknown> | undefined;
   return {
