@@ -4,7 +4,7 @@ import { signCheckpoint } from '../../src/audit/checkpoint.ts';
 import { type SequencingDependencies, sequenceBatch } from '../../src/audit/sequenceBatch.ts';
 import { saveTiles } from '../../src/audit/store/saveTiles.ts';
 import { HASH_BYTES } from '../../src/audit/tree.ts';
-import { appendLeaves, rootOf, type TreeEdge } from '../../src/audit/treeEdge.ts';
+import { appendLeaves, type TreeEdge } from '../../src/audit/treeEdge.ts';
 import type { Db } from '../../src/database/database.ts';
 import { executionsOf } from '../policy-log/rows.ts';
 import { insertRows } from './rows.ts';
@@ -33,11 +33,10 @@ async function appendNoise(
     noise.subarray(place * HASH_BYTES, (place + 1) * HASH_BYTES),
   );
   const { edge, tiles } = appendLeaves(before, leaves);
-  const tree = { size: edge.size, root: rootOf(edge) };
   await database.transaction(async (transaction) => {
     await saveTiles(transaction, tiles);
     await sql`
-      update moonguard.audit_log set tree_size = ${String(tree.size)}, root = ${tree.root}, checkpoint = ${signCheckpoint(tree, signer)}
+      update moonguard.audit_log set tree_size = ${String(edge.size)}, root = ${edge.root}, checkpoint = ${signCheckpoint(edge, signer)}
     `.execute(transaction);
   });
   return edge;

@@ -90,9 +90,9 @@ export class Sequencer {
       this.#signer = await this.#changedSigner();
       return undefined;
     }
-    const { edge, isFull, leaves, size, waitedMs } = batch;
+    const { edge, isFull, leaves, waitedMs } = batch;
     this.#edge = edge;
-    if (leaves > 0) this.#observe({ type: 'audit.sequenced', leaves, size: Number(size), waitedMs });
+    if (leaves > 0) this.#observe({ type: 'audit.sequenced', leaves, size: Number(edge.size), waitedMs });
     if (waitedMs > MAXIMUM_MERGE_DELAY_MS) this.#observe({ type: 'audit.delayed', waitedMs });
     return isFull ? undefined : PAUSE_MS;
   }

@@ -10,7 +10,7 @@ import {
   tilePath,
 } from './tiles.ts';
 import { isSame } from './tree.ts';
-import { readEdge, rootOf, type TreeEdge } from './treeEdge.ts';
+import { readEdge, type TreeEdge } from './treeEdge.ts';
 
 /** The tiles of a signed tree, each believed only when it hashes up to the root. */
 export class VerifiedTree {
@@ -33,7 +33,7 @@ export class VerifiedTree {
     read: ReadTile,
   ): Promise<VerifiedTree | undefined> {
     const edge = await readEdge(size, read);
-    return isSame(rootOf(edge), root) ? new VerifiedTree(edge, read) : undefined;
+    return isSame(edge.root, root) ? new VerifiedTree(edge, read) : undefined;
   }
 
   /** The hash of a leaf; undefined when the tile it stands in is not that of the signed tree. */

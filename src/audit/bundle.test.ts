@@ -9,7 +9,7 @@ import { parseSigner } from './signedNote.ts';
 import { inclusionPath } from './subtrees.ts';
 import { TileHashes } from './tiles.ts';
 import { leafHash } from './tree.ts';
-import { appendLeaves, emptyEdge, rootOf } from './treeEdge.ts';
+import { appendLeaves, emptyEdge } from './treeEdge.ts';
 
 const signer = parseSigner(newLogKey('example.com/policy-log'));
 
@@ -25,8 +25,7 @@ async function bundleOfRow5(): Promise<string> {
       reason: 'salts and content stand side by side',
     }),
   );
-  const salts = newSalts(rows.map(() => 'policy_log'));
-  const entries = rows.map((row, n) => entryOf(row, salts[n] ?? Buffer.alloc(0)));
+  const entries = rows.map((row) => entryOf(row, newSalts(1)));
   const { edge, tiles } = appendLeaves(
     emptyEdge,
     entries.map(({ text }) => leafHash(Buffer.from(text))),
@@ -37,7 +36,7 @@ async function bundleOfRow5(): Promise<string> {
   return formatBundle(entry, {
     index: 5n,
     path,
-    checkpoint: signCheckpoint({ size: 11n, root: rootOf(edge) }, signer),
+    checkpoint: signCheckpoint({ size: 11n, root: edge.root }, signer),
   });
 }
 

@@ -67,6 +67,8 @@ const columnsOf = {
 export type EntryKind = keyof typeof columnsOf;
 export const entryKinds = ['policy_log', 'alert_timeline', 'endpoint_change'] as const satisfies EntryKind[];
 
+export const SALT_BYTES = 16;
+
 export function coveredColumns(kind: EntryKind): readonly string[] {
   const { envelope, groups }: EntryColumns = columnsOf[kind];
   return [...envelope, ...Object.values(groups).flat()];
@@ -77,6 +79,7 @@ export interface EntryShape {
   /** Names of what an entry says. */
   readonly members: readonly string[];
   readonly groups: readonly { readonly group: string; readonly columns: readonly string[] }[];
+  readonly groupNames: readonly string[];
 }
 
 export const entryShapes: Readonly<Record<EntryKind, EntryShape>> = {
@@ -85,9 +88,17 @@ export const entryShapes: Readonly<Record<EntryKind, EntryShape>> = {
   endpoint_change: shapeOf(columnsOf.endpoint_change),
 };
 
+/** How long the salts of a row are: one for each group, also those that it does not have. */
+export function saltsLength(kind: EntryKind): number {
+  return SALT_BYTES * entryShapes[kind].groups.length;
+}
+/** The same of the kind with the most groups. */
+export const longestSalts = Math.max(...entryKinds.map(saltsLength));
+
 function shapeOf({ envelope, groups }: EntryColumns): EntryShape {
   return {
     members: [...envelope, 'commitments', 'kind', 'v'].toSorted(),
     groups: Object.entries(groups).map(([group, columns]) => ({ group, columns: columns.toSorted() })),
+    groupNames: Object.keys(groups).toSorted(),
   };
 }

@@ -5,14 +5,13 @@ import { entryOf, newSalts } from './entry.ts';
 import type { Signer } from './signedNote.ts';
 import { checkSigned } from './signedTree.ts';
 import { advanceLog } from './store/advanceLog.ts';
-import { insertLeaves } from './store/insertLeaves.ts';
 import { leadLog, type SignedTree } from './store/leadLog.ts';
 import { tilesIn } from './store/readTile.ts';
 import { saveTiles } from './store/saveTiles.ts';
-import { takeQueuedRows } from './store/takeQueuedRows.ts';
+import { sequenceRows } from './store/sequenceRows.ts';
 import type { ReadTile } from './tiles.ts';
 import { isSame, leafHash } from './tree.ts';
-import { appendLeaves, readEdge, rootOf, type TreeEdge } from './treeEdge.ts';
+import { appendLeaves, readEdge, type TreeEdge } from './treeEdge.ts';
 
 /** One statement takes so many rows; larger ones gain nothing, and hold the tree longer. */
 const BATCH = 1_000;
@@ -33,7 +32,6 @@ export type SequencedBatch =
   | {
       readonly outcome: 'sequenced';
       readonly leaves: number;
-      readonly size: bigint;
       /** How long the oldest of them had waited. */
       readonly waitedMs: number;
       /** Whether there may be more. */
@@ -52,31 +50,22 @@ export async function sequenceBatch(
   known: TreeEdge | undefined,
 ): Promise<SequencedBatch> {
   return database.transaction(async (transaction) => {
-    const signed = await leadLog(transaction, lease);
+    const signed = await leadLog(transaction, { ...lease, mostQueued: BATCH });
     if (signed === undefined) return { outcome: 'waiting' };
     if (signed.verifierKey !== signer.verifier.text) return { outcome: 'retired' };
     const before = await edgeOf(signed, signer, known, tilesIn(transaction));
-    const { rows, waitedMs, isFull } = await takeQueuedRows(transaction, BATCH);
-    const batch = { outcome: 'sequenced', leaves: rows.length, waitedMs, isFull } as const;
-    if (rows.length === 0) return { ...batch, size: before.size, edge: before };
+    const { queued: count } = signed;
+    const { rows, waitedMs } = await sequenceRows(transaction, { count, first: before.size, salts: newSalts(count) });
+    const batch = { outcome: 'sequenced', leaves: rows.length, waitedMs, isFull: count === BATCH } as const;
+    if (rows.length === 0) return { ...batch, edge: before };
 
-    const salts = newSalts(rows.map(({ kind }) => kind));
-    const leaves = rows.map(({ row, ...names }, place) => {
-      const own = salts[place] ?? Buffer.alloc(0);
-      const hash = leafHash(Buffer.from(entryOf(row, own, {}, names.kind).text));
-      return { ...names, salts: own, index: before.size + BigInt(place), hash };
-    });
-    const { edge, tiles } = appendLeaves(
-      before,
-      leaves.map(({ hash }) => hash),
-    );
-    const tree = { size: edge.size, root: rootOf(edge) };
-    await insertLeaves(transaction, leaves);
+    const leaves = rows.map(({ kind, row, salts }) => leafHash(Buffer.from(entryOf(row, salts, {}, kind).text)));
+    const { edge, tiles } = appendLeaves(before, leaves);
     await saveTiles(transaction, tiles);
-    if (!(await advanceLog(transaction, signed, { ...tree, checkpoint: signCheckpoint(tree, signer) }))) {
+    if (!(await advanceLog(transaction, signed, { ...edge, checkpoint: signCheckpoint(edge, signer) }))) {
       throw inconsistent('The clock of the database is behind the time of the last checkpoint.');
     }
-    return { ...batch, size: edge.size, edge };
+    return { ...batch, edge };
   });
 }
 
@@ -89,7 +78,7 @@ async function edgeOf(
 ): Promise<TreeEdge> {
   const { size, root } = signed;
   const edge = known?.size === size ? known : await readEdge(size, read);
-  if (!isSame(rootOf(edge), root)) throw inconsistent('The tiles do not make the root that was signed last.');
+  if (!isSame(edge.root, root)) throw inconsistent('The tiles do not make the root that was signed last.');
   if (edge !== known) checkSigned(signed, signer.verifier);
   return edge;
 }

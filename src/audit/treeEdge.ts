@@ -2,10 +2,11 @@ import { joinSubtrees } from './subtrees.ts';
 import { hashAt, hashWithin, partialTile, type ReadTile, readWholeTile, type SizedTile, TILE_WIDTH } from './tiles.ts';
 import { HASH_BYTES } from './tree.ts';
 
-/** All that is needed of a tree to append to it: its size and, of every level, the tile that is not full yet. */
+/** All that is needed of a tree to append to it and to sign it. */
 export interface TreeEdge {
   readonly size: bigint;
-  /** By level. */
+  readonly root: Uint8Array;
+  /** Of every level, the tile that is not full yet. */
   readonly partial: readonly Uint8Array[];
 }
 
@@ -13,7 +14,7 @@ export interface GrownTile extends SizedTile {
   readonly hashes: Uint8Array;
 }
 
-export const emptyEdge: TreeEdge = { size: 0n, partial: [] };
+export const emptyEdge: TreeEdge = edgeOf(0n, []);
 
 /** @throws MoonguardError audit_tile_truncated */
 export async function readEdge(size: bigint, read: ReadTile): Promise<TreeEdge> {
@@ -22,7 +23,7 @@ export async function readEdge(size: bigint, read: ReadTile): Promise<TreeEdge> 
     const tile = partialTile(size, level);
     partial.push(tile === undefined ? new Uint8Array() : await readWholeTile(read, tile));
   }
-  return { size, partial };
+  return edgeOf(size, partial);
 }
 
 /** The tree with further leaves, and the tiles that are new or longer by it. */
@@ -52,11 +53,11 @@ export function appendLeaves(
     }
     added = rootsOfFull;
   }
-  return { edge: { size: edge.size + BigInt(leaves.length), partial }, tiles };
+  return { edge: edgeOf(edge.size + BigInt(leaves.length), partial), tiles };
 }
 
-export function rootOf({ partial }: TreeEdge): Uint8Array {
-  return joinSubtrees(partial.toReversed().flatMap(subtreesWithin));
+function edgeOf(size: bigint, partial: readonly Uint8Array[]): TreeEdge {
+  return { size, partial, root: joinSubtrees(partial.toReversed().flatMap(subtreesWithin)) };
 }
 
 /** The complete subtrees of a partial tile, the largest first. */

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import { consistencyPath, inclusionPath } from './subtrees.ts';
 import { TileHashes, tilePath, tilesOf } from './tiles.ts';
 import { emptyRoot, leafHash, nodeHash, verifyConsistency, verifyInclusion } from './tree.ts';
-import { appendLeaves, emptyEdge, readEdge, rootOf, type TreeEdge } from './treeEdge.ts';
+import { appendLeaves, emptyEdge, readEdge, type TreeEdge } from './treeEdge.ts';
 
 const all = Array.from({ length: 1_000 }, (_, n) => leafHash(Buffer.from(`leaf ${n}`)));
 
@@ -62,7 +62,7 @@ test('the root is that of the naive tree, for every size to 1000', () => {
   let edge = emptyEdge;
   for (const [n, leaf] of all.entries()) {
     edge = appendLeaves(edge, [leaf]).edge;
-    expect(rootOf(edge)).toEqual(naiveRoot(n + 1));
+    expect(edge.root).toEqual(naiveRoot(n + 1));
   }
 });
 
@@ -75,7 +75,7 @@ test('however a tree grows, its tiles, its edge and its root are the same', asyn
       expect(inHex(edge)).toEqual(inHex(atOnce.edge));
       expect(tiles).toEqual(atOnce.tiles);
       expect(inHex(await readEdge(BigInt(size), read))).toEqual(inHex(edge));
-      expect(rootOf(edge)).toEqual(naiveRoot(size));
+      expect(edge.root).toEqual(naiveRoot(size));
       expect(Array.from(tilesOf(BigInt(size)), ({ level, index, width }) => [`${level}/${index}`, width * 32])).toEqual(
         expect.arrayContaining(Array.from(tiles, ([place, hashes]) => [place, hashes.length])),
       );

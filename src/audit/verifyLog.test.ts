@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { leafHash } from './tree.ts';
-import { appendLeaves, emptyEdge, rootOf } from './treeEdge.ts';
+import { appendLeaves, emptyEdge } from './treeEdge.ts';
 import { type FoundLeaf, verifyLog } from './verifyLog.ts';
 
 const hashes = Array.from({ length: 10 }, (_, n) => leafHash(Buffer.from(`entry ${n}`)));
@@ -15,7 +15,7 @@ async function* each(leaves: readonly FoundLeaf[]): AsyncGenerator<FoundLeaf> {
 
 function verify(leaves: readonly FoundLeaf[], range: { from?: bigint; to?: bigint } = {}) {
   return verifyLog({
-    checkpoint: { origin: 'example.com/log', size: 10n, root: rootOf(edge) },
+    checkpoint: { origin: 'example.com/log', size: 10n, root: edge.root },
     read: async () => tiles[0]?.hashes,
     leaves: each(leaves),
     rowsWithoutLeaf: [],

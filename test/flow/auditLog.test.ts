@@ -16,7 +16,7 @@ forEachDatabase('the audit log', (open) => {
   test('rows of whatever client come into the tree, are proven, exported and verified without the database', async () => {
     const log = await Log.signed(await open(), 300);
     await log.add(300, 600);
-    expect(await log.sequence()).toMatchObject({ outcome: 'sequenced', leaves: 301, size: 601n });
+    expect(await log.sequence()).toMatchObject({ outcome: 'sequenced', leaves: 301, edge: { size: 601n } });
     expect(await log.audit.verify()).toEqual({
       size: 601,
       from: 0,
@@ -39,6 +39,18 @@ forEachDatabase('the audit log', (open) => {
     const part = join(folder(), 'export');
     expect(await log.audit.export(part, { from: 290n, to: 310n })).toBe(20);
     expect(await verifyExport(part, { verifierKey })).toMatchObject({ verified: 20, findings: [] });
+  });
+
+  test('a row that is gone before it comes into the tree leaves no gap there', async () => {
+    const log = await Log.open(await open());
+    await log.add(0, 3);
+    await log.tamper(`delete from moonpay_policy_logs where log_id = 'row_1'`);
+    expect(await log.sequence()).toMatchObject({ leaves: 3, edge: { size: 3n } });
+    expect(await log.audit.verify()).toMatchObject({ size: 3, verified: 3, findings: [] });
+    await log.add(4, 4);
+    await log.tamper(`delete from moonpay_policy_logs where log_id = 'row_4'`);
+    expect(await log.sequence()).toMatchObject({ leaves: 0, edge: { size: 3n } });
+    expect(await log.audit.progress()).toMatchObject({ queued: 0 });
   });
 
   test('rows that retention removes leave every proof valid, and no salt behind', async () => {

@@ -10,15 +10,20 @@ export interface SignedTree {
   readonly verifierKey: string | null;
 }
 
+/** The tree, and how many rows wait to get into it; no more are counted than are asked about. */
+export interface LedTree extends SignedTree {
+  readonly queued: number;
+}
+
 /**
  * Makes this process the one that sequences, for the next `leaseMs`, and holds the tree until the end of the transaction;
  * undefined while another process is it. Times of rows are read in UTC from here on.
  */
 export async function leadLog(
   transaction: Db,
-  { leader, leaseMs }: { readonly leader: string; readonly leaseMs: number },
-): Promise<SignedTree | undefined> {
-  const { rows } = await sql<Omit<SignedTree, 'size'> & { size: string }>`
+  { leader, leaseMs, mostQueued }: { readonly leader: string; readonly leaseMs: number; readonly mostQueued: number },
+): Promise<LedTree | undefined> {
+  const { rows } = await sql<Omit<LedTree, 'size'> & { size: string }>`
     with utc as (
       -- Whoever removes or erases rows waits meanwhile: a leaf must have its row.
       select set_config('TimeZone', 'UTC', true), pg_advisory_xact_lock_shared(hashtextextended('moonguard.policy_log_removal', 0))
@@ -29,7 +34,8 @@ export async function leadLog(
     )
     update moonguard.audit_log set leader = ${leader}::uuid, leader_until = clock_timestamp() + ${leaseMs} * interval '1 ms'
     where is_only in (select is_only from log)
-    returning tree_size::text as size, root, checkpoint, verifier_key as "verifierKey"
+    returning tree_size::text as size, root, checkpoint, verifier_key as "verifierKey",
+      (select count(*) from (select from moonguard.audit_queue order by id limit ${mostQueued}) as waiting) as queued
   `.execute(transaction);
   const [tree] = rows;
   return tree === undefined ? undefined : { ...tree, size: BigInt(tree.size) };
