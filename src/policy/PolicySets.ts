@@ -105,6 +105,9 @@ function lookupIn(lists: ReadonlyMap<string, LoadedList>): ListLookup {
 
 const folded = (value: string, isCaseSensitive: boolean): string => (isCaseSensitive ? value : value.toLowerCase());
 
+/** Those of MoonPay's events and of requests are some dozens; yet whoever asks may make up new ones. */
+const MOST_NAMES = 1_000;
+
 function policySet(revision: number, policies: readonly CompiledPolicy[], lists: ListLookup): PolicySet {
   const byName = new Map<string, readonly CompiledPolicy[]>();
   return {
@@ -113,7 +116,10 @@ function policySet(revision: number, policies: readonly CompiledPolicy[], lists:
     lists,
     candidates: (name, environment) => {
       const key = `${environment} ${name}`;
-      const found = byName.get(key) ?? policies.filter(({ document }) => isForEvent(document, name, environment));
+      const known = byName.get(key);
+      if (known !== undefined) return known;
+      const found = policies.filter(({ document }) => isForEvent(document, name, environment));
+      if (byName.size === MOST_NAMES) byName.clear();
       byName.set(key, found);
       return found;
     },

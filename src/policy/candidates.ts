@@ -10,8 +10,8 @@ export function candidatesFor(
   { event, absent }: Pick<Subject, 'event' | 'absent'>,
   policies: readonly CompiledPolicy[],
   now: Date,
-): CompiledPolicy[] {
-  if (!policies.some(({ asksOnlyEvent }) => asksOnlyEvent)) return [...policies];
+): readonly CompiledPolicy[] {
+  if (!policies.some(({ asksOnlyEvent }) => asksOnlyEvent)) return policies;
   const inputs: DecisionInputs = {
     policies: [],
     event,

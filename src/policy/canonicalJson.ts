@@ -1,25 +1,46 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
+import { isObject } from './payloadText.ts';
+
+/** Texts of what {@link writtenOnce} was given. */
+const written = new WeakMap<object, string>();
 
 /**
  * The one way to write a value of JSON: keys sorted by code unit, no spaces, undefined fields left out. Equal values have
- * equal text, whatever jsonb did to their order. Decisions are hashed with it on every event: no list is made on the way.
+ * equal text, whatever jsonb did to their order. Every decision is hashed with it: made by copying and sorting, its text was
+ * half of all that deciding on a request left to the garbage collector.
  */
 export function canonicalJson(value: unknown): string {
-  if (typeof value !== 'object' || value === null) return JSON.stringify(value);
-  let written = '';
   if (Array.isArray(value)) {
-    for (const element of value) written += `${written === '' ? '' : ','}${canonicalJson(element)}`;
-    return `[${written}]`;
+    let elements = '';
+    for (const element of value) elements += elements === '' ? canonicalJson(element) : `,${canonicalJson(element)}`;
+    return `[${elements}]`;
   }
-  const members: Readonly<Record<string, unknown>> = { ...value };
-  for (const key of Object.keys(members).toSorted()) {
-    const member = members[key];
-    if (member !== undefined) written += `${written === '' ? '' : ','}${JSON.stringify(key)}:${canonicalJson(member)}`;
+  if (!isObject(value)) return JSON.stringify(value);
+  const known = written.get(value);
+  if (known !== undefined) return known;
+  let members = '';
+  for (const key of sortedKeys(value)) {
+    const member = value[key];
+    if (member === undefined) continue;
+    if (members !== '') members += ',';
+    members += `${JSON.stringify(key)}:${canonicalJson(member)}`;
   }
-  return `{${written}}`;
+  return `{${members}}`;
+}
+
+/** Objects of few fields mostly come sorted. */
+function sortedKeys(value: object): string[] {
+  const keys = Object.keys(value);
+  return keys.every((key, place) => place === 0 || (keys[place - 1] ?? '') < key) ? keys : keys.toSorted();
+}
+
+/** Freezes a value that becomes part of many others, and makes its text here and now. */
+export function writtenOnce<Value extends object>(value: Value): Value {
+  written.set(Object.freeze(value), canonicalJson(value));
+  return value;
 }
 
 /** SHA-256 of {@link canonicalJson}, in hex. */
 export function hashOf(value: unknown): string {
-  return createHash('sha256').update(canonicalJson(value)).digest('hex');
+  return hash('sha256', canonicalJson(value));
 }

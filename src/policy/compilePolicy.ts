@@ -1,5 +1,6 @@
 import type { Problem } from '../errors.ts';
-import { hashOf } from './canonicalJson.ts';
+import { hashOf, writtenOnce } from './canonicalJson.ts';
+import type { RuleResult } from './decision.ts';
 import type { Aggregate, AlertTemplate, PolicyDocument, Rule } from './document.ts';
 import { type Bindings, type CompileExpression, type Expression, expressionEnvironment } from './expression.ts';
 import type { DecisionInputs, PolicyMode } from './inputs.ts';
@@ -40,6 +41,8 @@ export interface CompiledRule {
   readonly rule: Rule;
   /** Of the rule. */
   readonly hash: string;
+  /** What nearly every evaluation comes to. */
+  readonly noHit: RuleResult;
   evaluate(bindings: PolicyBindings): { readonly hit: boolean } | { readonly error: string };
   /** The values that decided, by the text that names them. */
   valuesOf(bindings: PolicyBindings): RuleValues;
@@ -171,6 +174,7 @@ function compileRule(rule: Rule, field: string, compiler: PolicyCompiler): Compi
   return {
     rule,
     hash: hashOf(rule),
+    noHit: writtenOnce({ rule: rule.id, result: 'no_hit' }),
     evaluate: (bindings) => compiler.holds(condition, bindings),
     valuesOf: ({ values, lists }) => valuesOf(values, lists),
     describe: (bindings) => (description === undefined ? undefined : compiler.write(description, bindings)),

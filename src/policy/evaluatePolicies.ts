@@ -72,13 +72,14 @@ function evaluatePolicy(
     if (stopsAtFirst && result.result !== 'no_hit') isDecided = true;
   }
   const verdict = verdictOf(document, results, waivers);
+  // Mostly in the order of the canonical text.
   return {
-    policy: document.id,
-    version,
     mode,
     ...verdict,
     ...(error !== undefined && { error, outcome: worstOutcome(verdict.outcome, document.on_error ?? 'review') }),
+    policy: document.id,
     rules: results,
+    version,
   };
 }
 
@@ -100,7 +101,7 @@ function evaluateRule(
       error: evaluated.error,
     };
   }
-  if (!evaluated.hit) return { rule: rule.id, result: 'no_hit' };
+  if (!evaluated.hit) return compiled.noHit;
   const waiver = waiverOf(waivers, document, rule.id);
   if (waiver !== undefined) return { rule: rule.id, result: 'hit', outcome: 'allow', waived_by: waiver.id };
   if (rule.score !== undefined) return { rule: rule.id, result: 'hit', score: rule.score };

@@ -28,28 +28,44 @@ export interface Gathered {
 /** Everything that decisions on these subjects are made from, in their order, as the database has it now: one round trip. */
 export async function gatherInputs(db: Db, asked: readonly AskedSubject[]): Promise<Gathered[]> {
   if (asked.length === 0) return [];
-  const queries: Record<string, AggregateQuery> = {};
-  for (const { policies } of asked) {
-    for (const { aggregates } of policies) {
-      for (const { id, definition } of aggregates) queries[id] ??= aggregateQuery(definition);
-    }
-  }
-  const rows = await decisionInputs(db, asked.map(inputsSubject), queries);
+  const queries = new Map<string, AggregateQuery>();
+  for (const { policies } of asked) for (const [id, { query }] of aggregatesOf(policies)) queries.set(id, query);
+  const rows = await decisionInputs(db, asked.map(inputsSubject), [...queries.values()]);
   return rows.flatMap((row, place) => {
     const one = asked[place];
     return one === undefined ? [] : [{ inputs: inputsOf(one, row), revision: row.revision }];
   });
 }
 
+interface AskedAggregate {
+  readonly definition: Aggregate;
+  readonly query: AggregateQuery;
+}
+
+/** Requests with one name ask the same policies, until these change. */
+const known = new WeakMap<readonly CompiledPolicy[], ReadonlyMap<string, AskedAggregate>>();
+
+/** By id: each definition once, however many of the policies ask for it. */
+function aggregatesOf(policies: readonly CompiledPolicy[]): ReadonlyMap<string, AskedAggregate> {
+  const found = known.get(policies);
+  if (found !== undefined) return found;
+  const asked = new Map<string, AskedAggregate>();
+  for (const { id, definition } of policies.flatMap(({ aggregates }) => aggregates)) {
+    if (!asked.has(id)) asked.set(id, { definition, query: aggregateQuery(id, definition) });
+  }
+  known.set(policies, asked);
+  return asked;
+}
+
 function inputsSubject({ subject, policies }: AskedSubject): InputsSubject {
-  const ids = new Set(policies.flatMap(({ aggregates }) => aggregates.map(({ id }) => id)));
+  const aggregates = [...aggregatesOf(policies).keys()];
   const { eventId, event } = subject;
-  if (eventId !== undefined) return { event_id: eventId, aggregates: [...ids] };
+  if (eventId !== undefined) return { event_id: eventId, aggregates };
   return {
     facts: requestFacts(event),
     fields: event.fields,
     transaction_id: subject.transactionId,
-    aggregates: [...ids],
+    aggregates,
   };
 }
 
@@ -73,9 +89,10 @@ function requestFacts(event: EventInput): RequestFacts {
   };
 }
 
-function aggregateQuery(definition: Aggregate): AggregateQuery {
+function aggregateQuery(id: string, definition: Aggregate): AggregateQuery {
   const { key, where } = definition;
   return {
+    id,
     function: definition.function,
     of: definition.of,
     currency: definition.currency ?? 'event',
@@ -96,13 +113,10 @@ function aggregateQuery(definition: Aggregate): AggregateQuery {
 function inputsOf({ subject, policies }: AskedSubject, row: InputsRow): DecisionInputs {
   const absent: Record<string, string> = { ...subject.absent };
   const aggregates: Record<string, number | string | null> = {};
-  for (const policy of policies) {
-    for (const { id, definition } of policy.aggregates) {
-      if (Object.hasOwn(aggregates, id)) continue;
-      const { value, reason } = aggregateValue(definition, row.aggregates[id] ?? null, subject.event);
-      aggregates[id] = value;
-      if (reason !== undefined) absent[`aggregates.${definition.name}`] = reason;
-    }
+  for (const [id, { definition }] of aggregatesOf(policies)) {
+    const { value, reason } = aggregateValue(definition, row.aggregates[id] ?? null, subject.event);
+    aggregates[id] = value;
+    if (reason !== undefined) absent[`aggregates.${definition.name}`] = reason;
   }
   const now = row.now.toISOString();
   return {

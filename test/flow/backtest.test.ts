@@ -214,7 +214,7 @@ forEachDatabase('a backtest', (open) => {
     const { id } = await policies.backtests.begin({ policyId: 'limit' });
     await sql`alter table moonguard.event_facts rename to gone`.execute(database.db);
 
-    expect(await policies.backtests.advance(id)).toMatchObject({ type: 'backtest.failed', reason: '42704' });
+    expect(await policies.backtests.advance(id)).toMatchObject({ type: 'backtest.failed', reason: '42P01' });
     expect(await policies.backtests.get(id)).toMatchObject({
       status: 'failed',
       failure: expect.stringContaining('event_facts'),

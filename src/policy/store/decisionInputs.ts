@@ -25,8 +25,9 @@ export type InputsSubject = { readonly aggregates: readonly string[] } & (
   | { readonly facts: RequestFacts; readonly fields: object; readonly transaction_id: string | undefined }
 );
 
-/** An aggregate as moonguard.aggregate_values reads it; conditions that are undefined hold for every event. */
+/** An aggregate as moonguard.decision_inputs reads it; conditions that are undefined hold for every event. */
 export interface AggregateQuery {
+  readonly id: string;
   readonly function: string;
   readonly of: string | undefined;
   /** `event`: that of the subject. */
@@ -61,11 +62,10 @@ export interface InputsRow {
 export async function decisionInputs(
   db: Db,
   subjects: readonly InputsSubject[],
-  queries: Readonly<Record<string, AggregateQuery>>,
+  queries: readonly AggregateQuery[],
 ): Promise<InputsRow[]> {
   const { rows } = await sql<InputsRow>`
-    select customer, transaction, waivers, aggregates, now, revision
-    from moonguard.decision_inputs(${JSON.stringify(subjects)}::jsonb, ${JSON.stringify(queries)}::jsonb) order by place
+    select * from moonguard.decision_inputs(${JSON.stringify(subjects)}::jsonb, ${JSON.stringify(queries)}::jsonb)
   `.execute(db);
   return rows;
 }
