@@ -1,6 +1,6 @@
 import { MoonguardError } from '../errors.ts';
 import { completeSubtrees, joinSubtrees, type LeafRange, type Subtree } from './subtrees.ts';
-import { HASH_BYTES, nodeHash } from './tree.ts';
+import { completeRoot, HASH_BYTES } from './tree.ts';
 
 /**
  * Tiles of c2sp.org/tlog-tiles: the hashes of a tree in pieces of 256. Tile n of level l holds the hashes of the complete
@@ -54,9 +54,7 @@ export function hashAt(tile: Uint8Array, place: number): Uint8Array {
 
 /** Root of the first `width` hashes of a tile, a power of two, from place `from`. */
 export function hashWithin(tile: Uint8Array, from: number, width: number): Uint8Array {
-  if (width === 1) return hashAt(tile, from);
-  const half = width / 2;
-  return nodeHash(hashWithin(tile, from, half), hashWithin(tile, from + half, half));
+  return completeRoot(tile.subarray(from * HASH_BYTES, (from + width) * HASH_BYTES));
 }
 
 /** Reads tiles for proofs in the tree of `size` leaves, each once. */

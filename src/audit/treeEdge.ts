@@ -1,5 +1,5 @@
 import { joinSubtrees } from './subtrees.ts';
-import { hashAt, hashWithin, partialTile, type ReadTile, readWholeTile, type SizedTile, TILE_WIDTH } from './tiles.ts';
+import { hashWithin, partialTile, type ReadTile, readWholeTile, type SizedTile, TILE_WIDTH } from './tiles.ts';
 import { HASH_BYTES } from './tree.ts';
 
 /** All that is needed of a tree to append to it and to sign it. */
@@ -66,7 +66,7 @@ function subtreesWithin(tile: Uint8Array): Uint8Array[] {
   const count = tile.length / HASH_BYTES;
   for (let width = TILE_WIDTH / 2, from = 0; width >= 1; width /= 2) {
     if ((count & width) === 0) continue;
-    subtrees.push(width === 1 ? hashAt(tile, from) : hashWithin(tile, from, width));
+    subtrees.push(hashWithin(tile, from, width));
     from += width;
   }
   return subtrees;
