@@ -115,21 +115,27 @@ comment on function moonguard.uuid_v7() is 'A UUID version 7: ids sort by the ti
 
 -- A setting reads back as an empty string after the transaction that set it, hence the nullif.
 create function moonguard.claims() returns jsonb
-language sql stable parallel safe set search_path = '' as $$
-  select coalesce(nullif(current_setting('request.jwt.claims', true), '')::jsonb, '{}'::jsonb)
+language plpgsql stable parallel safe set search_path = '' as $$
+begin
+  return coalesce(nullif(current_setting('request.jwt.claims', true), '')::jsonb, '{}');
+end
 $$;
 comment on function moonguard.claims() is 'Claims of the verified JWT of this request; an empty object when there is none.';
 
 create function moonguard.has_role(variadic p_roles text[]) returns boolean
-language sql stable parallel safe set search_path = '' as $$
-  select coalesce(moonguard.claims() -> 'app_metadata' ->> 'moonpay_role' = any (p_roles), false)
+language plpgsql stable parallel safe set search_path = '' as $$
+begin
+  return coalesce(moonguard.claims() -> 'app_metadata' ->> 'moonpay_role' = any (p_roles), false);
+end
 $$;
 comment on function moonguard.has_role(text[]) is
   'Whether the caller has one of the roles. Reads app_metadata, which only the server can write, never user_metadata.';
 
 create function moonguard.current_actor() returns text
-language sql stable parallel safe set search_path = '' as $$
-  select coalesce(nullif(moonguard.claims() ->> 'sub', ''), nullif(current_setting('moonguard.actor', true), ''))
+language plpgsql stable parallel safe set search_path = '' as $$
+begin
+  return coalesce(nullif(moonguard.claims() ->> 'sub', ''), nullif(current_setting('moonguard.actor', true), ''));
+end
 $$;
 comment on function moonguard.current_actor() is
   'Who acts: the subject of the JWT; without one, what the program set as moonguard.actor in this transaction.';

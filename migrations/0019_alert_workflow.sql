@@ -114,8 +114,12 @@ $$;
 
 -- Whoever comes with a verified identity acts as himself; a program may name a person in the row.
 create function moonguard.is_signed_in() returns boolean
-language sql stable set search_path = '' as $$
-  select moonguard.claims() ? 'sub' or coalesce(moonguard.claims() -> 'app_metadata' ? 'moonpay_role', false)
+language plpgsql stable set search_path = '' as $$
+declare
+  v_claims jsonb := moonguard.claims();
+begin
+  return v_claims ? 'sub' or coalesce(v_claims -> 'app_metadata' ? 'moonpay_role', false);
+end
 $$;
 create function moonguard.alert_person(p_named text, p_before text) returns text
 language sql stable set search_path = '' as $$
@@ -291,10 +295,12 @@ begin
     if new.suppression_id is null then
       new.first_reviewed_at := coalesce(new.first_reviewed_at, new.resolved_at);
     end if;
+    perform moonguard.require_decision(new);
   else
-    select null, null, null into new.resolved_by, new.resolution_notes, new.resolved_at;
+    new.resolved_by := null;
+    new.resolution_notes := null;
+    new.resolved_at := null;
   end if;
-  perform moonguard.require_decision(new);
   if new.status = 'in_review' then
     new.reviewed_by := coalesce(nullif(new.reviewed_by, ''), moonguard.current_actor());
     new.reviewed_at := coalesce(new.reviewed_at, now());
@@ -304,7 +310,10 @@ begin
   end if;
   new.version := 1;
   new.peak_severity := new.severity;
-  select null, null, null, null into new.proposed_status, new.proposed_by, new.proposed_at, new.proposed_notes;
+  new.proposed_status := null;
+  new.proposed_by := null;
+  new.proposed_at := null;
+  new.proposed_notes := null;
   return new;
 end
 $$;
@@ -313,8 +322,18 @@ $$;
 create function moonguard.change_alert() returns trigger
 language plpgsql security definer set search_path = '' as $$
 declare
-  v_noted public.moonpay_compliance_alerts;
+  -- What correlation and schedule note is no step of the case: nobody's version goes stale by it.
+  v_noted public.moonpay_compliance_alerts := old;
 begin
+  v_noted.related_alerts := new.related_alerts;
+  v_noted.group_id := new.group_id;
+  v_noted.queue := new.queue;
+  v_noted.deadline_step := new.deadline_step;
+  v_noted.next_step_at := new.next_step_at;
+  if v_noted *= new then
+    return new;
+  end if;
+
   if new.version <> old.version then
     perform moonguard.refuse_alert('version', format('the alert has version %s by now, not %s', old.version, new.version),
       'Read it again, then repeat the change on what it says now.');
@@ -333,13 +352,7 @@ begin
   if new.deadline_step <> 'breached' then
     new.breached_at := old.breached_at;
   end if;
-  -- What correlation and schedule note is no step of the case: nobody's version goes stale by it.
-  v_noted := old;
-  v_noted.related_alerts := new.related_alerts;
-  v_noted.group_id := new.group_id;
-  v_noted.queue := new.queue;
-  v_noted.deadline_step := new.deadline_step;
-  v_noted.next_step_at := new.next_step_at;
+  -- What it wrote besides is as it was again.
   if v_noted *= new then
     return new;
   end if;
@@ -374,7 +387,7 @@ revoke all on function moonguard.refuse_alert(text, text, text), moonguard.is_si
   moonguard.edit_alert(public.moonpay_compliance_alerts, public.moonpay_compliance_alerts), moonguard.begin_alert(), moonguard.change_alert() from public, anon, authenticated, service_role;
 grant insert (alert_id, action, reason, mentions, attachment) on moonguard.alert_timeline to authenticated, service_role;
 -- By the checks of what they write.
-grant execute on function moonguard.is_identifier(text), moonguard.is_attachment(jsonb) to authenticated, service_role;
+grant execute on function moonguard.is_attachment(jsonb) to authenticated, service_role;
 create policy alert_timeline_add on moonguard.alert_timeline for insert to authenticated
   with check (action in ('commented', 'attached') and exists (
     select from public.moonpay_compliance_alerts a

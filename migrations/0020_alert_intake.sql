@@ -4,22 +4,28 @@
 -- Long because: the steps share their functions, and each would be a migration of its own otherwise.
 
 create function moonguard.worse_severity(p_one text, p_other text) returns text
-language sql immutable parallel safe set search_path = '' as $$
-  select ('{low,medium,high,critical}'::text[])[greatest(
-    array_position('{low,medium,high,critical}', p_one), array_position('{low,medium,high,critical}', p_other))]
+language plpgsql immutable parallel safe set search_path = '' as $$
+begin
+  return ('{low,medium,high,critical}'::text[])[greatest(
+    array_position('{low,medium,high,critical}', p_one), array_position('{low,medium,high,critical}', p_other))];
+end
 $$;
 create function moonguard.worse_risk_level(p_one text, p_other text) returns text
-language sql immutable parallel safe set search_path = '' as $$
-  select ('{low,medium,high,extreme}'::text[])[greatest(
-    array_position('{low,medium,high,extreme}', p_one), array_position('{low,medium,high,extreme}', p_other))]
+language plpgsql immutable parallel safe set search_path = '' as $$
+begin
+  return ('{low,medium,high,extreme}'::text[])[greatest(
+    array_position('{low,medium,high,extreme}', p_one), array_position('{low,medium,high,extreme}', p_other))];
+end
 $$;
 
 -- Risk.
 
 create function moonguard.risk_level(p_score integer, p_settings moonguard.alert_settings) returns text
-language sql immutable parallel safe set search_path = '' as $$
-  select case when p_score >= p_settings.band_extreme then 'extreme' when p_score >= p_settings.band_high then 'high'
-    when p_score >= p_settings.band_medium then 'medium' when p_score >= 0 then 'low' end
+language plpgsql immutable parallel safe set search_path = '' as $$
+begin
+  return case when p_score >= p_settings.band_extreme then 'extreme' when p_score >= p_settings.band_high then 'high'
+    when p_score >= p_settings.band_medium then 'medium' when p_score >= 0 then 'low' end;
+end
 $$;
 create or replace function moonguard.risk_level(p_score integer) returns text
 language sql stable parallel safe set search_path = '' as $$
@@ -316,10 +322,9 @@ comment on column moonguard.alert_link_repairs.related is
 
 -- The newest of the same customer, wallet, transaction or correlation id around the time of the alert, five of each: their group has
 -- the others. One that is full gets no further links, only its group grows: when a year's alerts are brought in backwards, every one
--- of them finds the same five.
-create function moonguard.alerts_like(p_alert public.moonpay_compliance_alerts) returns table (alert_id text, group_id uuid, is_full boolean)
-language plpgsql stable set search_path = '' set enable_seqscan = 'off' set jit = 'off' as $$
-#variable_conflict use_column
+-- of them finds the same five. A plan that is kept: made anew for each alert, it took longer than the search.
+create function moonguard.find_matter(p_alert public.moonpay_compliance_alerts, out links text[], out groups uuid[])
+language plpgsql stable set search_path = '' set enable_seqscan = 'off' set jit = 'off' set plan_cache_mode = 'force_generic_plan' as $$
 declare
   v_days integer := (select s.correlation_days from moonguard.alert_settings s);
   v_from timestamptz := p_alert.triggered_at - make_interval(days => v_days);
@@ -328,8 +333,8 @@ begin
   if v_days = 0 then
     return;
   end if;
-  return query
-  select alike.alert_id, alike.group_id, alike.is_full from (
+  select array_agg(alike.alert_id) filter (where not alike.is_full and alike.alert_id <> all (p_alert.related_alerts)), array_agg(alike.group_id)
+  into links, groups from (
     (select a.id, a.alert_id, coalesce(a.group_id, a.id) as group_id, cardinality(a.related_alerts) >= 100 as is_full, a.triggered_at from public.moonpay_compliance_alerts a
       where a.customer_id = p_alert.customer_id and a.id <> p_alert.id and a.triggered_at between v_from and v_to
       order by a.triggered_at desc limit 5)
@@ -345,32 +350,37 @@ begin
     (select a.id, a.alert_id, coalesce(a.group_id, a.id), cardinality(a.related_alerts) >= 100, a.triggered_at from public.moonpay_compliance_alerts a
       where a.correlation_id = p_alert.correlation_id and a.id <> p_alert.id and a.triggered_at between v_from and v_to
       order by a.triggered_at desc limit 5)
-  ) alike
-  order by alike.triggered_at desc, alike.id desc;
+    order by triggered_at desc, id desc
+  ) alike;
 end
 $$;
 
--- Whether nobody else is raising an alert about the same at this moment. Asks without waiting. Few locks whatever a transaction
--- raises: where two matters share one, a link is looked for twice.
+-- Whether nobody else is raising an alert about the same at this moment. Asks without waiting, and not on: one who does will find this
+-- alert. Few locks whatever a transaction raises: where two matters share one, a link is looked for twice.
 create function moonguard.claim_matter(p_alert public.moonpay_compliance_alerts) returns boolean
-language sql volatile set search_path = '' as $$
-  select coalesce(bool_and(pg_try_advisory_xact_lock(hashtext('moonguard.alert_matter'), hashtext(matter.name) & 511)), true)
-  from (values ('customer:' || p_alert.customer_id), ('wallet:' || p_alert.wallet_address), ('transaction:' || p_alert.transaction_id),
-    ('correlation:' || p_alert.correlation_id)) as matter (name)
-  where matter.name is not null
+language plpgsql set search_path = '' as $$
+declare
+  v_space integer := hashtext('moonguard.alert_matter');
+begin
+  return (p_alert.customer_id is null or pg_try_advisory_xact_lock(v_space, hashtext('customer:' || p_alert.customer_id) & 511))
+    and (p_alert.wallet_address is null or pg_try_advisory_xact_lock(v_space, hashtext('wallet:' || p_alert.wallet_address) & 511))
+    and (p_alert.transaction_id is null or pg_try_advisory_xact_lock(v_space, hashtext('transaction:' || p_alert.transaction_id) & 511))
+    and (p_alert.correlation_id is null or pg_try_advisory_xact_lock(v_space, hashtext('correlation:' || p_alert.correlation_id) & 511));
+end
 $$;
 
 create function moonguard.take_in_alert() returns trigger
 language plpgsql security definer set search_path = '' as $$
 declare
   v_suppression moonguard.alert_suppressions;
+  v_matter record;
   v_groups uuid[];
 begin
   -- Where programs from before these columns say it. What is no identifier is none.
-  if moonguard.is_identifier(new.metadata ->> 'correlationId') then
+  if length(new.metadata ->> 'correlationId') between 1 and 500 then
     new.correlation_id := coalesce(new.correlation_id, new.metadata ->> 'correlationId');
   end if;
-  if moonguard.is_identifier(new.details ->> 'walletAddress') then
+  if length(new.details ->> 'walletAddress') between 1 and 500 then
     new.wallet_address := coalesce(new.wallet_address, new.details ->> 'walletAddress');
   end if;
   if new.entity_type is null and new.entity_id is null then
@@ -382,7 +392,7 @@ begin
       (select t.recommended_actions from moonguard.alert_templates t where t.alert_type = new.alert_type), new.recommended_actions);
   end if;
   new.merged_into := null;
-  new.suppression_id := case when new.status = 'open' then moonguard.suppression_for(new) end;
+  new.suppression_id := case when new.status = 'open' and new.customer_id is not null then moonguard.suppression_for(new) end;
   if new.suppression_id is not null then
     select * into v_suppression from moonguard.alert_suppressions s where s.id = new.suppression_id;
     new.status := 'dismissed';
@@ -393,14 +403,17 @@ begin
   if not moonguard.claim_matter(new) then
     insert into moonguard.alert_link_repairs (alert_id) values (new.id) on conflict do nothing;
   end if;
-  select coalesce(new.related_alerts, '{}') || array_agg(alike.alert_id) filter (where not alike.is_full and alike.alert_id <> all (coalesce(new.related_alerts, '{}'))),
-    array_agg(distinct alike.group_id)
-  into new.related_alerts, v_groups from moonguard.alerts_like(new) alike;
-  if v_groups is not null then
-    v_groups := array(select distinct moonguard.group_root(group_id) as root from unnest(v_groups) as group_id order by root);
-    perform moonguard.join_groups(v_groups[1], other) from unnest(v_groups[2:]) as other;
+  new.related_alerts := coalesce(new.related_alerts, '{}');
+  v_matter := moonguard.find_matter(new);
+  new.related_alerts := new.related_alerts || v_matter.links;
+  new.group_id := null;
+  if v_matter.groups is not null then
+    v_groups := array(select distinct moonguard.group_root(group_id) as root from unnest(v_matter.groups) as group_id order by root);
+    new.group_id := v_groups[1];
+    if cardinality(v_groups) > 1 then
+      perform moonguard.join_groups(new.group_id, other) from unnest(v_groups[2:]) as other;
+    end if;
   end if;
-  new.group_id := v_groups[1];
   return new;
 end
 $$;
@@ -483,8 +496,8 @@ begin
     select * into v_alert from public.moonpay_compliance_alerts a where a.id = v_repair.alert_id for no key update skip locked;
     continue when not found and exists (select from public.moonpay_compliance_alerts a where a.id = v_repair.alert_id);
     if v_repair.related is null then
-      v_found := array(select alike.alert_id from moonguard.alerts_like(v_alert) alike where not alike.is_full and alike.alert_id <> all (v_alert.related_alerts));
-      if cardinality(v_found) > 0 then
+      select links into v_found from moonguard.find_matter(v_alert);
+      if v_found is not null then
         update public.moonpay_compliance_alerts a set related_alerts = a.related_alerts || v_found where a.id = v_alert.id;
         insert into moonguard.alert_link_repairs (alert_id, related) select v_alert.id, alert_id from unnest(v_found) as alert_id on conflict do nothing;
       end if;
@@ -597,10 +610,7 @@ create table moonguard.alert_hits (
   constraint alert_hits_risk_score_check check (risk_score between 0 and 100),
   constraint alert_hits_risk_level_check check (risk_level in ('low', 'medium', 'high', 'extreme')),
   constraint alert_hits_title_check check (octet_length(title) <= 65536 and title ~ '\S'),
-  constraint alert_hits_description_check check (octet_length(description) <= 65536),
-  constraint alert_hits_details_check check (octet_length(details::text) <= 524288),
-  constraint alert_hits_screening_results_check check (octet_length(screening_results::text) <= 524288),
-  constraint alert_hits_metadata_check check (octet_length(metadata::text) <= 524288)
+  constraint alert_hits_description_check check (octet_length(description) <= 65536)
 );
 create index alert_hits_alert_idx on moonguard.alert_hits (alert_id, hit_number);
 comment on table moonguard.alert_hits is 'What an alert stands for, append-only: the finding it was raised for and every further one, as they came.';
@@ -635,6 +645,7 @@ create trigger alert_before_0_json before insert or update of details, metadata,
   for each row when (octet_length(new.details::text) > 262144 or octet_length(new.metadata::text) > 262144
     or octet_length(new.screening_results::text) > 262144)
   execute function moonguard.refuse_long_json();
+-- As text, what the limit allows is at most twice as long: no check is needed besides.
 create trigger alert_hit_json before insert on moonguard.alert_hits
   for each row when (octet_length(new.details::text) > 262144 or octet_length(new.metadata::text) > 262144
     or octet_length(new.screening_results::text) > 262144)
@@ -704,19 +715,19 @@ $$;
 create function moonguard.raise_alert(p_alert jsonb, p_actor text default null) returns setof public.moonpay_compliance_alerts
 language plpgsql set search_path = '' as $$
 declare
-  v_fields text[] := '{alert_type,severity,title,description,customer_id,transaction_id,entity_type,entity_id,wallet_address,correlation_id,fingerprint,
+  v_fields constant text[] := '{alert_type,severity,title,description,customer_id,transaction_id,entity_type,entity_id,wallet_address,correlation_id,fingerprint,
     risk_score,risk_level,details,screening_results,recommended_actions,assigned_to,auto_generated,source,external_reference,metadata,triggered_at,
     due_at,dedupe_key}';
-  v_unknown text := (select string_agg(key, ', ' order by key) from jsonb_object_keys(p_alert) as key where key <> all (v_fields));
   v_new public.moonpay_compliance_alerts := jsonb_populate_record(null::public.moonpay_compliance_alerts, p_alert);
   v_actor_before text := coalesce(current_setting('moonguard.actor', true), '');
+  v_actor text := set_config('moonguard.actor', coalesce(p_actor, v_actor_before), true);
   v_id uuid;
 begin
-  if v_unknown is not null then
+  if p_alert - v_fields <> '{}' then
     raise exception using errcode = 'check_violation', constraint = 'moonpay_compliance_alerts_unknown_field',
-      message = format('an alert has no %s', v_unknown), hint = 'It has ' || array_to_string(v_fields, ', ') || '.';
+      message = format('an alert has no %s', (select string_agg(key, ', ' order by key) from jsonb_object_keys(p_alert - v_fields) as key)),
+      hint = 'It has ' || array_to_string(v_fields, ', ') || '.';
   end if;
-  perform set_config('moonguard.actor', coalesce(p_actor, v_actor_before), true);
   v_new.severity := coalesce(v_new.severity, 'medium');
   v_new.details := coalesce(v_new.details, '{}');
   v_new.metadata := coalesce(v_new.metadata, '{}');
@@ -770,7 +781,7 @@ begin
       raise exception using errcode = 'serialization_failure', message = 'too many raise the same alert at once', hint = 'Try again.';
     end if;
   end loop;
-  perform set_config('moonguard.actor', v_actor_before, true);
+  v_actor := set_config('moonguard.actor', v_actor_before, true);
   return query select * from public.moonpay_compliance_alerts a where a.id = v_id;
 end
 $$;
@@ -794,7 +805,7 @@ revoke all on function moonguard.worse_severity(text, text), moonguard.worse_ris
   moonguard.risk_level(integer, moonguard.alert_settings), moonguard.keep_risk_consistent(), moonguard.apply_risk_bands(), moonguard.customer_facts(text),
   moonguard.alert_suppression_before_write(), moonguard.suppression_holds(moonguard.alert_suppressions), moonguard.end_suppressions(timestamptz, text),
   moonguard.suppression_for(public.moonpay_compliance_alerts), moonguard.group_root(uuid), moonguard.alerts_of_group(uuid), moonguard.join_groups(uuid, uuid),
-  moonguard.alerts_like(public.moonpay_compliance_alerts), moonguard.claim_matter(public.moonpay_compliance_alerts), moonguard.take_in_alert(),
+  moonguard.find_matter(public.moonpay_compliance_alerts), moonguard.claim_matter(public.moonpay_compliance_alerts), moonguard.take_in_alert(),
   moonguard.link_back(), moonguard.note_links(), moonguard.repair_alert_links(timestamptz, integer), moonguard.check_merge(), moonguard.carry_to_merged(),
   moonguard.note_first_hit(), moonguard.count_hit(), moonguard.screening_results_are_valid(jsonb), moonguard.screening_fingerprint(jsonb),
   moonguard.json_bytes(jsonb), moonguard.refuse_long_json(), moonguard.raise_alert(jsonb, text), public.raise_moonpay_compliance_alert(jsonb, text)

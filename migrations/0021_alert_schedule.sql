@@ -111,6 +111,7 @@ language plpgsql stable strict set search_path = '' as $$
 declare
   v_settings moonguard.alert_settings%rowtype;
   v_day date;
+  v_holidays date[];
   v_start timestamptz;
   v_open double precision;
   v_left double precision := p_minutes * 60.0;
@@ -120,9 +121,10 @@ begin
   end if;
   select * into v_settings from moonguard.alert_settings;
   v_day := (p_from at time zone v_settings.time_zone)::date;
+  v_holidays := array(select day from moonguard.holidays where day >= v_day);
   for v_tried in 1..3660 loop
     if extract(isodow from v_day)::integer = any (v_settings.business_days)
-        and not exists (select from moonguard.holidays where day = v_day) then
+        and v_day <> all (v_holidays) then
       v_start := greatest((v_day + v_settings.opens_at) at time zone v_settings.time_zone, p_from);
       -- A day plus 24:00 is the next midnight.
       v_open := greatest(extract(epoch from (v_day + v_settings.closes_at) at time zone v_settings.time_zone - v_start), 0);
@@ -145,6 +147,7 @@ declare
   -- Not the start of the transaction, and not triggered_at: nobody could have seen the alert before.
   v_now timestamptz := clock_timestamp();
   v_rule moonguard.alert_deadlines%rowtype;
+  v_warning timestamptz;
   v_due timestamptz;
   -- A row from before Moonguard may have no status and no severity.
   v_was_worked_on boolean := tg_op = 'UPDATE' and coalesce(old.status, '') not in ('resolved', 'dismissed') and old.merged_into is null;
@@ -169,13 +172,14 @@ begin
 
   select * into v_rule from moonguard.alert_deadlines where severity = new.severity;
   if not v_is_given then
-    v_due := moonguard.due_at(v_now, v_rule.minutes, v_rule.in_business_hours);
+    v_warning := moonguard.due_at(v_now, v_rule.minutes - v_rule.warn_before_minutes, v_rule.in_business_hours);
+    v_due := moonguard.due_at(v_warning, v_rule.warn_before_minutes, v_rule.in_business_hours);
     -- Worse by a person's judgement: never later than it was.
     if not v_begins and (v_due is null or old.due_at <= v_due) then
       return new;
     end if;
     new.due_at := v_due;
-    new.next_step_at := moonguard.due_at(v_now, v_rule.minutes - v_rule.warn_before_minutes, v_rule.in_business_hours);
+    new.next_step_at := v_warning;
   else
     new.next_step_at := new.due_at - make_interval(mins => coalesce(v_rule.warn_before_minutes, 0));
     if new.next_step_at <= v_now then

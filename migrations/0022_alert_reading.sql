@@ -2,9 +2,10 @@
 -- Locks: SHARE ROW EXCLUSIVE on moonpay_compliance_alerts while indexes, words and counters are made: nobody writes alerts meanwhile.
 -- Older program: runs on.
 
--- Words. Beside the alerts and not in them: a move of an alert does not write its words again, and select * does not show them.
+-- Words. Beside the alerts and not in them: a move of an alert does not write its words again, and select * does not show them. No
+-- foreign key: alerts are not deleted, and a word without an alert is not found.
 create table moonguard.alert_search (
-  alert_id uuid primary key references public.moonpay_compliance_alerts (id) on delete cascade,
+  alert_id uuid primary key,
   triggered_at timestamptz not null,
   words tsvector not null
 );
@@ -255,7 +256,6 @@ begin
       ('alert_type', '(alert_type, triggered_at, id)'),
       ('risk_level', '(risk_level, triggered_at, id)'),
       ('risk_score', '(risk_score)'),
-      ('entity_id', '(entity_id)'),
       ('resolved_at', '(resolved_at)'),
       ('due_at', '(due_at)'),
       ('created_at', '(created_at, id)'),

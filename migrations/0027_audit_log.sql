@@ -116,12 +116,14 @@ create trigger queue_policy_logs after insert on public.moonpay_policy_logs
 create function moonguard.queue_history() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
-  insert into moonguard.audit_queue (kind, row_id, executed_at) values (tg_argv[0], new.id, new.at);
+  insert into moonguard.audit_queue (kind, row_id, executed_at) select tg_argv[0], id, at from inserted;
   return null;
 end
 $$;
-create trigger queue_history after insert on moonguard.alert_timeline for each row execute function moonguard.queue_history('alert_timeline');
-create trigger queue_history after insert on moonguard.endpoint_changes for each row execute function moonguard.queue_history('endpoint_change');
+create trigger queue_history after insert on moonguard.alert_timeline
+  referencing new table as inserted for each statement execute function moonguard.queue_history('alert_timeline');
+create trigger queue_history after insert on moonguard.endpoint_changes
+  referencing new table as inserted for each statement execute function moonguard.queue_history('endpoint_change');
 
 insert into moonguard.audit_queue (kind, row_id, executed_at) select 'policy_log', id, executed_at from public.moonpay_policy_logs order by executed_at, id;
 insert into moonguard.audit_queue (kind, row_id, executed_at) select 'alert_timeline', id, at from moonguard.alert_timeline order by entry_number;

@@ -63,7 +63,7 @@ const questions: readonly [index: string, Question][] = [
   ],
   ['customer_id_idx', (options) => compliance.listAlerts({ customerId: 'customer_7' }, options)],
   ['transaction_id_idx', (options) => compliance.listAlerts({ transactionId: 'tx_7' }, options)],
-  ['entity_id_idx', (options) => compliance.listAlerts({ entityId: 'tx_7' }, options)],
+  ['entity_idx', (options) => compliance.listAlerts({ entityId: 'tx_7' }, options)],
   ['wallet_address_idx', (options) => compliance.listAlerts({ walletAddress: 'wallet_7' }, options)],
   ['correlation_id_idx', (options) => compliance.listAlerts({ correlationId: 'corr_7' }, options)],
   ['external_reference_idx', (options) => compliance.listAlerts({ externalReference: 'ext_7' }, options)],
