@@ -2,7 +2,7 @@ import { type BenchArguments, defaultN, parseArguments, usage } from './argument
 import { findBench } from './benches.ts';
 import { openBenchServer } from './benchServer.ts';
 import { resultJson, resultTable } from './report.ts';
-import { type Bench, runRounds, type Summary, type Variant } from './rounds.ts';
+import { type Bench, runRounds, type Summary, unitOf, type Variant } from './rounds.ts';
 import { type StartedVariant, startVariant } from './variant.ts';
 
 async function run(given: BenchArguments): Promise<void> {
@@ -36,29 +36,22 @@ async function run(given: BenchArguments): Promise<void> {
   }
 }
 
-async function measure(
-  variants: readonly StartedVariant[],
-  given: BenchArguments,
-  { unit }: Bench,
-): Promise<Summary[]> {
+async function measure(variants: readonly StartedVariant[], given: BenchArguments, bench: Bench): Promise<Summary[]> {
   await Promise.all(variants.map((variant) => variant.open()));
   return runRounds(variants, given, (round, variant, { figure }) => {
-    console.log(`  round ${round}  ${variant}  ${figure.toFixed(figure < 100 ? 2 : 0)} ${unit}`);
+    console.log(`  round ${round}  ${variant}  ${figure.toFixed(figure < 100 ? 2 : 0)} ${unitOf(bench, variant)}`);
   });
 }
 
 /** Beside fewer than by default, nothing is promised. */
-function missedBounds(
-  { bench, n }: BenchArguments,
-  { bound = {}, least = {}, leastShare = {}, unit }: Bench,
-  summaries: readonly Summary[],
-): string[] {
-  if (n < defaultN[bench]) return [];
+function missedBounds(given: BenchArguments, bench: Bench, summaries: readonly Summary[]): string[] {
+  if (given.n < defaultN[given.bench]) return [];
+  const { bound = {}, least = {}, leastShare = {} } = bench;
   return summaries.flatMap(({ name, median }) => {
     const most = bound[name] ?? Number.POSITIVE_INFINITY;
     const fewest = least[name] ?? 0;
-    if (median > most) return `${name} took ${median.toFixed(1)} ${unit}, more than ${most}.`;
-    if (median < fewest) return `${name} came to ${median.toFixed(0)} ${unit}, less than ${fewest}.`;
+    if (median > most) return `${name} took ${median.toFixed(1)} ${unitOf(bench, name)}, more than ${most}.`;
+    if (median < fewest) return `${name} came to ${median.toFixed(0)} ${unitOf(bench, name)}, less than ${fewest}.`;
     const { of, share = 0 } = leastShare[name] ?? {};
     const reached = median / (summaries.find((other) => other.name === of)?.median ?? Number.NaN);
     return reached < share ? `${name} came to ${reached.toFixed(2)} of ${of}, less than ${share}.` : [];

@@ -1,8 +1,9 @@
 import type { BenchArguments } from './arguments.ts';
-import type { Bench, Percentiles, Summary } from './rounds.ts';
+import { type Bench, type Percentiles, type Summary, unitOf } from './rounds.ts';
 
 /** For people: each variant's figure, its share of the limit, the spread, and what it costs. */
-export function resultTable({ unit, limit }: Bench, summaries: readonly Summary[]): string {
+export function resultTable(bench: Bench, summaries: readonly Summary[]): string {
+  const { unit, limit } = bench;
   const reference = summaries.find(({ name }) => name === limit)?.median;
   const header = [
     '',
@@ -18,9 +19,9 @@ export function resultTable({ unit, limit }: Bench, summaries: readonly Summary[
     'redis',
   ];
   const rows = summaries.map(({ name, median, min, max, times, processorTime }) => [
-    name,
+    unitOf(bench, name) === unit ? name : `${name}, ${unitOf(bench, name)}`,
     short(median),
-    reference === undefined ? '' : (median / reference).toFixed(2),
+    reference === undefined || unitOf(bench, name) !== unit ? '' : (median / reference).toFixed(2),
     short(min),
     short(max),
     short(times?.p50),

@@ -3,7 +3,7 @@ import { median } from './statistics.ts';
 
 /** What one round of one variant showed. */
 export interface Measurement {
-  /** In the bench's unit. */
+  /** In the variant's unit. */
   readonly figure: number;
   /** In milliseconds; where single requests were timed. */
   readonly times?: Percentiles;
@@ -31,6 +31,8 @@ export interface ProcessorTime {
 /** One way to do the work that a bench measures. */
 export interface Variant {
   readonly name: string;
+  /** Of its figure, where it is not the bench's. */
+  readonly unit?: string;
   /** Once, in the variant's own process and with its own database. Both end without being told, and all that is opened with them. */
   readonly open: (database: BenchDatabase) => Promise<MeasureRound>;
 }
@@ -58,6 +60,10 @@ export interface Bench {
   readonly least?: Readonly<Record<string, number>>;
   /** The same for a median that is below a share of another variant's. */
   readonly leastShare?: Readonly<Record<string, { readonly of: string; readonly share: number }>>;
+}
+
+export function unitOf({ unit, variants }: Bench, name: string): string {
+  return variants.find((variant) => variant.name === name)?.unit ?? unit;
 }
 
 export interface SharedDatabase {

@@ -13,7 +13,7 @@ const LEAST_SHARE = 0.8;
 /** Inserts into the policy log, and what the audit log does by itself. */
 export function auditBench({ n }: Pick<BenchArguments, 'n'>): Bench {
   return {
-    unit: 'rows/s (checkpoint: ms at p99, proof: ms)',
+    unit: 'rows/s',
     limit: 'insert-32',
     variants: [...([1, 8, 32] as const).flatMap(ofCrowd), sequencing, checkpoints, proofs(n)],
     least: { sequencer: 10_000 },

@@ -17,6 +17,7 @@ const CLIENTS = 16;
 /** Milliseconds from the commit of a row to the commit of the first checkpoint over it, while rows come at a steady pace. */
 export const checkpoints: Variant = {
   name: 'checkpoint',
+  unit: 'ms at p99',
   open: async (benchDatabase) => {
     const { db } = await benchDatabase.open();
     const sequencer = await openSequencerBeside(benchDatabase);

@@ -16,6 +16,7 @@ const PROVEN = 1 / 20;
 export function proofs(n: number): Variant {
   return {
     name: 'proof',
+    unit: 'ms',
     open: async (benchDatabase) => {
       const database = await benchDatabase.open();
       const { db } = database;
