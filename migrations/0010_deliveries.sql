@@ -85,7 +85,7 @@ comment on table moonguard.endpoint_pace is 'When an endpoint may get its next r
 comment on column moonguard.endpoint_pace.recovered_at is 'When a probe last succeeded.';
 
 create function moonguard.remove_deliveries_of_events() returns trigger
-language plpgsql security definer set search_path = '' set enable_seqscan = 'off' as $$
+language plpgsql security definer set search_path = '' set enable_seqscan = 'off' set jit = 'off' as $$
 begin
   delete from moonguard.deliveries d using gone, public.moonpay_webhook_config c where d.endpoint_id = c.id and d.event_id = gone.id;
   return null;
@@ -95,7 +95,7 @@ create trigger remove_deliveries after delete on public.moonpay_webhook_events r
   for each statement execute function moonguard.remove_deliveries_of_events();
 
 create function moonguard.remove_deliveries_of_endpoints() returns trigger
-language plpgsql security definer set search_path = '' set enable_seqscan = 'off' as $$
+language plpgsql security definer set search_path = '' set enable_seqscan = 'off' set jit = 'off' as $$
 begin
   delete from moonguard.deliveries d using gone where d.endpoint_id = gone.id;
   return null;
@@ -105,7 +105,7 @@ create trigger remove_deliveries after delete on public.moonpay_webhook_config r
   for each statement execute function moonguard.remove_deliveries_of_endpoints();
 
 create function moonguard.remove_attempts_of_deliveries() returns trigger
-language plpgsql security definer set search_path = '' set enable_seqscan = 'off' as $$
+language plpgsql security definer set search_path = '' set enable_seqscan = 'off' set jit = 'off' as $$
 begin
   delete from moonguard.delivery_attempts a using gone where a.delivery_id = gone.id;
   return null;

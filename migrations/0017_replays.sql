@@ -92,7 +92,7 @@ select moonguard.comment_view('moonpay_webhook_replays', 'moonguard.replays');
 -- event is looked up row by row: a join would read as many events as the statistics make it believe in.
 create function moonguard.replayed_deliveries(p_replay moonguard.replays, p_endpoint_id uuid, p_after uuid, p_last uuid, p_look_at bigint, p_take bigint)
 returns table (id uuid, event_id uuid)
-language plpgsql stable set search_path = '' set enable_seqscan = 'off' set enable_bitmapscan = 'off' as $$
+language plpgsql stable set search_path = '' set enable_seqscan = 'off' set enable_bitmapscan = 'off' set jit = 'off' as $$
 #variable_conflict use_column
 begin
   return query
@@ -119,7 +119,7 @@ $$;
 -- What became of the deliveries that were released; waiting: not tried yet. Of one that a later replay released too only
 -- that one knows.
 create function moonguard.replay_outcomes(p_replay_id uuid, out delivered bigint, out filtered bigint, out waiting bigint, out failed bigint)
-language plpgsql stable set search_path = '' set enable_seqscan = 'off' as $$
+language plpgsql stable set search_path = '' set enable_seqscan = 'off' set jit = 'off' as $$
 begin
   select count(*) filter (where outcome = 'delivered'), count(*) filter (where outcome = 'filtered'),
     count(*) filter (where outcome = 'waiting'), count(*) filter (where outcome = 'failed')
@@ -201,7 +201,7 @@ $$;
 -- it at this moment, the next claim finds it stopped and puts the deliveries back.
 create function moonguard.release_replay_lane(p_replay_id uuid, p_endpoint_id uuid, p_window integer, p_batch integer, p_look_at integer,
   p_now timestamptz default null, out released integer, out goes_on boolean, out replay_completed boolean)
-language plpgsql set search_path = '' set enable_seqscan = 'off' set enable_bitmapscan = 'off' as $$
+language plpgsql set search_path = '' set enable_seqscan = 'off' set enable_bitmapscan = 'off' set jit = 'off' as $$
 declare
   v_now timestamptz := coalesce(p_now, now());
   v_replay moonguard.replays;
@@ -299,7 +299,7 @@ $$;
 -- Ends a replay at once: what was released and no worker has is put back to what it was. Returns the status it had before,
 -- null when there is no such replay; one that has ended stays as it is.
 create function moonguard.cancel_replay(p_replay_id uuid, p_cancelled_by text) returns text
-language plpgsql set search_path = '' set enable_seqscan = 'off' as $$
+language plpgsql set search_path = '' set enable_seqscan = 'off' set jit = 'off' as $$
 declare
   v_status text;
 begin

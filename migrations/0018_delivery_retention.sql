@@ -41,7 +41,7 @@ $$;
 
 -- Those of some events that a legal hold covers. One with a policy_id covers rows of the policy log alone.
 create function moonguard.held_events(p_ids uuid[]) returns uuid[]
-language plpgsql stable set search_path = '' set enable_seqscan = 'off' as $$
+language plpgsql stable set search_path = '' set enable_seqscan = 'off' set jit = 'off' as $$
 begin
   return array(
     select e.id from moonguard.legal_holds h, public.moonpay_webhook_events e
@@ -57,7 +57,7 @@ $$;
 
 -- Those of some events that stay, whatever their age: undecided ones, those that are to be delivered, and held ones.
 create function moonguard.events_that_stay(p_ids uuid[]) returns uuid[]
-language plpgsql stable set search_path = '' set enable_seqscan = 'off' set plan_cache_mode = 'force_custom_plan' as $$
+language plpgsql stable set search_path = '' set enable_seqscan = 'off' set jit = 'off' set plan_cache_mode = 'force_custom_plan' as $$
 declare
   v_first uuid := (select id from unnest(p_ids) as id order by id limit 1);
   v_last uuid := (select id from unnest(p_ids) as id order by id desc limit 1);
@@ -75,7 +75,7 @@ $$;
 -- The next events by id, those of them that may go, and their deliveries.
 create function moonguard.old_events(p_before timestamptz, p_after uuid, p_limit integer, p_lock boolean)
 returns table (event_ids uuid[], gone_ids uuid[], delivery_ids uuid[], oldest timestamptz, newest timestamptz)
-language plpgsql set search_path = '' set enable_seqscan = 'off' set plan_cache_mode = 'force_custom_plan' as $$
+language plpgsql set search_path = '' set enable_seqscan = 'off' set jit = 'off' set plan_cache_mode = 'force_custom_plan' as $$
 declare
   v_stay uuid[];
 begin
@@ -111,7 +111,7 @@ $$;
 create function moonguard.remove_old_events(p_run uuid, p_before timestamptz, p_after uuid, p_limit integer, p_dry_run boolean default false,
   p_events_before timestamptz default null)
 returns table (last_id uuid, events bigint, deliveries bigint, attempts bigint, bodies bigint)
-language plpgsql set search_path = '' set enable_seqscan = 'off' as $$
+language plpgsql set search_path = '' set enable_seqscan = 'off' set jit = 'off' as $$
 declare
   v_old record;
 begin
@@ -143,7 +143,7 @@ comment on function moonguard.remove_old_events(uuid, timestamptz, uuid, integer
 create function moonguard.remove_old_attempts(p_run uuid, p_before timestamptz, p_after uuid, p_limit integer, p_dry_run boolean default false,
   p_events_before timestamptz default null)
 returns table (last_id uuid, events bigint, deliveries bigint, attempts bigint, bodies bigint)
-language plpgsql set search_path = '' set enable_seqscan = 'off' set plan_cache_mode = 'force_custom_plan' as $$
+language plpgsql set search_path = '' set enable_seqscan = 'off' set jit = 'off' set plan_cache_mode = 'force_custom_plan' as $$
 declare
   v_delivery_ids uuid[];
   v_event_ids uuid[];
@@ -189,7 +189,7 @@ comment on function moonguard.remove_old_attempts(uuid, timestamptz, uuid, integ
 create function moonguard.remove_old_bodies(p_run uuid, p_before timestamptz, p_after uuid, p_limit integer, p_dry_run boolean default false,
   p_events_before timestamptz default null)
 returns table (last_id uuid, events bigint, deliveries bigint, attempts bigint, bodies bigint)
-language plpgsql set search_path = '' set enable_seqscan = 'off' as $$
+language plpgsql set search_path = '' set enable_seqscan = 'off' set jit = 'off' as $$
 declare
   v_after uuid;
   v_old record;

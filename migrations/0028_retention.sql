@@ -112,22 +112,24 @@ language sql immutable set search_path = '' as $$
 $$;
 
 create function moonguard.policy_log_partitions(p_now timestamptz)
-returns table (partition_name name, relation regclass, is_over boolean, is_young boolean)
+returns table (partition_name name, relation regclass, is_over boolean, is_young boolean, personal_data_ends boolean)
 language sql stable set search_path = '' as $$
   select c.relname, c.oid::regclass,
     coalesce((month.first + interval '1 month') at time zone 'UTC' <= least(p_now, now()), false),
-    coalesce(month.first at time zone 'UTC' > p_now - make_interval(hours => 24 * 2555), false)
+    coalesce(month.first at time zone 'UTC' > p_now - make_interval(hours => 24 * 2555), false),
+    exists (select from moonguard.retention_rules r
+      where r.personal_data_ends and coalesce(month.first at time zone 'UTC' < p_now - make_interval(hours => 24 * r.days), true))
   from pg_catalog.pg_inherits i join pg_catalog.pg_class c on c.oid = i.inhrelid,
     lateral (select to_date(substring(c.relname from '^moonpay_policy_logs_(\d{4}_\d\d)$'), 'YYYY_MM')::timestamp as first) as month
   where i.inhparent = 'public.moonpay_policy_logs'::regclass
 $$;
 comment on function moonguard.policy_log_partitions(timestamptz) is
-  'The partitions of the log: is_over, its month has ended; is_young, rows in it that are kept for 2555 days stay.';
+  'The partitions of the log: is_over, its month has ended; is_young, rows in it that are kept for 2555 days stay; personal_data_ends, rows in it may be past the days of a class whose personal data ends.';
 
 -- Whatever removes or erases because of the time asks here which rows are due.
 create function moonguard.due_policy_logs(p_task text, p_partition name, p_now timestamptz, p_after uuid default null, p_limit integer default null)
 returns table (id uuid, executed_at timestamptz, retention_class text)
-language plpgsql stable set search_path = '' set enable_seqscan = 'on' as $$
+language plpgsql stable set search_path = '' set enable_seqscan = 'on' set jit = 'off' as $$
 declare
   v_partition record;
   -- An older row may be beyond the check; no interval may be beyond what a timestamp can hold. What says that an erasure was
@@ -171,7 +173,8 @@ begin
       select case when v_partition.is_over and v_rows = v_removed then 'drop' else 'remove' end, d.retention_class, count(*)
       from moonguard.due_policy_logs('remove', partition_name, p_now) d where v_removed > 0 group by 2
       union all
-      select 'erase', d.retention_class, count(*) from moonguard.due_policy_logs('erase', partition_name, p_now) d group by 2 order by 1, 2
+      select 'erase', d.retention_class, count(*) from moonguard.due_policy_logs('erase', partition_name, p_now) d
+      where v_partition.personal_data_ends group by 2 order by 1, 2
     loop
       return next;
     end loop;
@@ -211,7 +214,7 @@ $$;
 
 create function moonguard.remove_policy_log_batch(p_run uuid, p_partition name, p_now timestamptz, p_after uuid, p_limit integer,
   out classes jsonb, out last_id uuid)
-language plpgsql set search_path = '' set enable_seqscan = 'off' set enable_hashjoin = 'off' set enable_mergejoin = 'off' as $$
+language plpgsql set search_path = '' set enable_seqscan = 'off' set enable_hashjoin = 'off' set enable_mergejoin = 'off' set jit = 'off' as $$
 declare
   v_relation regclass := (select relation from moonguard.policy_log_partitions(p_now) where partition_name = p_partition);
   v_ids uuid[];
@@ -247,7 +250,7 @@ $$;
 
 -- With pauses: whoever commits beside it waits for what it has written to reach the disk.
 create function moonguard.remove_partition_leaves(p_relation regclass) returns int8multirange
-language plpgsql set search_path = '' set enable_seqscan = 'off' set enable_hashjoin = 'off' set enable_mergejoin = 'off' as $$
+language plpgsql set search_path = '' set enable_seqscan = 'off' set enable_hashjoin = 'off' set enable_mergejoin = 'off' set jit = 'off' as $$
 declare
   v_ids uuid[];
   v_after uuid := '00000000-0000-0000-0000-000000000000';
@@ -385,7 +388,7 @@ $$;
 
 -- Takes what is about persons out of rows of which the program says what their leaves commit to.
 create function moonguard.erase_policy_logs(p_run uuid, p_reason text, p_rows jsonb) returns void
-language plpgsql set search_path = '' set enable_seqscan = 'off' set enable_hashjoin = 'off' set enable_mergejoin = 'off' as $$
+language plpgsql set search_path = '' set enable_seqscan = 'off' set enable_hashjoin = 'off' set enable_mergejoin = 'off' set jit = 'off' as $$
 declare
   v_record uuid := moonguard.uuid_v7();
   v_erased text := (select string_agg(format('%I = %L', key, value), ', ') from jsonb_each_text(moonguard.erased_policy_log()));
