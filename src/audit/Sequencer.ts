@@ -1,6 +1,7 @@
 import type { Database } from '../database/database.ts';
 import { databaseErrorReport } from '../database/databaseError.ts';
 import { MoonguardError } from '../errors.ts';
+import { Rounds } from '../jobs/Rounds.ts';
 import type { Observe } from '../observe/observation.ts';
 import { MAXIMUM_MERGE_DELAY_MS } from './mergeDelay.ts';
 import { sequenceBatch } from './sequenceBatch.ts';
@@ -30,11 +31,9 @@ export interface SequencerOptions {
 export class Sequencer {
   readonly #options: SequencerOptions;
   readonly #observe: Observe;
-  #stopped = true;
+  readonly #rounds = new Rounds(() => this.#sequence());
   #signer: Signer;
   #edge: TreeEdge | undefined;
-  #turn: Promise<void> = Promise.resolve();
-  #timer: NodeJS.Timeout | undefined;
 
   constructor({ observe, ...options }: SequencerOptions) {
     this.#options = { ...options, observe };
@@ -43,15 +42,12 @@ export class Sequencer {
   }
 
   start(): void {
-    this.#stopped = false;
-    this.#begin();
+    this.#rounds.start();
   }
 
   /** Finishes the batch under way, and signs what was logged since in one more. */
   async stop(): Promise<void> {
-    this.#stopped = true;
-    clearTimeout(this.#timer);
-    await this.#turn;
+    await this.#rounds.stop();
     try {
       await this.#nextBatch();
       await resignFromLog(this.#options.database.db, this.#options.leader);
@@ -61,17 +57,11 @@ export class Sequencer {
     }
   }
 
-  #begin(): void {
-    this.#turn = this.#sequence().then((pauseMs) => {
-      if (!this.#stopped) this.#timer = setTimeout(() => this.#begin(), pauseMs);
-    });
-  }
-
   /** @returns for how long there is nothing to do */
   async #sequence(): Promise<number> {
     try {
       let pauseMs: number | undefined;
-      while (!this.#stopped && pauseMs === undefined) pauseMs = await this.#nextBatch();
+      while (!this.#rounds.isStopped && pauseMs === undefined) pauseMs = await this.#nextBatch();
       return pauseMs ?? PAUSE_MS;
     } catch (error) {
       // Whether the last commit came through is not known.

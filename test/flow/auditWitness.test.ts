@@ -102,7 +102,7 @@ test.each<[string, (witness: TestWitness) => void, RegExp]>([
   expect(await show()).toMatchObject({ type: 'audit.witness_failed', reason: expect.stringMatching(reason) });
   expect(await show()).toMatchObject({ type: 'audit.witness_failed' });
   await log.add(300, 300);
-  expect(await log.sequence()).toMatchObject({ outcome: 'sequenced', size: 301n });
+  expect(await log.sequence()).toMatchObject({ outcome: 'sequenced', edge: { size: 301n } });
   expect(
     await log.run(
       `select failures_count as n, next_at > now() + interval '5 seconds' as later from moonguard.audit_witnesses`,
