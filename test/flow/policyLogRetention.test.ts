@@ -4,6 +4,7 @@ import { verifyExport, verifyProof } from '../../src/audit/AuditService.ts';
 import { HoldService } from '../../src/retention/HoldService.ts';
 import { RetentionService } from '../../src/retention/RetentionService.ts';
 import { systemRuntime } from '../../src/runtime.ts';
+import { asUser, type User } from '../support/asUser.ts';
 import { folder, Log } from '../support/auditLog.ts';
 import { forEachDatabase, openTestDatabase, type TestDatabase } from '../support/testDatabase.ts';
 
@@ -283,4 +284,22 @@ test('a change of a retention class is said in the log, and holds for rows that 
     `select before_state ->> 'days' as before, after_state ->> 'days' as after from moonpay_policy_logs where action_type = 'policy_updated'`,
   );
   expect(said).toEqual({ before: '3653', after: '365' });
+});
+
+test('in a transaction of a signed-in user, holds are placed and seen by the roles that may', async () => {
+  const { holds, log } = await PastLog.open(await openTestDatabase('postgres'), []);
+  const place = (role: User['role']) =>
+    asUser(log.database, { sub: 'otto', role }, (transaction) =>
+      holds.place({ policyId: 'kyc', reason: 'Case 7' }, { transaction, actor: 'somebody else' }),
+    );
+  const seen = (role: User['role']) =>
+    asUser(log.database, { sub: 'otto', role }, async (transaction) => (await holds.list({}, { transaction })).items);
+  expect(await place('compliance_officer')).toMatchObject({ setBy: 'otto' });
+  for (const role of ['compliance_analyst', 'auditor', 'developer'] as const) {
+    await expect(place(role)).rejects.toThrow('row-level security');
+  }
+  expect(await seen('auditor')).toMatchObject([{ reason: 'Case 7', setBy: 'otto' }]);
+  for (const role of ['compliance_analyst', 'developer'] as const) {
+    await expect(seen(role).catch(() => [])).resolves.toEqual([]);
+  }
 });
