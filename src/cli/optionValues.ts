@@ -48,15 +48,6 @@ export function json(text: string): unknown {
   }
 }
 
-/** What stands in a file. */
-export function fileText(path: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch (error) {
-    throw new InvalidArgumentError(`It must be a file that can be read (${reason(error)}).`);
-  }
-}
-
 /** `name: value`, may be given several times. */
 export function header(text: string, before: Readonly<Record<string, string>> = {}): Record<string, string> {
   const colon = text.indexOf(':');

@@ -149,7 +149,10 @@ test('a log is watched as it grows, until Ctrl-C or something is signed that did
   expect(await since.untilExit()).toMatchObject({ code: 1, stderr: expect.stringMatching(/^audit_fork: /) });
 
   const wrong = (...args: readonly string[]) => cli(['audit', 'watch', ...args], { directory, env });
-  expect(await wrong('--since', 'nowhere')).toMatchObject({ code: 2, stderr: expect.stringContaining('--since') });
+  expect(await wrong('--since', 'nowhere')).toMatchObject({
+    code: 1,
+    stderr: expect.stringMatching(/^audit_export_invalid: nowhere /),
+  });
   expect(await wrong('--key', 'nonsense')).toMatchObject({
     code: 1,
     stderr: expect.stringMatching(/^log_key_invalid: /),

@@ -1,11 +1,11 @@
-import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { statSync, writeFileSync } from 'node:fs';
 import { Command, InvalidArgumentError } from 'commander';
 import { type EntryKind, entryKinds } from '../../audit/entryKinds.ts';
 import type { Finding, Verification } from '../../audit/verifyLog.ts';
-import { MoonguardError } from '../../errors.ts';
 import type { Moonguard } from '../../moonguard.ts';
 import { type DataOptions, readCommand, withExample } from '../command.ts';
-import { fileText, leafIndex, list } from '../optionValues.ts';
+import { fileText } from '../fileText.ts';
+import { leafIndex, list } from '../optionValues.ts';
 import { count, print, printFields, printJson, printTable, timeText } from '../output.ts';
 import { answer } from '../session.ts';
 import { watchCommand } from './auditWatch.ts';
@@ -69,7 +69,7 @@ function proveGrowth(): Command {
     .action((file: string, options: DataOptions) =>
       answer(
         options,
-        async ({ audit }) => ({ proof: await audit.proveGrowth(textOf(file)) }),
+        async ({ audit }) => ({ proof: await audit.proveGrowth(fileText(file)) }),
         ({ proof }) => print(proof.trimEnd()),
       ),
     );
@@ -92,8 +92,9 @@ function verify(): Command {
       'what the log is verified with; several while keys change (default, in the database only: what it names)',
       list,
     )
-    .option('--against <file>', 'a checkpoint of this log from earlier, held elsewhere', fileText)
-    .action(async (path: string | undefined, { key, against: earlier, ...options }: VerifyOptions, self: Command) => {
+    .option('--against <file>', 'a checkpoint of this log from earlier, held elsewhere')
+    .action(async (path: string | undefined, { key, against, ...options }: VerifyOptions, self: Command) => {
+      const earlier = against === undefined ? undefined : fileText(against);
       if (path === undefined) {
         const work = async ({ audit }: Pick<Moonguard, 'audit'>) =>
           judged(await audit.verify({ verifierKey: key, earlier }));
@@ -230,12 +231,12 @@ async function verifyFile(
     return;
   }
   if (trusted.earlier !== undefined) {
-    const size = Number(verifyGrowth(textOf(path), trusted.earlier, trusted.verifierKey));
+    const size = Number(verifyGrowth(fileText(path), trusted.earlier, trusted.verifierKey));
     if (printDocument === undefined) print(`Verified: the log has only grown since, to ${size} leaves.`);
     else printDocument({ size });
     return;
   }
-  const { index, checkpoint: signed, entry } = verifyProof(textOf(path), trusted.verifierKey);
+  const { index, checkpoint: signed, entry } = verifyProof(fileText(path), trusted.verifierKey);
   const proven = {
     log: signed.origin,
     index: Number(index),
@@ -292,9 +293,4 @@ export function textOfFinding(finding: Finding): string {
 
 function isFolder(path: string): boolean {
   return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
-}
-
-function textOf(file: string): string {
-  if (existsSync(file)) return readFileSync(file, 'utf8');
-  throw new MoonguardError('audit_export_invalid', `There is no ${file}.`);
 }

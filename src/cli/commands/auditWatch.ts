@@ -1,7 +1,8 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import type { Command } from 'commander';
 import { type DataOptions, readCommand, withExample } from '../command.ts';
-import { fileText, list } from '../optionValues.ts';
+import { fileText } from '../fileText.ts';
+import { list } from '../optionValues.ts';
 import { count, print } from '../output.ts';
 import { withMoonguard } from '../session.ts';
 import { untilSignal } from '../shutdown.ts';
@@ -20,7 +21,7 @@ export function watchCommand(): Command {
       'what the log is verified with; several while keys change (default: what the database names)',
       list,
     )
-    .option('--since <file>', 'a checkpoint of this log from earlier, held elsewhere', fileText)
+    .option('--since <file>', 'a checkpoint of this log from earlier, held elsewhere')
     .action(({ key, since, json, ...options }: WatchOptions) =>
       withMoonguard(options, async ({ audit }) => {
         const { followLog } = await import('../../audit/followLog.ts');
@@ -30,7 +31,7 @@ export function watchCommand(): Command {
         const keys = key ?? (await audit.keys()).map(({ verifierKey }) => verifierKey);
         const followed = followLog(audit, {
           verifiers: keys.map((text) => parseVerifier(text)),
-          since,
+          since: since === undefined ? undefined : fileText(since),
           wait: () => wait(LOOK_EVERY_MS, true, { signal: stopped.signal }).catch(() => false),
         });
         for await (const { size, grownFrom, checkpoint } of followed) {
