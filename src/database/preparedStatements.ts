@@ -17,7 +17,7 @@ const UNUSABLE = new Set(['26000', '42P05', '0A000']);
 
 /**
  * A pool whose connections prepare the calls of our functions: PostgreSQL then parses and plans each once a connection, which
- * is a tenth of its work for a single event. Behind a pooler in transaction mode, which hands each statement to another
+ * is a twelfth of its work for a single event. Behind a pooler in transaction mode, which hands each statement to another
  * connection, that is given up at the first sign.
  */
 export function preparing(pool: Pool): PostgresPool {

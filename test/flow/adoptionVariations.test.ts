@@ -183,4 +183,24 @@ onEveryServer('adopting tables of other types, with things that hang on them', (
         values ('aml_screening', 'high', 'New', 'customer_123') returning status`),
     ).toEqual([{ status: 'open' }]);
   });
+
+  test('reports an alert that holds too much, and takes no change to it that does not put it right', async () => {
+    const adopted = await create();
+    await adopted.run(variations);
+    const [row] = await adopted.run(`insert into moonpay_compliance_alerts (alert_id, alert_type, title, transaction_id)
+      values ('too long', 'aml_screening', 'Too long', repeat('t', 501)) returning right(id::text, 4) as key`);
+    await adopted.run(installer);
+
+    expect(await findings(adopted, 'left: the row%')).toContain(
+      `${row?.['key']} breaks the rule moonpay_compliance_alerts_transaction_id_check`,
+    );
+    const change = (set: string) =>
+      adopted.run(
+        `update moonpay_compliance_alerts set ${set} where alert_id = 'too long' returning length(transaction_id) as length`,
+      );
+    await expect(change(`title = 'Another'`)).rejects.toMatchObject({
+      constraint: 'moonpay_compliance_alerts_transaction_id_check',
+    });
+    expect(await change(`transaction_id = 'tx_1'`)).toEqual([{ length: 4 }]);
+  });
 });
