@@ -192,7 +192,7 @@ onEveryServer('adopting tables of other types, with things that hang on them', (
     await adopted.run(installer);
 
     expect(await findings(adopted, 'left: the row%')).toContain(
-      `${row?.['key']} breaks the rule moonpay_compliance_alerts_transaction_id_check`,
+      `${String(row?.['key'])} breaks the rule moonpay_compliance_alerts_transaction_id_check`,
     );
     const change = (set: string) =>
       adopted.run(
