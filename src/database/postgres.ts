@@ -32,6 +32,9 @@ export interface PostgresOptions {
   readonly applicationName?: string;
 }
 
+/** The first webhook after a quiet moment should not wait for a new session, which plans every function anew. */
+const IDLE_TIMEOUT_MS = 60_000;
+
 export function openPostgres(options: PostgresOptions, observe: Observe): Database {
   const { statementTimeoutMs = 30_000, idleInTransactionTimeoutMs = 60_000 } = options;
   const { silenceTimeoutMs = Math.max(statementTimeoutMs, idleInTransactionTimeoutMs, 60_000) + 5_000 } = options;
@@ -47,6 +50,7 @@ export function openPostgres(options: PostgresOptions, observe: Observe): Databa
   const pool = new Pool({
     ...config,
     max: options.maxConnections ?? 10,
+    idleTimeoutMillis: IDLE_TIMEOUT_MS,
     statement_timeout: statementTimeoutMs,
     idle_in_transaction_session_timeout: idleInTransactionTimeoutMs,
     stream: () => socketThatEndsWhenSilent(silenceTimeoutMs, () => unhurried > 0),
