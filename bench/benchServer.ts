@@ -8,13 +8,15 @@ import { startPostgres } from '../test/support/postgresServer.ts';
 export interface BenchServer {
   /** Resolves to the URL of a new, migrated database; to undefined where whoever uses it embeds it. */
   readonly createDatabase: () => Promise<string | undefined>;
+  /** Between two variants' turns: nothing that one wrote is left to be put in its place while the other is measured. */
+  readonly checkpoint: () => Promise<void>;
   /** Removes the databases. */
   readonly close: () => Promise<void>;
 }
 
-const embedded: BenchServer = { createDatabase: async () => undefined, close: async () => {} };
+const embedded: BenchServer = { createDatabase: async () => undefined, checkpoint: async () => {}, close: async () => {} };
 
-/** @param serverUrl a PostgreSQL that is running already; without it one is started, with fsync as it ships */
+/** @param serverUrl a PostgreSQL that is running already; without it one is started, as in production */
 export async function openBenchServer(kind: Database['kind'], serverUrl: string | undefined): Promise<BenchServer> {
   if (kind === 'embedded') return embedded;
   if (serverUrl !== undefined) return useServer(serverUrl);
@@ -45,6 +47,7 @@ async function useServer(serverUrl: string): Promise<BenchServer> {
   await database.close();
   return {
     createDatabase: async () => urlOf(await create(template)),
+    checkpoint: () => administer(serverUrl, (client) => client.query('checkpoint')),
     close: () =>
       administer(serverUrl, async (client) => {
         for (const name of names) await client.query(`drop database ${name} with (force)`);

@@ -1,6 +1,6 @@
 import { type BenchArguments, defaultN, parseArguments, usage } from './arguments.ts';
 import { findBench } from './benches.ts';
-import { openBenchServer } from './benchServer.ts';
+import { type BenchServer, openBenchServer } from './benchServer.ts';
 import { resultJson, resultTable } from './report.ts';
 import { type Bench, runRounds, type Summary, unitOf, type Variant } from './rounds.ts';
 import { type StartedVariant, startVariant } from './variant.ts';
@@ -22,7 +22,8 @@ async function run(given: BenchArguments): Promise<void> {
     if (sharedUrl !== undefined) await Promise.race([bench.shared?.prepare(sharedUrl), interrupted]);
     for (const variant of variants)
       started.push(startVariant(given, variant.name, sharedUrl ?? (await server.createDatabase())));
-    const summaries = await Promise.race([measure(started, given, bench), interrupted]);
+    const taking = started.map((variant) => takingTurns(variant, server));
+    const summaries = await Promise.race([measure(taking, given, bench), interrupted]);
     console.log(`\n${resultTable(bench, summaries)}`);
     if (sharedUrl !== undefined) console.log(await bench.shared?.explain(sharedUrl));
     for (const missed of missedBounds(given, bench, summaries)) {
@@ -41,6 +42,17 @@ async function measure(variants: readonly StartedVariant[], given: BenchArgument
   return runRounds(variants, given, (round, variant, { figure }) => {
     console.log(`  round ${round}  ${variant}  ${figure.toFixed(figure < 100 ? 2 : 0)} ${unitOf(bench, variant)}`);
   });
+}
+
+function takingTurns(variant: StartedVariant, { checkpoint }: BenchServer): StartedVariant {
+  return {
+    ...variant,
+    measure: async (n) => {
+      const measurement = await variant.measure(n);
+      await checkpoint();
+      return measurement;
+    },
+  };
 }
 
 /** Beside fewer than by default, nothing is promised. */

@@ -22,6 +22,7 @@ const productionSettings = (): string[] => [
   `shared_buffers=${Math.floor(totalmem() / 4 / 2 ** 20)}MB`,
   'checkpoint_timeout=15min',
   'max_wal_size=8GB',
+  'min_wal_size=2GB',
 ];
 
 /**
