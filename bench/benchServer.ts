@@ -14,7 +14,11 @@ export interface BenchServer {
   readonly close: () => Promise<void>;
 }
 
-const embedded: BenchServer = { createDatabase: async () => undefined, checkpoint: async () => {}, close: async () => {} };
+const embedded: BenchServer = {
+  createDatabase: async () => undefined,
+  checkpoint: async () => {},
+  close: async () => {},
+};
 
 /** @param serverUrl a PostgreSQL that is running already; without it one is started, as in production */
 export async function openBenchServer(kind: Database['kind'], serverUrl: string | undefined): Promise<BenchServer> {
