@@ -225,8 +225,8 @@ $sizes$;
 -- One alert under work for one cause: a further hit raises its count.
 create unique index moonpay_compliance_alerts_open_dedupe_key on public.moonpay_compliance_alerts (dedupe_key)
   where status in ('open', 'in_review', 'escalated');
--- The work list: what is not decided, worst first. Few rows whatever the history is.
-select moonguard.add_index('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_worklist_idx', $$(severity, triggered_at, id) where status in ('open', 'in_review', 'escalated')$$);
+-- The work list: what is not decided. Few rows whatever the history is, and counted without reading the alerts.
+select moonguard.add_index('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_worklist_idx', $$(triggered_at, id) include (status, assigned_to, due_at, archived_at, merged_into) where status in ('open', 'in_review', 'escalated')$$);
 select moonguard.add_index('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_customer_id_idx', '(customer_id, triggered_at)');
 select moonguard.add_index('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_transaction_id_idx', '(transaction_id, triggered_at)');
 select moonguard.add_index('public.moonpay_compliance_alerts', 'moonpay_compliance_alerts_entity_idx', '(entity_id, entity_type)');

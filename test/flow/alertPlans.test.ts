@@ -81,6 +81,8 @@ const questions: readonly [index: string, Question][] = [
   ['archived_idx', (options) => compliance.listAlerts({ archived: true }, options)],
   ['merged_idx', (options) => compliance.listAlerts({ merged: true }, options)],
   ['customer_id_idx', (options) => compliance.countAlerts({ customerId: 'customer_7' }, options)],
+  ['worklist_idx', (options) => compliance.countAlerts({ status: [...undecided] }, options)],
+  ['worklist_idx', (options) => compliance.countAlerts({ overdue: true }, options)],
 ];
 
 test.each(['owner', 'officer'] as const)(
