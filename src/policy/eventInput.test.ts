@@ -1,6 +1,7 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { examplesFolder, testWithShared } from '../../test/support/besideCheckout.ts';
 import { eventInputOf, type StoredEvent } from './eventInput.ts';
 import { customerInput, transactionInput } from './rowInputs.ts';
 
@@ -16,15 +17,11 @@ const stored = (json: string | null, event_name = 'transaction.updated'): Stored
 });
 const withData = (data: string, name?: string): StoredEvent => stored(`{"type": "x", "data": ${data}}`, name);
 
-const examples = new URL('../../../shared/data/moonpay-payloads/', import.meta.url);
-function example(name: string, eventName?: string): StoredEvent {
-  const file = new URL(name, examples);
-  if (!existsSync(file)) throw new Error(`The example payloads are missing: ${file.pathname}`);
-  return stored(readFileSync(file, 'utf8'), eventName);
-}
+const example = (name: string, eventName: string): StoredEvent =>
+  stored(readFileSync(new URL(name, examplesFolder), 'utf8'), eventName);
 
 describe('policies see', () => {
-  test('a purchase', () => {
+  testWithShared('a purchase', () => {
     const { event, absent } = eventInputOf(example('transaction_failed.docs-joined.json', 'transaction.failed'));
 
     expect(event).toMatchObject({
@@ -43,7 +40,7 @@ describe('policies see', () => {
     expect(absent).toEqual({});
   });
 
-  test('a sale, in which the crypto is sold', () => {
+  testWithShared('a sale, in which the crypto is sold', () => {
     const { event } = eventInputOf(example('sell_transaction_waitingForDeposit.data.json', 'sell_transaction.created'));
 
     expect(event).toMatchObject({
@@ -56,7 +53,7 @@ describe('policies see', () => {
     });
   });
 
-  test('a requote, whose currencies are words', () => {
+  testWithShared('a requote, whose currencies are words', () => {
     const { event } = eventInputOf(
       example('sell_transaction_requote_required.json', 'sell_transaction.requote_required'),
     );
@@ -67,7 +64,7 @@ describe('policies see', () => {
     });
   });
 
-  test('an identity check without its envelope', () => {
+  testWithShared('an identity check without its envelope', () => {
     const { event } = eventInputOf(example('identity_check_rejected_escalated_old.data.json', 'customer.kyc_rejected'));
 
     expect(event.identity).toEqual({
