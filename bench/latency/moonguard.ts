@@ -12,16 +12,17 @@ import type { LatencyVariant } from './scenario.ts';
 /** From a signed webhook's being received: verified, stored with its delivery, committed, signed, posted. */
 export const moonguard: LatencyVariant = {
   name: 'moonguard',
-  open: async ({ database: { open }, receiver }) => {
+  open: async ({ events, database: { open }, receiver }) => {
     const database = await open();
     await subscribe(database, [receiver.url]);
     const { key } = providerKeySecret('bench', WEBHOOK_KEY);
     // As long as the run, like the peers' queues: what a server does once, when it starts, is no latency of an event.
     const product = await openProduct(database);
     await product.start();
+    // Made once, as the jobs of the peers are.
+    const bodies = Array.from({ length: events }, () => Buffer.from(webhookBody(randomUUID())));
     return async (round) => {
       await empty(database.db);
-      const bodies = Array.from({ length: round.events }, () => Buffer.from(webhookBody(randomUUID())));
       const measurement = await measureArrivals(round, async (place) => {
         const rawBody = bodies[place] ?? Buffer.alloc(0);
         const signature = signProviderBody(rawBody, key, Math.floor(Date.now() / 1000));
