@@ -3734,7 +3734,7 @@ begin
         leased_until = v_free_at + make_interval(secs => (p_lease_ms + v_endpoint.timeout_ms) / 1000.0) + make_interval(secs => v_room * v_spacing_ms / 1000)
       where d.id = any (array(
         select picked.id from (
-          select due.id, body.length, sum(body.length) over (order by due.event_sequence) as length_so_far
+          select due.id, body.length, sum(body.length) over (rows unbounded preceding) as length_so_far
           from (
             select due.id, due.event_id, due.event_sequence from moonguard.deliveries due
             where due.status = 'pending' and due.endpoint_id = v_endpoint.id and due.next_attempt_at <= v_now
@@ -3801,9 +3801,11 @@ $$;
 -- not active or were not before, with the reason where that changed.
 --
 -- Endpoints are locked first and in the order of their ids, as whoever stops an endpoint does it too before its deliveries: no
--- two of these transactions can wait for each other. p_count: how many results there are; p_endpoint_ids: their
--- endpoints.
-create function moonguard.settle_deliveries(p_results json, p_count integer, p_endpoint_ids uuid[], p_breaker_failures integer, p_probe_ms integer, p_disable_after_ms bigint)
+-- two of these transactions can wait for each other. Of the first eleven arrays each has one element a
+-- result (an array of JSON costs 1.7 µs more a result, of 14); p_endpoint_ids: their endpoints, once each.
+create function moonguard.settle_deliveries(p_delivery_ids uuid[], p_lease_tokens uuid[], p_outcomes text[], p_retry_in_ms double precision[],
+  p_started_at_ms double precision[], p_duration_ms integer[], p_response_status integer[], p_response_bodies text[], p_error_classes text[],
+  p_error_messages text[], p_is_gone boolean[], p_endpoint_ids uuid[], p_breaker_failures integer, p_probe_ms integer, p_disable_after_ms bigint)
 returns table (delivery_id uuid, endpoint_id uuid, endpoint_status text, changed_because text)
 language plpgsql set search_path = '' set enable_seqscan = 'off' set enable_bitmapscan = 'off' set jit = 'off' set plan_cache_mode = 'force_generic_plan' as $$
 #variable_conflict use_column
@@ -3816,9 +3818,11 @@ begin
   perform from public.moonpay_webhook_config c where c.id = any (p_endpoint_ids) order by c.id for no key update;
 
   with result as (
-    select r.*, to_timestamp(r.started_at_ms / 1000) as started_at from json_to_recordset(p_results) as r (
-      delivery_id uuid, lease_token uuid, outcome text, retry_in_ms double precision, started_at_ms double precision, duration_ms integer,
-      response_status integer, response_body text, error_class text, error_message text, is_gone boolean)
+    select r.*, to_timestamp(r.started_at_ms / 1000) as started_at
+    from unnest(p_delivery_ids, p_lease_tokens, p_outcomes, p_retry_in_ms, p_started_at_ms, p_duration_ms, p_response_status,
+        p_response_bodies, p_error_classes, p_error_messages, p_is_gone) as r (
+      delivery_id, lease_token, outcome, retry_in_ms, started_at_ms, duration_ms, response_status,
+      response_body, error_class, error_message, is_gone)
   ), settled as (
     update moonguard.deliveries d
     set status = case result.outcome when 'retry' then 'pending' when 'resend_failed' then d.resend_from else result.outcome end,
@@ -3912,9 +3916,9 @@ begin
       case v_change.change when 'active' then 'webhook.endpoint_recovered' else 'webhook.endpoint_' || v_change.change end,
       jsonb_build_object('status', v_change.change, 'reason', changed_because, 'consecutiveFailures', v_change.consecutive_failures_count));
   end loop;
-  if coalesce(cardinality(v_settled), 0) < p_count then
+  if coalesce(cardinality(v_settled), 0) < cardinality(p_delivery_ids) then
     return query select lost.delivery_id, null::uuid, null::text, null::text
-    from json_to_recordset(p_results) as lost (delivery_id uuid) where lost.delivery_id <> all (coalesce(v_settled, '{}'));
+    from unnest(p_delivery_ids) as lost (delivery_id) where lost.delivery_id <> all (coalesce(v_settled, '{}'));
   end if;
 end
 $$;
@@ -3922,10 +3926,11 @@ $$;
 revoke all on function moonguard.endpoint_pace_now(uuid, double precision, timestamptz), moonguard.reserve_requests(uuid, integer, integer),
   moonguard.endpoint_rate(text, jsonb, timestamptz, integer, timestamptz), moonguard.raise_operational_event(uuid, text, jsonb), moonguard.hold_pending_deliveries(uuid), moonguard.endpoint_to_deliver_to(uuid),
   moonguard.claim_deliveries(integer, integer, jsonb, integer, uuid, integer, timestamptz),
-  moonguard.settle_deliveries(json, integer, uuid[], integer, integer, bigint) from public, anon, authenticated, service_role;
+  moonguard.settle_deliveries(uuid[], uuid[], text[], double precision[], double precision[], integer[], integer[], text[], text[], text[], boolean[],
+    uuid[], integer, integer, bigint) from public, anon, authenticated, service_role;
 $moonguard_0014$;
-    insert into moonguard.schema_migrations (number, name, checksum) values (14, '0014_delivery_engine', 'fcfaba665d4a1aea089c2ba022c9b44fde4ddf5f98473409f08db2ea2ca84cda');
-  elsif v_applied <> 'fcfaba665d4a1aea089c2ba022c9b44fde4ddf5f98473409f08db2ea2ca84cda' then
+    insert into moonguard.schema_migrations (number, name, checksum) values (14, '0014_delivery_engine', 'd223dfcc35f2241be6fe21656c45b82503894375227005f7c80deb1067dbc531');
+  elsif v_applied <> 'd223dfcc35f2241be6fe21656c45b82503894375227005f7c80deb1067dbc531' then
     raise exception using
       errcode = 'MG002',
       message = 'the migration 0014_delivery_engine that was applied here had another text',

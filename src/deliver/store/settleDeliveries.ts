@@ -1,4 +1,5 @@
 import { sql } from 'kysely';
+import { arrayLiteral } from '../../database/arrayLiteral.ts';
 import type { Db } from '../../database/database.ts';
 import type { EndpointStatus } from '../../webhooks/endpoint.ts';
 import type { BreakerSettings } from '../breaker.ts';
@@ -53,10 +54,15 @@ export async function settleDeliveries(
   results: readonly SettledDelivery[],
   { failures, probeMs, disableAfterMs }: BreakerSettings,
 ): Promise<Settlements> {
-  const endpointIds = [...new Set(results.map(({ endpointId }) => endpointId))];
+  const all = results.map(asRow);
+  const endpointIds = new Set(results.map(({ endpointId }) => endpointId));
+  const column = (name: keyof ResultRow): string => arrayLiteral(all.map((row) => row[name]));
   const { rows } = await sql<SettlementRow>`
-    select * from moonguard.settle_deliveries(${JSON.stringify(results.map(asRow))}::json, ${results.length}::integer,
-      ${`{${endpointIds.join()}}`}::uuid[], ${failures}::integer, ${probeMs}::integer, ${disableAfterMs}::bigint)
+    select * from moonguard.settle_deliveries(${column('deliveryId')}::uuid[], ${column('leaseToken')}::uuid[],
+      ${column('outcome')}::text[], ${column('retryInMs')}::double precision[], ${column('startedAtMs')}::double precision[],
+      ${column('durationMs')}::integer[], ${column('responseStatus')}::integer[], ${column('responseBody')}::text[],
+      ${column('errorClass')}::text[], ${column('errorMessage')}::text[], ${column('isGone')}::boolean[],
+      ${arrayLiteral([...endpointIds])}::uuid[], ${failures}::integer, ${probeMs}::integer, ${disableAfterMs}::bigint)
   `.execute(db);
   const lost = new Set<string>();
   const endpoints: Settlements['endpoints'][number][] = [];
@@ -69,21 +75,29 @@ export async function settleDeliveries(
   return { lost, endpoints };
 }
 
-function asRow(result: SettledDelivery) {
-  const { deliveryId: delivery_id, leaseToken: lease_token, outcome } = result;
-  if (outcome === 'filtered') return { delivery_id, lease_token, outcome };
+type ResultRow = Readonly<
+  Record<'deliveryId' | 'leaseToken' | 'outcome', string> &
+    Partial<
+      Record<'retryInMs' | 'startedAtMs' | 'durationMs' | 'responseStatus', number | undefined> &
+        Record<'responseBody' | 'errorClass' | 'errorMessage', string | undefined> & { isGone: boolean }
+    >
+>;
+
+function asRow(result: SettledDelivery): ResultRow {
+  const { deliveryId, leaseToken, outcome } = result;
+  if (outcome === 'filtered') return { deliveryId, leaseToken, outcome };
   return {
-    delivery_id,
-    lease_token,
+    deliveryId,
+    leaseToken,
     outcome,
-    retry_in_ms: result.retryInMs,
-    started_at_ms: result.startedAtMs,
-    duration_ms: Math.round(result.durationMs),
-    response_status: result.responseStatus,
-    response_body: result.responseBody && Buffer.from(result.responseBody).toString('base64'),
-    error_class: result.errorClass,
-    error_message: result.errorMessage?.replaceAll('\0', ' ').slice(0, 1000),
-    is_gone: result.disablesEndpoint || undefined,
+    retryInMs: result.retryInMs,
+    startedAtMs: result.startedAtMs,
+    durationMs: Math.round(result.durationMs),
+    responseStatus: result.responseStatus,
+    responseBody: result.responseBody && Buffer.from(result.responseBody).toString('base64'),
+    errorClass: result.errorClass,
+    errorMessage: result.errorMessage?.replaceAll('\0', ' ').slice(0, 1000),
+    isGone: result.disablesEndpoint,
   };
 }
 
