@@ -73,6 +73,7 @@ export class DeliveryWorker {
     this.#leaseMs = options.leaseMs ?? DEFAULT_LEASE_MS;
     this.#lanes = new Lanes(options.concurrency);
     this.#settlement = new Settlement(options, {
+      isIdle: () => this.#lanes.inFlight === 0,
       onDueAgainIn: (delayMs) => this.#wakeIn(delayMs),
       onEndpoints: (endpoints) => this.#onEndpoints(endpoints),
     });
@@ -195,8 +196,11 @@ export class DeliveryWorker {
       });
     } finally {
       if (this.#lanes.end(leased.endpoint.id, beganAtMs)) this.#mayBeDue = true;
-      if (this.#lanes.inFlight === 0) this.#onIdle?.();
       this.#fillSlots();
+      if (this.#lanes.inFlight === 0) {
+        this.#onIdle?.();
+        this.#settlement.onIdle();
+      }
     }
   }
 

@@ -8,6 +8,8 @@ import { type SettledDelivery, type Settlements, settleDeliveries } from './stor
 /** Results are written together, when so many have come or the first of them so long ago. */
 const FULL_BATCH = 250;
 const FLUSH_AFTER_MS = 50;
+/** So many do not wait for company when none is on its way. A few do: the next event may come at any moment. */
+const WORTH_WRITING = 16;
 const LARGEST_BATCH = 1_000;
 const RETRY_AFTER_MS = 500;
 
@@ -18,6 +20,8 @@ export interface SettlementDependencies {
 }
 
 export interface SettlementListener {
+  /** Whether no request is under way. */
+  readonly isIdle: () => boolean;
   /** Something will be due again in so many milliseconds. */
   readonly onDueAgainIn: (delayMs: number) => void;
   /** Endpoints that are not active, or were not before. */
@@ -52,6 +56,11 @@ export class Settlement {
     this.#schedule(FLUSH_AFTER_MS);
   }
 
+  /** No request is under way any more. */
+  onIdle(): void {
+    this.#schedule(FLUSH_AFTER_MS);
+  }
+
   /** Writes what is left, once: whatever cannot be written now is delivered again by whoever leases it next. */
   async close(): Promise<void> {
     this.#closed = true;
@@ -62,7 +71,8 @@ export class Settlement {
 
   #schedule(delayMs: number): void {
     if (this.#isWriting || this.#isDatabaseAway || this.#results.length === 0) return;
-    if (this.#results.length >= FULL_BATCH || this.#isAwaited) this.#flush();
+    const fullAt = this.#listener.isIdle() ? WORTH_WRITING : FULL_BATCH;
+    if (this.#results.length >= fullAt || this.#isAwaited) this.#flush();
     else this.#timer ??= setTimeout(() => this.#flush(), delayMs);
   }
 
