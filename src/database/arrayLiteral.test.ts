@@ -26,7 +26,7 @@ forEachDatabase('the text of an array', (open) => {
           const { rows } = await sql<{ text: string | null; number: number | null }>`
             select * from unnest(${texts}::text[], ${numbers}::double precision[]) as given (text, number)
           `.execute(database.db);
-          // PostgreSQL has no negative zero in its text of one.
+          // In JavaScript the text of -0 is 0.
           expect(rows.map((row) => [row.text, (row.number ?? 0) + 0, row.number === null])).toEqual(
             pairs.map(([given, number]) => [given, (number ?? 0) + 0, number === null]),
           );

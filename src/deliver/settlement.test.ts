@@ -11,7 +11,7 @@ beforeAll(async () => {
 afterAll(() => database.close());
 
 // The clock stands still: what is written was not waited for.
-beforeEach(() => void vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] }));
+beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
 
 /** Adds so many results, then another one, and closes. @returns how many were written together, batch by batch */
